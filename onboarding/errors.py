@@ -1,0 +1,122 @@
+"""Every exception that this package raises on purpose.
+
+    OnboardingError
+    ├── SettingsInvalid        settings are missing or wrong    → every one named, with what to write
+    ├── InputInvalid           a command's or form's value      → what to change
+    ├── LinkInvalid            forged, expired or revoked       → page with the partner's contact
+    ├── ConsentDenied          the grower pressed "deny"        → "nothing was shared", try again
+    ├── ConsentExpired         state missing, used, too old     → start again
+    ├── ConsentElsewhere       the callback in another browser  → go on there, or start again
+    ├── TokenUnreadable        no key decrypts a stored secret  → staff: bring the old key back
+    └── UpstreamError          (service, action, status, reason)
+        ├── UpstreamUnavailable    later (outage, timeout, 429, 5xx, HTML instead of JSON)
+        └── UpstreamRejected       a person must look (other 4xx)
+            ├── TermsNotAccepted   John Deere wants its terms accepted first
+            ├── CodeRefused        the authorization code is used, too old or not ours
+            └── SignInRefused      the service does not accept our own credentials
+
+`str(error)` is safe to log and to show to staff: it never holds a URL, a header, a body or a
+secret.
+"""
+
+from __future__ import annotations
+
+
+class OnboardingError(Exception):
+    """The root of the tree."""
+
+
+class SettingsInvalid(OnboardingError):
+    """Settings are missing or wrong; the message names all of them, one a line."""
+
+
+class InputInvalid(OnboardingError):
+    """A value given on the command line or in a form can't be used; the message says why."""
+
+
+class LinkInvalid(OnboardingError):
+    """A link is forged, expired or revoked."""
+
+
+class ConsentDenied(OnboardingError):
+    """The grower declined at John Deere."""
+
+
+class ConsentExpired(OnboardingError):
+    """The state is missing, unknown, used or older than half an hour."""
+
+
+class ConsentElsewhere(OnboardingError):
+    """The callback arrived in a browser that did not start the attempt."""
+
+
+class TokenUnreadable(OnboardingError):
+    """A stored secret can't be decrypted with any key of `ENCRYPTION_KEYS`."""
+
+
+class UpstreamError(OnboardingError):
+    """A call to John Deere or Leaf did not do what was asked.
+
+    :ivar service: `John Deere` or `Leaf`
+    :ivar action: what was being done, e.g. `create credentials`
+    :ivar status: the HTTP status, or None if no answer arrived
+    :ivar reason: a short, redacted text for staff; empty if there is nothing more to say
+    """
+
+    def __init__(
+        self, service: str, action: str, *, status: int | None = None, reason: str = ""
+    ) -> None:
+        self.service = service
+        self.action = action
+        self.status = status
+        self.reason = reason
+        super().__init__(service, action, status, reason)
+
+    def __str__(self) -> str:
+        answer = "no answer" if self.status is None else f"HTTP {self.status}"
+        text = f"{self.service}: {self.action}: {answer}"
+        return f"{text}: {self.reason}" if self.reason else text
+
+
+class UpstreamUnavailable(UpstreamError):
+    """Try again later.
+
+    :ivar retry_after: seconds that the service asked us to wait, or None
+    """
+
+    def __init__(
+        self,
+        service: str,
+        action: str,
+        *,
+        status: int | None = None,
+        reason: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        self.retry_after = retry_after
+        super().__init__(service, action, status=status, reason=reason)
+
+
+class UpstreamRejected(UpstreamError):
+    """The service refused; trying again will not help, a person must look."""
+
+
+class TermsNotAccepted(UpstreamRejected):
+    """John Deere answers 403 until its terms are accepted.
+
+    :ivar terms_url: where to accept them, only if it is John Deere's own page; else None
+    """
+
+    def __init__(
+        self, service: str, action: str, *, status: int, terms_url: str | None = None
+    ) -> None:
+        self.terms_url = terms_url
+        super().__init__(service, action, status=status, reason="terms are not accepted")
+
+
+class CodeRefused(UpstreamRejected):
+    """The token endpoint refused the authorization code (`invalid_grant`)."""
+
+
+class SignInRefused(UpstreamRejected):
+    """The service does not accept our own key and secret, or username and password."""

@@ -1,0 +1,67 @@
+"""The words for where a connection stands. Stored as text; shared by every layer."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Environment(StrEnum):
+    """John Deere's environment that an application is registered for; Leaf's `clientEnvironment`."""
+
+    STAGE = "STAGE"
+    PRODUCTION = "PRODUCTION"
+
+
+class Stage(StrEnum):
+    """How far a connection has come.
+
+    `connected` says that Leaf holds the credential and that at least one organization is shared;
+    whether data can flow is the stage and the `Health` together (see `describe`).
+    """
+
+    INVITED = "invited"
+    AUTHORIZING = "authorizing"
+    HANDING_OVER = "handing_over"
+    CHOOSING_ORGANIZATIONS = "choosing_organizations"
+    CONNECTED = "connected"
+    FAILED = "failed"
+    DISCONNECTED = "disconnected"
+
+
+class Health(StrEnum):
+    """Leaf's word on the credential (status of the John Deere credentials resource)."""
+
+    OK = "OK"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    MISSING_PERMISSION = "MISSING_PERMISSION"
+    TEMPORARILY_UNAVAILABLE = "TEMPORARILY_UNAVAILABLE"
+    UNKNOWN = "UNKNOWN"
+
+
+class Cause(StrEnum):
+    """Why a connection waits or failed. Every cause has its sentence in `describe`."""
+
+    LEAF_UNAVAILABLE = "leaf_unavailable"
+    LEAF_SIGN_IN_REFUSED = "leaf_sign_in_refused"
+    LEAF_REFUSED = "leaf_refused"
+    ENVIRONMENT_MISMATCH = "environment_mismatch"
+    APPLICATION_CHANGED = "application_changed"
+    GIVEN_UP = "given_up"
+    NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105
+    TERMS_NOT_ACCEPTED = "terms_not_accepted"
+    NO_ORGANIZATIONS = "no_organizations"
+    PERMISSIONS_TOO_LOW = "permissions_too_low"
+    DEERE_UNAVAILABLE = "deere_unavailable"
+
+
+class Outcome(StrEnum):
+    """How an attempt at John Deere's consent ended."""
+
+    AUTHORIZED = "authorized"
+    DENIED = "denied"
+    APPLICATION_REFUSED = "application_refused"
+    CODE_REFUSED = "code_refused"
+    DEERE_UNAVAILABLE = "deere_unavailable"
+    NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105
+    INTERRUPTED = "interrupted"
+    EXPIRED = "expired"
