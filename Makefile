@@ -1,0 +1,56 @@
+# Two commands on a fresh machine: `make run` and `make test`. The rest is for developers.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+PY := .venv/bin/python
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format venv venv-dev lock messages clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+run: venv ## install, migrate and start everything; Ctrl-C stops all of it
+	@exec $(PY) -m onboarding.local
+
+test: venv-dev ## install what the tests need and run all of them; ARGS=… goes to pytest
+	@scripts/install-debian
+	@exec $(PY) -m pytest $(ARGS)
+
+check: venv-dev ## ruff, mypy, djlint, import rules, bandit
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m djlint templates --lint --quiet
+	.venv/bin/lint-imports
+	$(PY) -m bandit --quiet --recursive --configfile pyproject.toml onboarding
+
+format: venv-dev ## let ruff rewrite what it can
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+venv:
+	@scripts/install-python requirements.lock
+
+venv-dev:
+	@scripts/install-python requirements-dev.lock
+
+# The lock files hold hashes and no address, so that they install from any index.
+LOCK := $(PY) -m uv export --quiet --frozen --no-emit-project --no-header --no-annotate
+
+lock: venv-dev ## resolve pyproject.toml anew; UPGRADE=1 takes the newest versions
+	$(PY) -m uv lock --quiet $(if $(UPGRADE),--upgrade)
+	$(LOCK) --no-dev --output-file requirements.lock > /dev/null
+	$(LOCK) --output-file requirements-dev.lock > /dev/null
+
+messages: venv-dev ## collect the texts to translate into translations/messages.pot
+	@mkdir -p translations
+	$(PY) -m babel.messages.frontend extract --mapping-file pyproject.toml \
+		--output-file translations/messages.pot --project onboarding --no-wrap \
+		--add-comments 'Translators:' --sort-by-file onboarding templates
+
+clean: ## remove what the commands above made, but never instance/ and .env
+	rm -rf .venv artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

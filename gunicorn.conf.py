@@ -1,0 +1,68 @@
+"""How gunicorn serves the web process (`Procfile`, and `make run`)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+bind = f"0.0.0.0:{os.environ.get('PORT', '8000')}"
+
+# Threads, since a request may wait seconds for John Deere's token endpoint; a sync worker would
+# stand still meanwhile. Such a request holds a thread and nothing else (no database connection).
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+threads = int(os.environ.get("WEB_THREADS", "32"))
+
+# Off: every worker builds its own application, so no database connection or lock is ever shared
+# through a fork, and a SIGHUP takes up new code and settings.
+preload_app = False
+
+# `timeout` is about the worker's heartbeat, not about a request: a slow upstream doesn't count.
+timeout = 60
+graceful_timeout = 30
+# Longer than the 60 seconds that proxies commonly keep an idle connection, so that the proxy and
+# not we close it; the other way round a request now and then meets a closing socket.
+keepalive = 75
+if Path("/dev/shm").is_dir():  # noqa: S108
+    worker_tmp_dir = "/dev/shm"  # noqa: S108 - on a disk, a slow write looks like a hung worker
+
+# The application itself believes as many proxies as TRUSTED_PROXIES says; gunicorn believes none.
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+
+# It would open a socket in $HOME through which workers can be managed. Nobody here uses it.
+control_socket_disable = True
+
+# The application logs its requests without link tokens and queries; an access log has both.
+accesslog = None
+errorlog = "-"
+
+GIL_SWITCH_INTERVAL = 0.0005
+"""Seconds. With several threads the default of 5 ms halves the throughput on SQLite."""
+
+_QUERY = re.compile(r"\?\S*")
+_LINK = re.compile(r"(/c/)[^/\s]+")
+
+
+class WithoutSecrets(logging.Filter):
+    """Keeps codes, states, link tokens and cookies out of what gunicorn itself has to report."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if text.startswith("Invalid request from"):
+            # Its detail quotes the request line or a header as they were sent.
+            kind = sys.exc_info()[0]
+            text = f"Invalid request: {kind.__name__ if kind else 'unreadable'}"
+        record.msg = _LINK.sub(r"\1…", _QUERY.sub("?…", text))
+        record.args = ()
+        return True
+
+
+def on_starting(server: Any) -> None:
+    """Runs in the master before it forks; the workers inherit what it sets."""
+    server.log.error_log.addFilter(WithoutSecrets())
+    sys.setswitchinterval(GIL_SWITCH_INTERVAL)
