@@ -13,7 +13,8 @@
         └── UpstreamRejected       a person must look (other 4xx)
             ├── TermsNotAccepted   John Deere wants its terms accepted first
             ├── CodeRefused        the authorization code is used, too old or not ours
-            └── SignInRefused      the service does not accept our own credentials
+            ├── SignInRefused      the service does not accept our own credentials
+            └── EnvironmentMismatch    Leaf refused key, secret or STAGE/PRODUCTION → staff
 
 `str(error)` is safe to log and to show to staff: it never holds a URL, a header, a body or a
 secret.
@@ -120,3 +121,11 @@ class CodeRefused(UpstreamRejected):
 
 class SignInRefused(UpstreamRejected):
     """The service does not accept our own key and secret, or username and password."""
+
+
+class EnvironmentMismatch(UpstreamRejected):
+    """Leaf's refusal of a credential speaks of the application or its environment.
+
+    Leaf: "Make sure `clientEnvironment` matches the environment your John Deere app is
+    registered in" (docs.withleaf.io, providers/john-deere).
+    """
