@@ -1,0 +1,1 @@
+"""`make run`: everything on one machine, with the sandbox or against John Deere and Leaf."""

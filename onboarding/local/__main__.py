@@ -1,0 +1,179 @@
+"""Start everything: `python -m onboarding.local`, or `make run`.
+
+With arguments it runs that one command of the app with the same settings, for example
+`python -m onboarding.local link demo --external-id 7 --name "Oak Hollow"`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from onboarding import settings
+from onboarding.errors import OnboardingError, SettingsInvalid
+from onboarding.local import plan as planning
+from onboarding.local.plan import Plan
+from onboarding.local.supervisor import ProgramEnded, StopAsked, Supervisor, answers
+
+INSTANCE = Path("instance")
+READY_SECONDS = 60.0
+DEMO_PARTNER = "demo"
+PYTHON = (sys.executable, "-m")
+FLASK = (*PYTHON, "flask", "--app", "wsgi")
+GUNICORN = (*PYTHON, "gunicorn", "--config", "gunicorn.conf.py")
+RULE = "=" * 78
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run until Ctrl-C.
+
+    :return: exit status: 0 when stopped, 1 if a program ended by itself, 2 for wrong settings
+    """
+    try:
+        plan = planning.make(planning.read_environment(), INSTANCE)
+        if arguments:
+            os.execve(sys.executable, [*FLASK, *arguments], dict(plan.environ))  # noqa: S606
+        settings.load(plan.environ, instance=INSTANCE)
+        _check_ports(plan)
+    except SettingsInvalid as err:
+        _write(str(err))
+        return 2
+    try:
+        with Supervisor(plan.environ, _say) as supervisor:
+            _start(supervisor, plan)
+            _write(_in_short(supervisor, plan))
+            supervisor.watch()
+    except (StopAsked, KeyboardInterrupt):
+        _write("Stopped.")
+        return 0
+    except OnboardingError as err:
+        _write(f"{err}\nEverything is stopped.")
+        return 1
+    return 0
+
+
+def _start(supervisor: Supervisor, plan: Plan) -> None:
+    _write(f"{_mode(plan)}. Starting…")
+    supervisor.command("db upgrade", [*FLASK, "db", "upgrade"])
+    if plan.sandbox:
+        supervisor.start("sandbox", _sandbox(plan))
+    supervisor.start("web", [*GUNICORN, "--bind", f"127.0.0.1:{plan.port}", "wsgi:app"])
+    supervisor.start("worker", [*FLASK, "worker"])
+    if plan.sandbox:
+        supervisor.wait_until(
+            lambda: answers(f"{plan.sandbox_url}/control/accounts"),
+            limit=READY_SECONDS,
+            what="the sandbox",
+        )
+    supervisor.wait_until(
+        lambda: answers(
+            f"http://127.0.0.1:{plan.port}/health/ready", host=urlsplit(plan.public_url).netloc
+        ),
+        limit=READY_SECONDS,
+        what=f"{plan.public_url}/health/ready",
+    )
+
+
+def _sandbox(plan: Plan) -> list[str]:
+    own = ["--workers", "1", "--threads", "64", "--bind", f"127.0.0.1:{plan.sandbox_port}"]
+    return [*GUNICORN, *own, "onboarding.sandbox:create_app()"]
+
+
+def _in_short(supervisor: Supervisor, plan: Plan) -> str:
+    what = _open_sandbox(supervisor, plan) if plan.sandbox else _open_real(plan)
+    return "\n".join(
+        ["", RULE, f"  {_mode(plan).upper()}", RULE, *what, "", "  Stop: Ctrl-C", RULE]
+    )
+
+
+def _mode(plan: Plan) -> str:
+    if plan.sandbox:
+        return "Sandbox: nothing here reaches John Deere or Leaf"
+    return f"The real John Deere ({plan.environ['DEERE_ENVIRONMENT']}) and the real Leaf"
+
+
+def _open_sandbox(supervisor: Supervisor, plan: Plan) -> list[str]:
+    link = _demo_link(supervisor)
+    with urllib.request.urlopen(f"{plan.sandbox_url}/control/accounts", timeout=10) as answer:  # noqa: S310
+        accounts = json.load(answer)
+    width = max(len(account["name"]) for account in accounts)
+    password = ", ".join(sorted({account["password"] for account in accounts}))
+    return [
+        "",
+        f"  A grower's link:  {link}",
+        "",
+        f"  Sandbox accounts (password: {password})",
+        *(f"    {account['name']:{width}}  {account['does']}" for account in accounts),
+        "",
+        f"  Faults, policies and everything that was sent: {plan.sandbox_url}/control",
+        *_more(),
+    ]
+
+
+def _open_real(plan: Plan) -> list[str]:
+    return [
+        "",
+        f"  The app: {plan.public_url}",
+        "",
+        "  To be registered at John Deere as redirect URIs, exactly so:",
+        f"    {plan.public_url}/deere/callback",
+        f"    {plan.public_url}/deere/organizations",
+        *_more(),
+    ]
+
+
+def _more() -> list[str]:
+    own = f"{os.path.relpath(sys.executable)} -m onboarding.local"
+    return [
+        "",
+        "  In another window, with the same settings:",
+        f'    {own} partner add SLUG --name "Name of the company"',
+        f'    {own} link SLUG --external-id ID --name "Name of the grower"',
+        f"    {own} doctor",
+    ]
+
+
+def _demo_link(supervisor: Supervisor) -> str:
+    """A link for a grower of the demo partner, who stays the same from run to run."""
+    try:
+        supervisor.command(
+            "partner add", [*FLASK, "partner", "add", DEMO_PARTNER, "--name", "Demo Co-op"]
+        )
+    except ProgramEnded as err:
+        if "exists" not in str(err):
+            raise
+    grower = ["--external-id", "demo-1", "--name", "Maple Farm"]
+    return supervisor.command("link", [*FLASK, "link", DEMO_PARTNER, *grower]).strip()
+
+
+def _check_ports(plan: Plan) -> None:
+    ports = {"PORT": plan.port} | ({"SANDBOX_PORT": plan.sandbox_port} if plan.sandbox else {})
+    for name, port in ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as err:
+                raise SettingsInvalid(
+                    f"Port {port} can't be used ({err.strerror}). Is another `make run` running? "
+                    f"Stop what uses it, or choose another port: make run {name}={port + 10}"
+                ) from err
+
+
+def _say(name: str, line: str) -> None:
+    _write(f"{name:8}| {line}")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

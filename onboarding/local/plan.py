@@ -1,0 +1,129 @@
+"""Which of the two it is, sandbox or the real services, and the environment that follows."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from onboarding.errors import SettingsInvalid
+from onboarding.settings import DEERE_METADATA_URL, ENCRYPTION_KEY_BYTES
+
+REAL_SERVICES = (
+    "DEERE_CLIENT_KEY",
+    "DEERE_CLIENT_SECRET",
+    "DEERE_ENVIRONMENT",
+    "LEAF_USERNAME",
+    "LEAF_PASSWORD",
+)
+"""With all of these it runs against John Deere and Leaf, with none of them on the sandbox."""
+KEYS_FILE = "local-keys.env"
+HIGHEST_PORT = 65_535
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to start.
+
+    :ivar sandbox: whether John Deere and Leaf are simulated
+    :ivar environ: the whole environment of every program
+    """
+
+    sandbox: bool
+    port: int
+    sandbox_port: int
+    public_url: str
+    environ: Mapping[str, str] = field(repr=False)
+
+    @property
+    def sandbox_url(self) -> str:
+        """Origin of the sandbox; another than the app's, so that browsers behave as in life."""
+        return f"http://127.0.0.1:{self.sandbox_port}"
+
+
+def make(environ: Mapping[str, str], instance: Path) -> Plan:
+    """Decide from the settings that are there.
+
+    :param environ: `.env` and the process's environment; an empty value counts as not set
+    :param instance: folder for databases and for keys of this machine, made if needed
+    :raise SettingsInvalid: if only some of the settings of the real services are there
+    """
+    found = {name: value for name, value in environ.items() if value.strip()}
+    missing = [name for name in REAL_SERVICES if name not in found]
+    sandbox = len(missing) == len(REAL_SERVICES)
+    if missing and not sandbox:
+        raise SettingsInvalid(
+            "Some settings of John Deere and Leaf are there, but these are missing: "
+            + ", ".join(missing)
+            + "\nSet them in the environment or in .env (.env.example explains each), or unset "
+            "all of\n" + ", ".join(REAL_SERVICES) + "\nto run with the sandbox."
+        )
+    port = _port(found, "PORT", 8000)
+    sandbox_port = _port(found, "SANDBOX_PORT", 8001)
+    public_url = found.get("PUBLIC_URL", f"http://localhost:{port}").rstrip("/")
+    instance.mkdir(parents=True, exist_ok=True)
+    keys = _keys(instance / KEYS_FILE)
+    return Plan(
+        sandbox=sandbox,
+        port=port,
+        sandbox_port=sandbox_port,
+        public_url=public_url,
+        # Empty values stay, since each program reads .env again below its environment.
+        environ=dict(environ)
+        | {name: value for name, value in keys.items() if name not in found}
+        | {"PUBLIC_URL": public_url}
+        | (_sandbox(found, f"http://127.0.0.1:{sandbox_port}", instance) if sandbox else {}),
+    )
+
+
+def read_environment() -> dict[str, str]:
+    """`.env` in the working directory, overridden by the process's environment."""
+    found = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    return found | dict(os.environ)
+
+
+def _sandbox(found: Mapping[str, str], url: str, instance: Path) -> dict[str, str]:
+    # Growers of the sandbox never mix with real ones.
+    database = f"sqlite:///{instance.resolve() / 'with-sandbox.sqlite'}"
+    return {
+        "DATABASE_URL": found.get("DATABASE_URL", database),
+        "SANDBOX_URL": url,
+        "SANDBOX_DATABASE": str(instance.resolve() / "sandbox.sqlite"),
+        "DEERE_METADATA_URL": url + urlsplit(DEERE_METADATA_URL).path,
+        "DEERE_API_URL": f"{url}/platform",
+        "DEERE_CLIENT_KEY": "sandbox-client",
+        "DEERE_CLIENT_SECRET": "sandbox-secret",
+        "DEERE_ENVIRONMENT": "STAGE",
+        "LEAF_API_URL": url,
+        "LEAF_USERNAME": "sandbox@example.com",
+        "LEAF_PASSWORD": "sandbox-password",
+    }
+
+
+def _port(found: Mapping[str, str], name: str, default: int) -> int:
+    text = found.get(name, str(default)).strip()
+    if not text.isdecimal() or not 0 < int(text) <= HIGHEST_PORT:
+        raise SettingsInvalid(f"{name} must be a port number")
+    return int(text)
+
+
+def _keys(path: Path) -> dict[str, str]:
+    """Keys of this machine, made on the first run and kept: without them no token is readable."""
+    if not path.exists():
+        lines = [f"{name}={_new_key()}\n" for name in ("SECRET_KEY", "ENCRYPTION_KEYS")]
+        half_made = path.with_suffix(".new")
+        half_made.unlink(missing_ok=True)
+        with open(os.open(half_made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.writelines(lines)
+        half_made.rename(path)
+    return {name: value for name, value in dotenv_values(path).items() if value}
+
+
+def _new_key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(ENCRYPTION_KEY_BYTES)).decode()
