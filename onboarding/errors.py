@@ -1,7 +1,7 @@
 """Every exception that this package raises on purpose.
 
     OnboardingError
-    ├── SettingsInvalid        settings are missing or wrong    → every one named, with what to write
+    ├── SettingsInvalid        settings are missing or wrong    → each named, with what to write
     ├── InputInvalid           a command's or form's value      → what to change
     ├── LinkInvalid            forged, expired or revoked       → page with the partner's contact
     ├── ConsentDenied          the grower pressed "deny"        → "nothing was shared", try again

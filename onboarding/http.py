@@ -20,13 +20,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import quote
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
 from onboarding.errors import UpstreamError, UpstreamRejected, UpstreamUnavailable
+from onboarding.redaction import redact
 
 BODY_LIMIT = 4 * 1024 * 1024
 """Bytes of a body, unpacked, that are read before the answer is given up."""
@@ -34,13 +34,10 @@ CHUNK = 64 * 1024
 """Bytes read at once."""
 RETRY_AFTER_LIMIT = 3600.0
 """Seconds; a service that asks for a longer pause is asked again after this."""
-REASON_LIMIT = 200
-"""Characters of a service's own words that are kept."""
 LATER = frozenset({408, 425, 429})
 """Statuses below 500 that ask us to come back (RFC 9110 15.5.9, RFC 8470 5.2, RFC 6585 4)."""
 REASON_KEYS = ("title", "error", "detail", "message", "error_description")
 """Where errors say why: problem details (RFC 9457), OAuth (RFC 6749 5.2), and common sense."""
-MASK = "***"
 
 Authorize = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
@@ -228,34 +225,6 @@ def why(err: requests.RequestException) -> str:
     return "the request could not be sent"
 
 
-_NAMED_SECRET = re.compile(
-    r"""((?:token|secret|password|authorization)\w{0,20}["']?\s{0,5}[:=]\s{0,5}["']?)"""
-    r"""(?:(?:bearer|basic)\s+)?[^\s"',;&}]{8,}""",
-    re.IGNORECASE,
-)
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)*")
-_LONG_RUN = re.compile(r"[A-Za-z0-9_.~+/=%-]{20,}")
-
-
-def redact(text: str, secrets: Collection[str] = (), *, limit: int = REASON_LIMIT) -> str:
-    """A service's own words, made fit for staff and logs: one line, nothing that looks secret.
-
-    :param secrets: values to mask whatever they look like
-    :param limit: characters to keep
-    """
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, MASK).replace(quote(secret, safe=""), MASK)
-    text = _NAMED_SECRET.sub(rf"\1{MASK}", text)
-    text = _JWT.sub(MASK, text)
-    text = _LONG_RUN.sub(_mask_if_tokenlike, text)
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _mask_if_tokenlike(run: re.Match[str]) -> str:
-    return MASK if any(c.isdigit() for c in run[0]) else run[0]
-
-
 def _unauthorized(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Without this, requests would send what ~/.netrc holds for the host."""
     return request
@@ -314,8 +283,10 @@ def _parse(raw: bytes, content_type: str) -> tuple[Any, str]:
 def _reason(body: Any) -> str:
     if not isinstance(body, dict):
         return ""
-    texts = [body[key] for key in REASON_KEYS if isinstance(body.get(key), str)]
-    return ": ".join(dict.fromkeys(texts))
+    errors = body.get("errors")  # John Deere: {"@type": "Errors", "errors": [{"message": …}]}
+    parts = [body, *errors] if isinstance(errors, list) else [body]
+    texts = [part.get(key) for part in parts if isinstance(part, dict) for key in REASON_KEYS]
+    return ": ".join(dict.fromkeys(text for text in texts if isinstance(text, str)))
 
 
 def _retry_after(value: str) -> float | None:

@@ -1,0 +1,239 @@
+"""What leaves this package, and how it is read from Leaf's JSON.
+
+Leaf's documentation exists in an older and a newer version, and neither says which fields are
+always there, so every reader takes what it knows and tolerates the absence of the rest.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from onboarding.redaction import redact
+from onboarding.states import Environment, Health
+
+RAW_STATUS_LIMIT = 64
+"""Characters of a status that we don't know which are kept for staff."""
+EVENT_BODY_LIMIT = 1000
+"""Characters of what John Deere answered to Leaf which are kept for staff."""
+_DATE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:?\d\d)?")
+_HIDDEN = frozenset("*•…")
+
+
+@dataclass(frozen=True)
+class LeafUser:
+    """A grower at Leaf."""
+
+    id: str
+    external_id: str | None
+    name: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What Leaf says about a credential's health."""
+
+    health: Health
+    raw_status: str
+    """Leaf's own word, at most 64 characters; empty if Leaf gave none."""
+
+
+@dataclass(frozen=True)
+class Credential:
+    """The John Deere credential of a Leaf user."""
+
+    id: str | None
+    """What Leaf's alerts call `credentialId`; None in the older form of the answer."""
+    health: Health
+    raw_status: str
+    created: datetime | None
+    scopes: frozenset[str]
+    environment: Environment | None
+    holds_token: bool | None
+    """Whether it holds the refresh token that was asked about. None: Leaf did not show one, or
+    nothing was asked. False can also mean that John Deere has replaced the token since."""
+
+
+@dataclass(frozen=True)
+class CredentialEvent:
+    """One call that Leaf made to John Deere with the credential."""
+
+    id: str
+    status_code: int | None
+    created: datetime | None
+    body: str
+    """What John Deere answered, redacted, at most 1000 characters."""
+
+
+@dataclass(frozen=True)
+class LeafOrganization:
+    """A John Deere organization as Leaf sees it."""
+
+    id: str
+    name: str
+    management_uri: str | None
+    """John Deere's page to connect or manage it, as Leaf gave it; not checked."""
+
+
+@dataclass(frozen=True)
+class LeafOrganizations:
+    """The organizations that Leaf can and cannot read."""
+
+    connected: tuple[LeafOrganization, ...]
+    not_connected: tuple[LeafOrganization, ...]
+
+
+class SyncChoice(StrEnum):
+    """What Leaf fetches of an organization (docs.withleaf.io, providers/organizations)."""
+
+    SELECTED = "SELECTED"
+    """Everything."""
+    PREVIEW = "PREVIEW"
+    """Nothing but the organization itself."""
+    BLOCKED = "BLOCKED"
+    """Not connected at John Deere; only the grower can change it."""
+
+
+@dataclass(frozen=True)
+class OrganizationChoice:
+    """An organization and what Leaf fetches of it."""
+
+    id: str
+    name: str
+    choice: SyncChoice | None
+    """None: a word that we don't know."""
+    management_uri: str | None
+
+
+def read_user(body: Any) -> LeafUser | None:
+    """A user, or None if it has no id."""
+    user = _mapping(body)
+    if not (user_id := _text(user.get("id"))):
+        return None
+    return LeafUser(
+        user_id, external_id=_text(user.get("externalId")) or None, name=_text(user.get("name"))
+    )
+
+
+def read_report(status: Any) -> Report:
+    """Leaf's status word, which is only a health if it is exactly one that we know."""
+    raw = redact(_text(status), limit=RAW_STATUS_LIMIT)
+    known = raw in set(Health) and raw != Health.UNKNOWN
+    return Report(Health(raw) if known else Health.UNKNOWN, raw)
+
+
+def read_status_answer(body: Any) -> Report:
+    """The answer of `/status`, "a JSON containing the status", of which no sample exists."""
+    if isinstance(body, dict):
+        return read_report(body.get("status", body.get("message")))
+    return read_report(body)
+
+
+def read_credential(body: Mapping[str, Any], *, refresh_token: str | None = None) -> Credential:
+    """A credential, in the older form (2022) or the newer.
+
+    :param refresh_token: what to compare the credential's own with
+    """
+    report = read_report(body.get("status"))
+    metadata = _mapping(body.get("tokenMetadata"))
+    environment = _text(body.get("clientEnvironment"))
+    return Credential(
+        id=_text(body.get("id")) or None,
+        health=report.health,
+        raw_status=report.raw_status,
+        created=read_date(body.get("createdTime")),
+        scopes=_words(metadata.get("scopes", body.get("scopes"))),
+        environment=Environment(environment) if environment in set(Environment) else None,
+        holds_token=_holds(_text(body.get("refreshToken")), refresh_token),
+    )
+
+
+def read_event(body: Any) -> CredentialEvent:
+    """An event; `statusCode` is a number or a string."""
+    event = _mapping(body)
+    status_code = _text(event.get("statusCode"))
+    return CredentialEvent(
+        id=_text(event.get("id")),
+        status_code=int(status_code) if re.fullmatch(r"[1-5][0-9]{2}", status_code) else None,
+        created=read_date(event.get("createdDate")),
+        body=redact(_text(event.get("body")), limit=EVENT_BODY_LIMIT),
+    )
+
+
+def read_organizations(body: Mapping[str, Any]) -> LeafOrganizations:
+    """Both lists; one that is missing is empty."""
+    return LeafOrganizations(
+        connected=_organizations(body.get("connectedOrganizations")),
+        not_connected=_organizations(body.get("notConnectedOrganizations")),
+    )
+
+
+def read_choice(body: Any) -> OrganizationChoice | None:
+    """An organization and its choice, or None if it has no id."""
+    organization = _mapping(body)
+    if not (organization_id := _text(organization.get("providerOrgId"))):
+        return None
+    status = _text(organization.get("status"))
+    return OrganizationChoice(
+        id=organization_id,
+        name=_text(organization.get("providerOrgName")),
+        choice=SyncChoice(status) if status in set(SyncChoice) else None,
+        management_uri=_text(organization.get("managementUri")) or None,
+    )
+
+
+def read_date(value: Any) -> datetime | None:
+    """An instant in any form that Leaf uses: 0 to 9 fractional digits, with or without a zone.
+
+    Without a zone it is taken as UTC. What is not a date is None.
+    """
+    match = _DATE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return None
+    seconds, fraction, zone = match.groups()
+    try:
+        moment = datetime.fromisoformat(f"{seconds}.{(fraction or '0')[:6]:0<6}{zone or 'Z'}")
+    except ValueError:  # a 13th month
+        return None
+    return moment.astimezone(UTC)
+
+
+def _organizations(values: Any) -> tuple[LeafOrganization, ...]:
+    entries = [_mapping(value) for value in values] if isinstance(values, list) else []
+    return tuple(
+        LeafOrganization(
+            id=_text(entry["id"]),
+            name=_text(entry.get("name")),
+            management_uri=_text(entry.get("managementUri")) or None,
+        )
+        for entry in entries
+        if _text(entry.get("id"))
+    )
+
+
+def _holds(shown: str, asked: str | None) -> bool | None:
+    if not asked or not shown or _HIDDEN & set(shown):
+        return None
+    return hmac.compare_digest(shown.encode(), asked.encode())
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    """Text or a number as text; anything else is nothing."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    return str(value)
+
+
+def _words(value: Any) -> frozenset[str]:
+    if isinstance(value, str):
+        return frozenset(value.split())
+    return frozenset(filter(None, map(_text, value))) if isinstance(value, list) else frozenset()

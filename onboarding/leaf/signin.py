@@ -1,0 +1,115 @@
+"""Signing in to Leaf: one token for all threads, kept until shortly before it expires."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+import requests
+
+from onboarding import http
+from onboarding.errors import SignInRefused, UpstreamRejected
+from onboarding.http import Timeout
+
+SERVICE = "Leaf"
+ACTION = "sign in"
+TOKEN_LIFETIME = timedelta(hours=23).total_seconds()
+"""Seconds that a token is used if it does not say when it expires; Leaf's lives for 24 hours
+(docs.withleaf.io, api-reference/authentication)."""
+MARGIN = timedelta(minutes=5).total_seconds()
+"""Seconds before its end from which on a token is not used any more."""
+REFUSAL_LASTS = 60.0
+"""Seconds for which a refused sign-in is not tried again, so that no account gets locked."""
+
+
+class SignIn:
+    """Holds Leaf's token. Threads that need one at the same time share one sign-in."""
+
+    def __init__(
+        self,
+        api_url: str,
+        username: str,
+        password: str,
+        *,
+        session: requests.Session,
+        timeout: Timeout,
+        clock: Callable[[], float],
+    ) -> None:
+        self._url = f"{api_url}/api/authenticate"
+        self._username = username
+        self._password = password
+        self._session = session
+        self._timeout = timeout
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._token = ""
+        self._use_until = 0.0
+        self._refusal: tuple[int | None, str] = (None, "")
+        self._ask_again_at = 0.0
+
+    def token(self, *, instead_of: str = "") -> str:
+        """A token that Leaf should accept.
+
+        :param instead_of: one that Leaf has just refused
+        :raise SignInRefused: Leaf does not accept username and password, or did not within the
+            last minute
+        :raise UpstreamUnavailable: Leaf can't be asked
+        """
+        with self._lock:
+            if self._token in {"", instead_of} or self._clock() >= self._use_until:
+                self._renew()
+            return self._token
+
+    def renew(self) -> None:
+        """Sign in now.
+
+        :raise SignInRefused: as `token`
+        :raise UpstreamUnavailable: as `token`
+        """
+        with self._lock:
+            self._renew()
+
+    def _renew(self) -> None:
+        if self._clock() < self._ask_again_at:
+            status, reason = self._refusal
+            raise SignInRefused(SERVICE, ACTION, status=status, reason=reason)
+        try:
+            token = self._ask()
+        except UpstreamRejected as err:
+            self._refusal = (err.status, err.reason)
+            self._ask_again_at = self._clock() + REFUSAL_LASTS
+            raise SignInRefused(SERVICE, ACTION, status=err.status, reason=err.reason) from err
+        now = self._clock()
+        lasts = (_expiry(token) or now + TOKEN_LIFETIME) - now
+        self._token = token
+        self._use_until = now + lasts - min(MARGIN, lasts / 2)
+
+    def _ask(self) -> str:
+        """`POST /api/authenticate` (docs.withleaf.io, api-reference/authentication)."""
+        answer = http.call(
+            self._session,
+            "POST",
+            self._url,
+            service=SERVICE,
+            action=ACTION,
+            json={"username": self._username, "password": self._password},
+            timeout=self._timeout,
+            secrets=(self._password,),
+        )
+        token = answer.body.get("id_token") if isinstance(answer.body, dict) else None
+        if not isinstance(token, str) or not http.is_header_safe(token):
+            raise http.malformed(answer, service=SERVICE, action=ACTION, missing="id_token")
+        return token
+
+
+def _expiry(token: str) -> float | None:
+    """When a JWT expires, in seconds since 1970; None if it does not say (RFC 7519 4.1.4)."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return float(claims["exp"])
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None

@@ -1,0 +1,37 @@
+"""What may be shown of a service's own words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from urllib.parse import quote
+
+REASON_LIMIT = 200
+"""Characters of a service's own words that are kept."""
+MASK = "***"
+_NAMED_SECRET = re.compile(
+    r"""((?:token|secret|password|authorization)\w{0,20}["']?\s{0,5}[:=]\s{0,5}["']?)"""
+    r"""(?:(?:bearer|basic)\s+)?[^\s"',;&}]{8,}""",
+    re.IGNORECASE,
+)
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)*")
+_LONG_RUN = re.compile(r"[A-Za-z0-9_.~+/=%-]{20,}")
+
+
+def redact(text: str, secrets: Collection[str] = (), *, limit: int = REASON_LIMIT) -> str:
+    """A service's own words, made fit for staff and logs: one line, nothing that looks secret.
+
+    :param secrets: values to mask whatever they look like
+    :param limit: characters to keep
+    """
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, MASK).replace(quote(secret, safe=""), MASK)
+    text = _NAMED_SECRET.sub(rf"\1{MASK}", text)
+    text = _JWT.sub(MASK, text)
+    text = _LONG_RUN.sub(_mask_if_tokenlike, text)
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _mask_if_tokenlike(run: re.Match[str]) -> str:
+    return MASK if any(c.isdigit() for c in run[0]) else run[0]
