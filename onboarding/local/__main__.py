@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from onboarding import settings
 from onboarding.errors import OnboardingError, SettingsInvalid
+from onboarding.local import commands
 from onboarding.local import plan as planning
 from onboarding.local.plan import Plan
 from onboarding.local.supervisor import ProgramEnded, StopAsked, Supervisor, answers
@@ -24,9 +25,6 @@ from onboarding.local.supervisor import ProgramEnded, StopAsked, Supervisor, ans
 INSTANCE = Path("instance")
 READY_SECONDS = 60.0
 DEMO_PARTNER = "demo"
-PYTHON = (sys.executable, "-m")
-FLASK = (*PYTHON, "flask", "--app", "wsgi")
-GUNICORN = (*PYTHON, "gunicorn", "--config", "gunicorn.conf.py")
 RULE = "=" * 78
 
 
@@ -38,7 +36,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         plan = planning.make(planning.read_environment(), INSTANCE)
         if arguments:
-            os.execve(sys.executable, [*FLASK, *arguments], dict(plan.environ))  # noqa: S606
+            command = commands.flask(*arguments)
+            os.execve(command[0], command, dict(plan.environ))  # noqa: S606
         settings.load(plan.environ, instance=INSTANCE)
         _check_ports(plan)
     except SettingsInvalid as err:
@@ -60,11 +59,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _start(supervisor: Supervisor, plan: Plan) -> None:
     _write(f"{_mode(plan)}. Starting…")
-    supervisor.command("db upgrade", [*FLASK, "db", "upgrade"])
+    supervisor.command("db upgrade", commands.flask("db", "upgrade"))
     if plan.sandbox:
-        supervisor.start("sandbox", _sandbox(plan))
-    supervisor.start("web", [*GUNICORN, "--bind", f"127.0.0.1:{plan.port}", "wsgi:app"])
-    supervisor.start("worker", [*FLASK, "worker"])
+        supervisor.start("sandbox", commands.sandbox(plan.sandbox_port))
+    supervisor.start("web", commands.web(plan.port))
+    supervisor.start("worker", commands.worker())
     if plan.sandbox:
         supervisor.wait_until(
             lambda: answers(f"{plan.sandbox_url}/control/accounts"),
@@ -78,11 +77,6 @@ def _start(supervisor: Supervisor, plan: Plan) -> None:
         limit=READY_SECONDS,
         what=f"{plan.public_url}/health/ready",
     )
-
-
-def _sandbox(plan: Plan) -> list[str]:
-    own = ["--workers", "1", "--threads", "64", "--bind", f"127.0.0.1:{plan.sandbox_port}"]
-    return [*GUNICORN, *own, "onboarding.sandbox:create_app()"]
 
 
 def _in_short(supervisor: Supervisor, plan: Plan) -> str:
@@ -143,13 +137,13 @@ def _demo_link(supervisor: Supervisor) -> str:
     """A link for a grower of the demo partner, who stays the same from run to run."""
     try:
         supervisor.command(
-            "partner add", [*FLASK, "partner", "add", DEMO_PARTNER, "--name", "Demo Co-op"]
+            "partner add", commands.flask("partner", "add", DEMO_PARTNER, "--name", "Demo Co-op")
         )
     except ProgramEnded as err:
         if "exists" not in str(err):
             raise
     grower = ["--external-id", "demo-1", "--name", "Maple Farm"]
-    return supervisor.command("link", [*FLASK, "link", DEMO_PARTNER, *grower]).strip()
+    return supervisor.command("link", commands.flask("link", DEMO_PARTNER, *grower)).strip()
 
 
 def _check_ports(plan: Plan) -> None:

@@ -1,0 +1,138 @@
+"""What all tests share. Tests that need a server or a browser name the fixture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.support import browser as browsers
+from tests.support import network
+from tests.support.control import Control
+from tests.support.postgres import Cluster, programs
+from tests.support.stack import ROOT, Stack
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+LOG_CHARS = 4000
+NOT_RUN = pytest.StashKey[dict[str, list[str]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before anything else: no test reaches another machine."""
+    config.stash[NOT_RUN] = {}
+    network.allow_loopback_only()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note what could not run, and show the processes' output beside a failure."""
+    report = yield
+    _note_skipped(item.config, report)
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and isinstance(stack, Stack):
+        report.sections += [(f"{name}.log", log[-LOG_CHARS:]) for name, log in stack.logs().items()]
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Note the files that could not run."""
+    report = yield
+    _note_skipped(collector.config, report)
+    return report
+
+
+def _note_skipped(config: pytest.Config, report: pytest.TestReport | pytest.CollectReport) -> None:
+    if not report.skipped or hasattr(report, "wasxfail"):
+        return
+    place = report.longrepr
+    reason = place[2] if isinstance(place, tuple) else str(place)
+    config.stash[NOT_RUN].setdefault(reason.removeprefix("Skipped: "), []).append(report.nodeid)
+    if IN_CI:
+        report.outcome = "failed"
+        report.longrepr = f"Could not run, which with CI=true is a failure: {reason}"
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say at the end what could not run, and why."""
+    for reason, tests in config.stash[NOT_RUN].items():
+        terminalreporter.section("not run", red=True)
+        terminalreporter.line(f"{len(tests)} could not run: {reason}", red=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL server of this test run; `new_database()` gives the URL of an empty one."""
+    folder = programs()
+    if folder is None:
+        pytest.skip("PostgreSQL is not installed (as root `make test` installs it)")
+    cluster = Cluster(folder)
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of an empty database: everything that asks for it runs on both kinds."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('database')}/test.sqlite"
+    cluster: Cluster = request.getfixturevalue("postgres")
+    return cluster.new_database()
+
+
+@pytest.fixture(scope="session")
+def running_stack(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Sandbox, web and worker on one kind of database, started once. Ask for `stack` instead."""
+    stack = Stack(tmp_path_factory.mktemp("stack"), database)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def stack(running_stack: Stack) -> Iterator[Stack]:
+    """Sandbox, web and worker `w1`, all running, no fault switched on; a test may kill them.
+
+    Growers, links and journal of earlier tests are still there: use a new `external_id`.
+    """
+    running_stack.restore()
+    yield running_stack
+    running_stack.restore()
+
+
+@pytest.fixture
+def control(stack: Stack) -> Control:
+    """The control API of the stack's sandbox."""
+    return stack.control
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Chromium without a window; `tests.support.browser.visitor` makes people of it."""
+    if browsers.program() is None:
+        pytest.skip("Chromium is not installed (as root `make test` installs it)")
+    with sync_playwright() as playwright:
+        browser = browsers.launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def artifacts() -> Path:
+    """The folder for screenshots and reports; git ignores it."""
+    folder = ROOT / "artifacts"
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -1,0 +1,74 @@
+"""Debian's Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, BrowserContext, Playwright, ViewportSize
+
+PHONE: ViewportSize = {"width": 360, "height": 740}
+NARROWEST: ViewportSize = {"width": 320, "height": 568}
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+STEP_MILLISECONDS = 15_000
+"""How long a click or a navigation may take on a busy machine."""
+
+ARGUMENTS = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-dev-shm-usage",
+    "--disable-domain-reliability",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+)
+
+
+def program() -> str | None:
+    """Chromium's path, or None if it is not installed. No browser is ever downloaded."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def launch(playwright: Playwright) -> Browser:
+    """Start Chromium without a window; it reaches nothing but this machine."""
+    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return playwright.chromium.launch(
+        executable_path=program(), args=[*ARGUMENTS, *as_root], chromium_sandbox=not as_root
+    )
+
+
+@contextmanager
+def visitor(
+    browser: Browser,
+    *,
+    size: ViewportSize = PHONE,
+    script: bool = True,
+    dark: bool = False,
+    address: str | None = None,
+) -> Iterator[BrowserContext]:
+    """A browser of one person, without cookies; closed at the end.
+
+    :param script: whether JavaScript runs
+    :param dark: whether the person prefers dark pages
+    :param address: where the person comes from, as a proxy in front would say it
+    """
+    context = browser.new_context(
+        viewport=size,
+        device_scale_factor=2 if size["width"] < DESKTOP["width"] else 1,
+        has_touch=size["width"] < DESKTOP["width"],
+        java_script_enabled=script,
+        color_scheme="dark" if dark else "light",
+        reduced_motion="reduce",
+        locale="en-US",
+        timezone_id="America/Chicago",
+        extra_http_headers={"X-Forwarded-For": address} if address else {},
+    )
+    context.set_default_timeout(STEP_MILLISECONDS)
+    try:
+        yield context
+    finally:
+        context.close()

@@ -1,0 +1,104 @@
+"""The sandbox's control API, as tests use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import requests
+
+from tests.support.wait import wait_until
+
+TIMEOUT_SECONDS = 10.0
+Entry = dict[str, Any]
+
+
+class Control:
+    """Switches faults and policies of one sandbox, and reads what it was sent.
+
+    The fields of faults, policies and entries are those of `onboarding/sandbox`.
+    """
+
+    def __init__(self, sandbox_url: str) -> None:
+        self._url = sandbox_url
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults that are switched on, with how often each struck."""
+        return self._list("GET", "/control/faults")
+
+    def set_faults(self, *faults: dict[str, Any]) -> None:
+        """Switch on exactly these; a request held by a fault that is gone goes on."""
+        self._call("PUT", "/control/faults", json=list(faults))
+
+    def clear_faults(self) -> None:
+        """Switch off all."""
+        self._call("DELETE", "/control/faults")
+
+    def policies(self) -> dict[str, Any]:
+        """Which way it goes where the documentation is silent."""
+        found: dict[str, Any] = self._call("GET", "/control/policies")
+        return found
+
+    def set_policies(self, **policies: str | int) -> None:
+        """Change some."""
+        self._call("PATCH", "/control/policies", json=policies)
+
+    def journal(self, *, after: int = 0, **fields: Any) -> list[Entry]:
+        """API requests it got, oldest first.
+
+        :param after: only entries with a greater `seq`
+        :param fields: only entries with these values, for example `point="leaf.users.create"`
+        """
+        entries = self._list("GET", "/control/journal", params={"after": after})
+        return [entry for entry in entries if fields.items() <= entry.items()]
+
+    def last_seq(self) -> int:
+        """The number of the newest entry, to be given to `journal(after=…)`; 0 if none."""
+        return max((entry["seq"] for entry in self.journal()), default=0)
+
+    def wait_for(
+        self, condition: Callable[[Entry], bool], *, what: str, after: int = 0, limit: float = 15.0
+    ) -> Entry:
+        """Wait for a request; returns its entry."""
+
+        def find() -> Entry | None:
+            return next((one for one in self.journal(after=after) if condition(one)), None)
+
+        found = wait_until(find, what=what, limit=limit)
+        assert found is not None
+        return found
+
+    def credentials(self, external_id: str) -> list[dict[str, Any]]:
+        """The John Deere credentials that Leaf holds for a grower."""
+        return self._list("GET", "/control/leaf/credentials", params={"externalId": external_id})
+
+    def accounts(self) -> list[dict[str, Any]]:
+        """The John Deere accounts and what each does."""
+        return self._list("GET", "/control/accounts")
+
+    def reset(self) -> None:
+        """Forget all users, grants, faults, policies and the journal."""
+        self._call("POST", "/control/reset")
+
+    def _list(self, method: str, path: str, **options: Any) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._call(method, path, **options)
+        assert isinstance(found, list), found
+        return found
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        answer = self._session.request(
+            method, self._url + path, timeout=TIMEOUT_SECONDS, allow_redirects=False, **options
+        )
+        assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
+        return answer.json() if answer.content else None
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._session.close()
+
+
+def points(entries: Iterable[Entry]) -> list[str]:
+    """The points that entries of the journal are about, in their order."""
+    return [entry["point"] for entry in entries]

@@ -1,0 +1,181 @@
+"""The whole product as real processes: sandbox, web and workers on one database."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from onboarding.local import commands
+from onboarding.local.child import Child
+from onboarding.local.supervisor import answers
+from tests.support.control import Control
+from tests.support.ports import free_port
+from tests.support.wait import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 60.0
+COMMAND_SECONDS = 60.0
+INHERITED = ("HOME", "LANG", "PATH", "TMPDIR", "TZ")
+WEB, WORKER, SANDBOX = "web", "w1", "sandbox"
+
+
+class Stack:
+    """Processes that share one database, in a folder of their own, on free ports.
+
+    `web`, `sandbox` and the workers (`w1`, …) are known by name. Each writes its output to
+    `NAME.log`; a process that is started again appends to it.
+
+    :ivar environment: what every process gets; change it before a start
+    :ivar control: the sandbox's control API
+    """
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.folder = folder
+        self.database_url = database_url
+        self._web_port, self._sandbox_port = free_port(), free_port()
+        self.public_url = f"http://localhost:{self._web_port}"
+        self.sandbox_url = f"http://127.0.0.1:{self._sandbox_port}"
+        self.environment = self._environment()
+        self.control = Control(self.sandbox_url)
+        self._children: dict[str, Child] = {}
+        self._logs: dict[str, TextIO] = {}
+
+    def _environment(self) -> dict[str, str]:
+        url = self.sandbox_url
+        return {name: os.environ[name] for name in INHERITED if name in os.environ} | {
+            # The processes run in the stack's folder, where no `.env` of a developer is.
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "SECRET_KEY": secrets.token_urlsafe(32),
+            "ENCRYPTION_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "DATABASE_URL": self.database_url,
+            "PUBLIC_URL": self.public_url,
+            # Growers then come from as many addresses as a test wants (X-Forwarded-For).
+            "TRUSTED_PROXIES": "1",
+            "DEERE_CLIENT_KEY": "sandbox-client",
+            "DEERE_CLIENT_SECRET": "sandbox-secret",
+            "DEERE_ENVIRONMENT": "STAGE",
+            "DEERE_METADATA_URL": (
+                f"{url}/oauth2/aus78tnlaysMraFhC1t7/.well-known/oauth-authorization-server"
+            ),
+            "DEERE_API_URL": f"{url}/platform",
+            "LEAF_API_URL": url,
+            "LEAF_USERNAME": "sandbox@example.com",
+            "LEAF_PASSWORD": "sandbox-password",
+            "SANDBOX_URL": url,
+            "SANDBOX_DATABASE": str(self.folder / "sandbox.sqlite"),
+        }
+
+    def start(self) -> None:
+        """Migrate the database and start sandbox, web and one worker, as far as not running."""
+        if not (self.folder / "migrated").exists():
+            self.cli("db", "upgrade")
+            (self.folder / "migrated").touch()
+        for name, start in self._usual().items():
+            if not self.is_running(name):
+                start()
+
+    def _usual(self) -> dict[str, Callable[[], None]]:
+        return {SANDBOX: self.start_sandbox, WEB: self.start_web, WORKER: self.start_worker}
+
+    def start_sandbox(self) -> None:
+        """Start the simulated John Deere and Leaf, and wait until they answer."""
+        self._start(SANDBOX, commands.sandbox(self._sandbox_port))
+        self._wait(SANDBOX, lambda: answers(f"{self.sandbox_url}/control/accounts"))
+
+    def start_web(self) -> None:
+        """Start web, and wait until it is ready."""
+        self._start(WEB, commands.web(self._web_port))
+        self._wait(WEB, lambda: answers(f"{self.public_url}/health/ready"))
+
+    def start_worker(self, name: str = WORKER) -> None:
+        """Start a worker; does not wait for it."""
+        self._start(name, commands.worker())
+
+    def is_running(self, name: str) -> bool:
+        """Whether a process was started and has not ended."""
+        child = self._children.get(name)
+        return child is not None and child.status is None
+
+    def kill(self, name: str) -> None:
+        """`kill -9` of a process and of all that it started, at once."""
+        self._children.pop(name).kill()
+
+    def stop(self, name: str) -> int:
+        """Ask a process to end, as a deployment does; its exit status."""
+        return self._children.pop(name).stop()
+
+    def restore(self) -> None:
+        """Back to what `start` leaves: the usual processes, a sandbox without faults."""
+        for name in self._children.keys() - self._usual().keys():
+            self.kill(name)
+        self.start()
+        self.control.clear_faults()
+
+    def close(self) -> None:
+        """End everything."""
+        for name in list(self._children):
+            self.kill(name)
+        for log in self._logs.values():
+            log.close()
+        self.control.close()
+
+    def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run `flask --app wsgi …` with the stack's settings.
+
+        :param check: whether failing is a failure of the test
+        """
+        done = subprocess.run(
+            commands.flask(*arguments),
+            env=self.environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        if check:
+            assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+        return done
+
+    def log(self, name: str) -> str:
+        """All that a process has printed so far, in all of its lives."""
+        path = self._log_path(name)
+        return path.read_text() if path.exists() else ""
+
+    def logs(self) -> dict[str, str]:
+        """What every process has printed, by name."""
+        return {name: self.log(name) for name in self._logs}
+
+    def _log_path(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def _start(self, name: str, command: list[str]) -> None:
+        assert not self.is_running(name), f"{name} is running"
+        if name not in self._logs:
+            self._logs[name] = self._log_path(name).open("a", buffering=1)
+        log = self._logs[name]
+        self._children[name] = Child(
+            name,
+            command,
+            env=self.environment | {"WORKER_NAME": name},
+            cwd=self.folder,
+            sink=lambda line: _write(log, line),
+        )
+
+    def _wait(self, name: str, ready: Callable[[], bool]) -> None:
+        def ready_or_ended() -> bool:
+            assert self.is_running(name), f"{name} ended:\n{self._children[name].last_output()}"
+            return ready()
+
+        wait_until(ready_or_ended, what=f"{name} answers", limit=START_SECONDS)
+
+
+def _write(log: TextIO, line: str) -> None:
+    log.write(f"{line}\n")
