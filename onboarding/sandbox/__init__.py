@@ -1,0 +1,60 @@
+"""The sandbox: simulated John Deere and Leaf, for demos, partners' development and tests.
+
+One WSGI app on its own origin. Nothing outside this package imports it; it shares only the words
+of `errors`, `states` and `settings` with the product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from flask import Flask, Response, send_file
+from jinja2 import StrictUndefined
+
+from onboarding.sandbox import config as configuration
+from onboarding.sandbox import control, deere, gate, leaf, oauth, pages
+from onboarding.sandbox.faults import Faults
+from onboarding.sandbox.grants import Grants
+from onboarding.sandbox.journal import Journal
+from onboarding.sandbox.policies import Policies
+from onboarding.sandbox.runtime import Sandbox
+from onboarding.sandbox.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+STYLESHEET_SECONDS = 300
+
+
+def create_app(environ: Mapping[str, str] | None = None) -> Flask:
+    """The sandbox's WSGI app.
+
+    :param environ: settings (see `config.load`); default: the process's environment
+    :raise SettingsInvalid: if they are missing or wrong
+    """
+    app = Flask(__name__, template_folder=str(ROOT / "templates"), static_folder=None)
+    app.jinja_env.undefined = StrictUndefined
+    for part in (deere, pages, leaf, control):
+        app.register_blueprint(part.bp)
+    app.add_url_rule("/sandbox.css", view_func=stylesheet)
+    app.extensions["sandbox"] = _open(configuration.load(environ), app)
+    oauth.init_app(app)
+    gate.init_app(app)
+    return app
+
+
+def stylesheet() -> Response:
+    """The pages' one stylesheet."""
+    return send_file(ROOT / "static" / "sandbox.css", max_age=STYLESHEET_SECONDS)
+
+
+def _open(config: configuration.Config, app: Flask) -> Sandbox:
+    store = Store(config.database)
+    policies = Policies(store)
+    return Sandbox(
+        config=config,
+        store=store,
+        policies=policies,
+        grants=Grants(store, policies),
+        faults=Faults(store, gate.points(app)),
+        journal=Journal(store),
+    )

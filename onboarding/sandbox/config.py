@@ -1,0 +1,76 @@
+"""What a sandbox process is told from outside."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from onboarding.errors import SettingsInvalid
+from onboarding.settings import is_loopback
+from onboarding.states import Environment
+
+AUTHORIZATION_SERVER = "/oauth2/aus78tnlaysMraFhC1t7"
+"""Path of John Deere's authorization server; the id is the real one, so paths look as in life."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Addresses and the one application that is registered at the simulated John Deere."""
+
+    database: str
+    """Path of the sandbox's own SQLite file."""
+    url: str
+    """Origin of the sandbox itself."""
+    public_url: str
+    """Origin of the onboarding app: the redirect URIs stand below it."""
+    client_key: str
+    client_secret: str
+    environment: Environment
+    leaf_username: str
+    leaf_password: str
+
+    @property
+    def issuer(self) -> str:
+        """The `issuer` of the metadata, without a trailing slash."""
+        return self.url + AUTHORIZATION_SERVER
+
+    @property
+    def redirect_uris(self) -> tuple[str, ...]:
+        """What is registered; compared character by character, as John Deere does."""
+        return (f"{self.public_url}/deere/callback", f"{self.public_url}/deere/organizations")
+
+    @property
+    def connections_id(self) -> str:
+        """The id in links to the connections page: a UUID that is not the client key."""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"connections/{self.client_key}"))
+
+
+def load(environ: Mapping[str, str] | None = None) -> Config:
+    """Read the environment. Everything but the database has the default of `make run`.
+
+    :raise SettingsInvalid: if the database is not named, or an address is not on this machine:
+        a simulation with published passwords must never be reachable from elsewhere
+    """
+    values = os.environ if environ is None else environ
+    database = values.get("SANDBOX_DATABASE", "")
+    if not database:
+        raise SettingsInvalid("Missing settings: SANDBOX_DATABASE (path of an SQLite file)")
+    return Config(
+        database=database,
+        url=_loopback(values, "SANDBOX_URL", "http://127.0.0.1:8001"),
+        public_url=_loopback(values, "PUBLIC_URL", "http://localhost:8000"),
+        client_key=values.get("DEERE_CLIENT_KEY") or "sandbox-client",
+        client_secret=values.get("DEERE_CLIENT_SECRET") or "sandbox-secret",
+        environment=Environment(values.get("DEERE_ENVIRONMENT") or "STAGE"),
+        leaf_username=values.get("LEAF_USERNAME") or "sandbox@example.com",
+        leaf_password=values.get("LEAF_PASSWORD") or "sandbox-password",
+    )
+
+
+def _loopback(values: Mapping[str, str], name: str, default: str) -> str:
+    url = (values.get(name) or default).rstrip("/")
+    if not is_loopback(url):
+        raise SettingsInvalid(f"{name} must be on loopback: the sandbox is for one machine only")
+    return url

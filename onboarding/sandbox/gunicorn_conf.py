@@ -1,0 +1,14 @@
+"""How gunicorn runs the sandbox: `gunicorn -c python:onboarding.sandbox.gunicorn_conf …`.
+
+One process, since faults and held requests live in its memory; many threads, since a held request
+keeps one.
+"""
+
+worker_class = "gthread"
+workers = 1
+threads = 64
+graceful_timeout = 2
+timeout = 180
+control_socket_disable = True
+accesslog = None
+loglevel = "warning"

@@ -1,0 +1,76 @@
+"""Which organizations Leaf syncs for a user: SELECTED, PREVIEW or BLOCKED."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+from onboarding.sandbox import connections
+from onboarding.sandbox.accounts import ACCOUNTS
+from onboarding.sandbox.connections import Seen
+from onboarding.sandbox.runtime import sandbox
+
+SELECTED = "SELECTED"
+PREVIEW = "PREVIEW"
+BLOCKED = "BLOCKED"
+
+
+def visible(account_name: str | None) -> list[Seen]:
+    """What Leaf gets from John Deere; nothing without a working credential."""
+    if account_name is None:
+        return []
+    account = ACCOUNTS[account_name]
+    return connections.seen(account) if connections.terms_accepted(account) else []
+
+
+def account_of(connection: sqlite3.Connection, leaf_user_id: str) -> str | None:
+    """The John Deere account behind a user's newest credential, while it works."""
+    row = connection.execute(
+        "SELECT account, refresh_token FROM leaf_credentials WHERE leaf_user_id = ?"
+        " ORDER BY number DESC",
+        (leaf_user_id,),
+    ).fetchone()
+    if row is None or row["account"] is None:
+        return None
+    return str(row["account"])
+
+
+def sync(connection: sqlite3.Connection, leaf_user_id: str, *, first: bool = False) -> None:
+    """Look at John Deere again and note what may be synced.
+
+    What was blocked and is connected now becomes PREVIEW, as Leaf's page says. What is connected
+    when the credential arrives (`first`) starts as `organizationDataSync` says. Partners'
+    organizations are left out: `syncPartnerData` is false by default.
+    """
+    held = dict(
+        connection.execute(
+            "SELECT organization, status FROM leaf_choices WHERE leaf_user_id = ?", (leaf_user_id,)
+        ).fetchall()
+    )
+    fresh = SELECTED if first and _syncs_all(connection, leaf_user_id) else PREVIEW
+    connection.execute("DELETE FROM leaf_choices WHERE leaf_user_id = ?", (leaf_user_id,))
+    for one in visible(account_of(connection, leaf_user_id)):
+        if not one.farm.member:
+            continue
+        before = held.get(one.farm.id, BLOCKED)
+        status = BLOCKED if not one.connected else fresh if before == BLOCKED else before
+        connection.execute(
+            "INSERT INTO leaf_choices VALUES (?, ?, ?)", (leaf_user_id, one.farm.id, status)
+        )
+
+
+def _syncs_all(connection: sqlite3.Connection, leaf_user_id: str) -> bool:
+    row = connection.execute(
+        "SELECT data FROM leaf_configs WHERE leaf_user_id = ?", (leaf_user_id,)
+    ).fetchone()
+    stored = json.loads(row["data"]) if row else {}
+    return bool(stored.get("organizationDataSync", "ALL") == "ALL")
+
+
+def set_choice(leaf_user_id: str, organization: str, status: str) -> None:
+    """Note a choice."""
+    with sandbox().store.write() as connection:
+        connection.execute(
+            "UPDATE leaf_choices SET status = ? WHERE leaf_user_id = ? AND organization = ?",
+            (status, leaf_user_id, organization),
+        )

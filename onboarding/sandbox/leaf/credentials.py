@@ -1,0 +1,256 @@
+"""John Deere credentials at Leaf: get, create, delete, status, events."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import uuid
+from typing import Any
+
+from flask import Blueprint, Response
+
+from onboarding.sandbox.accounts import ACCOUNTS
+from onboarding.sandbox.grants import Issued
+from onboarding.sandbox.leaf import choices
+from onboarding.sandbox.leaf.access import (
+    USER_MANAGEMENT,
+    Problem,
+    bad_request,
+    json_body,
+    not_found,
+    now,
+    paged,
+    signed_in,
+    text,
+)
+from onboarding.sandbox.runtime import as_json, at, sandbox
+from onboarding.states import Environment, Health
+
+bp = Blueprint(
+    "credentials",
+    __name__,
+    url_prefix=f"{USER_MANAGEMENT}/users/<leaf_user_id>/john-deere-credentials",
+)
+
+SILENT_READS = 2
+"""How many reads show no status under the policy `leaf_initial_status: absent`."""
+
+
+@bp.get("")
+@at("leaf.credentials.get")
+@signed_in
+def get(leaf_user_id: str) -> Response:
+    """The credential, with client secret and tokens in clear, as Leaf answers."""
+    return as_json(shape(_examined(leaf_user_id)))
+
+
+@bp.post("")
+@at("leaf.credentials.create")
+@signed_in
+def create(leaf_user_id: str) -> Response:
+    """Take a refresh token over."""
+    body = json_body()
+    if sandbox().store.one("SELECT 1 FROM leaf_users WHERE id = ?", leaf_user_id) is None:
+        raise not_found("The user")
+    given = {name: text(body, name) for name in ("clientKey", "clientSecret", "refreshToken")}
+    given["clientEnvironment"] = text(body, "clientEnvironment")
+    if given["clientEnvironment"] not in set(Environment):
+        raise bad_request("clientEnvironment must be STAGE or PRODUCTION.", key="validation")
+    second = sandbox().policies["leaf_second_post"]
+    issued = _validated(given)
+    with sandbox().store.write() as connection:
+        # Asked inside the transaction: of two POSTs at once, one is refused.
+        if second == "refused" and current(leaf_user_id) is not None:
+            raise Problem(409, "Conflict", "A credential exists already.", key="credentialExists")
+        if second == "replaced":
+            remove(connection, leaf_user_id)
+        id = _insert(connection, leaf_user_id, given, issued)
+        choices.sync(connection, leaf_user_id, first=True)
+    row = sandbox().store.one("SELECT * FROM leaf_credentials WHERE id = ?", id)
+    assert row is not None  # noqa: S101 - inserted above
+    return as_json(shape(row, created=True), 201)
+
+
+@bp.delete("")
+@at("leaf.credentials.delete")
+@signed_in
+def delete(leaf_user_id: str) -> Response:
+    """Delete the credential and its events; all of them, if there are two."""
+    with sandbox().store.write() as connection:
+        if not remove(connection, leaf_user_id):
+            raise not_found("The credential")
+    return Response(status=204)
+
+
+@bp.get("/status")
+@at("leaf.status")
+@signed_in
+def status(leaf_user_id: str) -> Response:
+    """The withdrawn status call; 404 under the policy `leaf_status_endpoint: gone`."""
+    if sandbox().policies["leaf_status_endpoint"] == "gone":
+        raise Problem(404, "Not Found", "No static resource.")
+    return as_json(_status(_examined(leaf_user_id)))
+
+
+@bp.get("/events")
+@at("leaf.events")
+@signed_in
+def events(leaf_user_id: str) -> Response:
+    """Leaf's calls to John Deere for this credential, newest first."""
+    rows = sandbox().store.all(
+        "SELECT leaf_events.* FROM leaf_events"
+        " JOIN leaf_credentials ON leaf_credentials.id = credential_id"
+        " WHERE leaf_user_id = ? ORDER BY leaf_events.number DESC",
+        leaf_user_id,
+    )
+    return paged(rows, _event_shape)
+
+
+def current(leaf_user_id: str) -> sqlite3.Row | None:
+    """The newest credential of a user, or None."""
+    return sandbox().store.one(
+        "SELECT * FROM leaf_credentials WHERE leaf_user_id = ? ORDER BY number DESC", leaf_user_id
+    )
+
+
+def remove(connection: sqlite3.Connection, leaf_user_id: str) -> bool:
+    """Delete every credential of a user with its events; False if there was none."""
+    connection.execute(
+        "DELETE FROM leaf_events WHERE credential_id IN"
+        " (SELECT id FROM leaf_credentials WHERE leaf_user_id = ?)",
+        (leaf_user_id,),
+    )
+    deleted = connection.execute(
+        "DELETE FROM leaf_credentials WHERE leaf_user_id = ?", (leaf_user_id,)
+    )
+    connection.execute("DELETE FROM leaf_choices WHERE leaf_user_id = ?", (leaf_user_id,))
+    return deleted.rowcount > 0
+
+
+def shape(row: sqlite3.Row, *, created: bool = False) -> dict[str, Any]:
+    """The resource as the current page of Leaf's documentation shows it, or as the older one.
+
+    :param created: for the answer to POST, which had no scopes in the older shape
+    """
+    secret = {
+        "clientKey": row["client_key"],
+        "clientSecret": row["client_secret"],
+        "accessToken": row["access_token"],
+        "refreshToken": row["refresh_token"],
+        "clientEnvironment": row["environment"],
+    }
+    scopes = row["scope"].split()
+    if sandbox().policies["leaf_answers"] == "older":
+        older = secret | _status(row) | {"tokenId": "", "tokenSecretKey": ""}
+        return older if created else older | {"scopes": scopes}
+    known = {"id": row["id"], "createdTime": row["created"], "tokenMetadata": {"scopes": scopes}}
+    return known | _status(row) | secret
+
+
+def _examined(leaf_user_id: str) -> sqlite3.Row:
+    """The credential after Leaf's "background processing" looked at it once more."""
+    row = current(leaf_user_id)
+    if row is None:
+        raise not_found("The credential")
+    found = _found_status(row)
+    if found == row["status"] and not row["silent_reads"]:
+        return row
+    with sandbox().store.write() as connection:
+        connection.execute(
+            "UPDATE leaf_credentials SET status = ?, silent_reads = max(0, silent_reads - 1)"
+            " WHERE id = ?",
+            (found, row["id"]),
+        )
+        if found != row["status"]:
+            _log(connection, row["id"], 400, {"error": "invalid_grant"})
+    return row if row["silent_reads"] else (current(leaf_user_id) or row)
+
+
+def _found_status(row: sqlite3.Row) -> str:
+    if row["fails"] or not sandbox().grants.is_live(row["refresh_token"]):
+        return Health.UNAUTHENTICATED
+    return ACCOUNTS[row["account"]].leaf_status
+
+
+def _status(row: sqlite3.Row) -> dict[str, str]:
+    if row["forced"] is not None:
+        return {"status": row["forced"]}
+    return {} if row["silent_reads"] else {"status": row["status"]}
+
+
+def _validated(given: dict[str, str]) -> Issued | None:
+    """Try the token at John Deere, as Leaf does.
+
+    :return: what John Deere gave, or None if something is wrong that is to be found out later
+    """
+    config, policies = sandbox().config, sandbox().policies
+    later = policies["leaf_bad_token"] == "found_later"  # noqa: S105
+    if (given["clientKey"], given["clientSecret"]) != (config.client_key, config.client_secret):
+        if later:
+            return None
+        raise bad_request("John Deere refused the client: invalid_client", key="invalidClient")
+    if given["clientEnvironment"] != config.environment:
+        if policies["leaf_wrong_environment"] == "found_later":
+            return None
+        raise bad_request(
+            "clientEnvironment does not match the environment of the application.",
+            key="wrongEnvironment",
+        )
+    issued = sandbox().grants.refresh(given["refreshToken"], client_id=given["clientKey"])
+    if issued is None and not later:
+        raise bad_request("The refresh token is not valid: invalid_grant", key="invalidToken")
+    return issued
+
+
+def _insert(
+    connection: sqlite3.Connection, leaf_user_id: str, given: dict[str, str], issued: Issued | None
+) -> str:
+    id = str(uuid.uuid4())
+    values = {
+        "id": id,
+        "leaf_user_id": leaf_user_id,
+        "client_key": given["clientKey"],
+        "client_secret": given["clientSecret"],
+        "environment": given["clientEnvironment"],
+        "refresh_token": (issued and issued.refresh_token) or given["refreshToken"],
+        "given_token": given["refreshToken"],
+        "access_token": issued.access_token if issued else secrets.token_urlsafe(32),
+        "account": issued.account.name if issued else None,
+        "scope": issued.scope if issued else "",
+        "created": now(),
+        "status": issued.account.leaf_status if issued else Health.OK,
+        "silent_reads": 0 if sandbox().policies["leaf_initial_status"] == "OK" else SILENT_READS,
+        "fails": issued is None,
+    }
+    columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+    connection.execute(
+        f"INSERT INTO leaf_credentials (number, {columns})"  # noqa: S608 - own columns
+        f" SELECT coalesce(max(number), 0) + 1, {marks} FROM leaf_credentials",
+        values,
+    )
+    if issued:
+        _log(connection, id, 200, issued.answer())
+    return id
+
+
+def _log(
+    connection: sqlite3.Connection, credential_id: str, status_code: int, body: dict[str, Any]
+) -> None:
+    """Note one call of Leaf to John Deere; the real ones may hold tokens, so these do."""
+    headers = json.dumps({"Content-Type": ["application/json"]})
+    connection.execute(
+        "INSERT INTO leaf_events (id, credential_id, created, status_code, headers, body)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (str(uuid.uuid4()), credential_id, now(), status_code, headers, json.dumps(body)),
+    )
+
+
+def _event_shape(row: sqlite3.Row) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "statusCode": row["status_code"],
+        "createdDate": row["created"],
+        "headers": row["headers"],
+        "body": row["body"],
+    }

@@ -1,0 +1,65 @@
+"""What every part of a running sandbox needs, in one place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from flask import Response, current_app
+
+from onboarding.sandbox.config import Config
+from onboarding.sandbox.faults import Faults
+from onboarding.sandbox.grants import Grants
+from onboarding.sandbox.journal import Journal
+from onboarding.sandbox.policies import Policies
+from onboarding.sandbox.store import Store
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+POINT = "__sandbox_point__"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sandbox:
+    """One running sandbox."""
+
+    config: Config
+    store: Store
+    policies: Policies
+    grants: Grants
+    faults: Faults
+    journal: Journal
+
+    def reset(self) -> None:
+        """Forget everything: state, faults, policies, journal. Held requests go on."""
+        self.store.wipe()
+        self.policies.reset()
+        self.journal.reset()
+        self.faults.remove()
+
+    def close(self) -> None:
+        """Write what is still in memory and let the database go."""
+        self.journal.close()
+        self.store.close()
+
+
+def sandbox() -> Sandbox:
+    """The sandbox that answers the current request."""
+    return cast(Sandbox, current_app.extensions["sandbox"])
+
+
+def at(point: str) -> Callable[[View], View]:
+    """Name the point of a view: where faults strike and what the journal calls it."""
+
+    def mark(view: View) -> View:
+        setattr(view, POINT, point)
+        return view
+
+    return mark
+
+
+def as_json(body: Any, status: int = 200, *, content_type: str = "application/json") -> Response:
+    """A JSON answer."""
+    return Response(json.dumps(body), status, content_type=content_type)
