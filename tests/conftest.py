@@ -103,14 +103,13 @@ def running_stack(database: str, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def stack(running_stack: Stack) -> Iterator[Stack]:
-    """Sandbox, web and worker `w1`, all running, no fault switched on; a test may kill them.
+def stack(running_stack: Stack) -> Stack:
+    """Sandbox as new, web and worker `w1`, all running; a test may kill them.
 
-    Growers, links and journal of earlier tests are still there: use a new `external_id`.
+    The app's database still holds the growers of earlier tests: use a new `external_id`.
     """
     running_stack.restore()
-    yield running_stack
-    running_stack.restore()
+    return running_stack
 
 
 @pytest.fixture

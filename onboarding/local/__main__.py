@@ -95,15 +95,14 @@ def _mode(plan: Plan) -> str:
 def _open_sandbox(supervisor: Supervisor, plan: Plan) -> list[str]:
     link = _demo_link(supervisor)
     with urllib.request.urlopen(f"{plan.sandbox_url}/control/accounts", timeout=10) as answer:  # noqa: S310
-        accounts = json.load(answer)
-    width = max(len(account["name"]) for account in accounts)
-    password = ", ".join(sorted({account["password"] for account in accounts}))
+        known = json.load(answer)
+    width = max(len(account["name"]) for account in known["accounts"])
     return [
         "",
         f"  A grower's link:  {link}",
         "",
-        f"  Sandbox accounts (password: {password})",
-        *(f"    {account['name']:{width}}  {account['does']}" for account in accounts),
+        f"  Sandbox accounts (password: {known['password']})",
+        *(f"    {account['name']:{width}}  {account['does']}" for account in known["accounts"]),
         "",
         f"  Faults, policies and everything that was sent: {plan.sandbox_url}/control",
         *_more(),

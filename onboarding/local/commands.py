@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 _PYTHON = (sys.executable, "-m")
-_CONFIG = str(Path(__file__).resolve().parents[2] / "gunicorn.conf.py")
+_WEB_CONFIG = str(Path(__file__).resolve().parents[2] / "gunicorn.conf.py")
+_SANDBOX_CONFIG = "python:onboarding.sandbox.gunicorn_conf"
 
 
 def flask(*arguments: str) -> list[str]:
@@ -16,7 +17,7 @@ def flask(*arguments: str) -> list[str]:
 
 def web(port: int) -> list[str]:
     """The web process, on loopback."""
-    return [*_gunicorn(port), "wsgi:app"]
+    return [*_gunicorn(port, _WEB_CONFIG), "wsgi:app"]
 
 
 def worker() -> list[str]:
@@ -25,16 +26,9 @@ def worker() -> list[str]:
 
 
 def sandbox(port: int) -> list[str]:
-    """The simulated John Deere and Leaf: one process, since it keeps its faults in memory."""
-    return [
-        *_gunicorn(port),
-        "--workers",
-        "1",
-        "--threads",
-        "64",
-        "onboarding.sandbox:create_app()",
-    ]
+    """The simulated John Deere and Leaf, on loopback."""
+    return [*_gunicorn(port, _SANDBOX_CONFIG), "onboarding.sandbox:create_app()"]
 
 
-def _gunicorn(port: int) -> list[str]:
-    return [*_PYTHON, "gunicorn", "--config", _CONFIG, "--bind", f"127.0.0.1:{port}"]
+def _gunicorn(port: int, config: str) -> list[str]:
+    return [*_PYTHON, "gunicorn", "--config", config, "--bind", f"127.0.0.1:{port}"]

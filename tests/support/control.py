@@ -32,6 +32,14 @@ class Control:
         """Switch on exactly these; a request held by a fault that is gone goes on."""
         self._call("PUT", "/control/faults", json=list(faults))
 
+    def add_fault(self, where: str, kind: str, **fields: Any) -> None:
+        """Switch on one more.
+
+        :param where: the point, for example `leaf.credentials.create`
+        :param kind: `latency`, `hang`, `reset`, `status`, `html` or `json`
+        """
+        self._call("POST", "/control/faults", json={"where": where, "kind": kind, **fields})
+
     def clear_faults(self) -> None:
         """Switch off all."""
         self._call("DELETE", "/control/faults")
@@ -76,7 +84,25 @@ class Control:
 
     def accounts(self) -> list[dict[str, Any]]:
         """The John Deere accounts and what each does."""
-        return self._list("GET", "/control/accounts")
+        found: list[dict[str, Any]] = self._call("GET", "/control/accounts")["accounts"]
+        return found
+
+    def accept_terms(self, account: str) -> None:
+        """Accept John Deere's terms for an account."""
+        self._call("POST", f"/control/accounts/{account}/terms", json={"accepted": True})
+
+    def set_leaf_status(self, leaf_user_id: str, status: str | None) -> None:
+        """Make Leaf say a status for a user's credential; None: what it finds out itself."""
+        body = {"leafUserId": leaf_user_id, "status": status}
+        self._call("POST", "/control/leaf/status", json=body)
+
+    def expire_leaf_tokens(self) -> None:
+        """Make every bearer token of Leaf worthless."""
+        self._call("POST", "/control/leaf/tokens/expire")
+
+    def revoke(self, account: str) -> None:
+        """Kill an account's refresh tokens, as when the grower removes the connection."""
+        self._call("POST", "/control/grants/revoke", json={"account": account})
 
     def reset(self) -> None:
         """Forget all users, grants, faults, policies and the journal."""

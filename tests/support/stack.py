@@ -111,11 +111,11 @@ class Stack:
         return self._children.pop(name).stop()
 
     def restore(self) -> None:
-        """Back to what `start` leaves: the usual processes, a sandbox without faults."""
+        """Back to what `start` leaves: the usual processes, and a sandbox as new."""
         for name in self._children.keys() - self._usual().keys():
             self.kill(name)
         self.start()
-        self.control.clear_faults()
+        self.control.reset()
 
     def close(self) -> None:
         """End everything."""
