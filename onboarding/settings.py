@@ -128,9 +128,7 @@ class _Reader:
             leaf_api_url=self._url("LEAF_API_URL", default=LEAF_API_URL, origin=True),
             leaf_username=self._text("LEAF_USERNAME"),
             leaf_password=self._text("LEAF_PASSWORD"),
-            leaf_requests_per_minute=self._number(
-                "LEAF_REQUESTS_PER_MINUTE", default=900, least=1
-            ),
+            leaf_requests_per_minute=self._number("LEAF_REQUESTS_PER_MINUTE", default=900, least=1),
             link_lifetime_days=self._number("LINK_LIFETIME_DAYS", default=14, least=1),
         )
         self._complain()
@@ -223,7 +221,7 @@ class _Reader:
         elif parts.username or parts.query or parts.fragment:
             self._wrong.append(f"{name} must hold no user name, query or fragment")
         elif origin and parts.path:
-            self._wrong.append(f"{name} must be an origin, without a path: {parts.path} is too much")
+            self._wrong.append(f"{name} must be an origin, without the path {parts.path}")
         return value
 
     def _number(self, name: str, *, default: int, least: int) -> int:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Environment(StrEnum):
-    """John Deere's environment that an application is registered for; Leaf's `clientEnvironment`."""
+    """Where an application is registered at John Deere; Leaf's `clientEnvironment`."""
 
     STAGE = "STAGE"
     PRODUCTION = "PRODUCTION"
@@ -46,8 +46,16 @@ class Cause(StrEnum):
     LEAF_REFUSED = "leaf_refused"
     ENVIRONMENT_MISMATCH = "environment_mismatch"
     APPLICATION_CHANGED = "application_changed"
+    LEAF_USER_MISSING = "leaf_user_missing"
+    CREDENTIAL_MISSING = "credential_missing"
+    TOKEN_UNREADABLE = "token_unreadable"  # noqa: S105
     GIVEN_UP = "given_up"
     NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105
+
+
+class SharingTrouble(StrEnum):
+    """Why John Deere did not tell us of an organization that can be shared."""
+
     TERMS_NOT_ACCEPTED = "terms_not_accepted"
     NO_ORGANIZATIONS = "no_organizations"
     PERMISSIONS_TOO_LOW = "permissions_too_low"

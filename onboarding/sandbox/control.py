@@ -25,7 +25,7 @@ def invalid(error: InputInvalid) -> Response:
 
 @bp.get("/accounts")
 def accounts() -> Response:
-    """`{"password": …, "accounts": [{"name", "does", "organizations", …}]}`."""
+    """`{"password": …, "accounts": [{"name", "does", "terms_accepted", "organizations"}]}`."""
     shown = [_account(account) for account in ACCOUNTS.values()]
     return as_json({"password": PASSWORD, "accounts": shown})
 

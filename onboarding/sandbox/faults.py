@@ -26,7 +26,7 @@ DEFAULT_SECONDS = {"latency": 1.0, "hang": LONGEST_SECONDS}
 HTML_PAGE = "<!doctype html><title>Service unavailable</title><h1>We will be back soon</h1>"
 
 
-@dataclass
+@dataclass(eq=False)
 class Fault:
     """One fault. `seconds` is for latency and hang; `status`, `headers`, `body` for the answers."""
 
@@ -119,27 +119,28 @@ class Faults:
             self._faults = [fault for fault in self._faults if id is not None and fault.id != id]
             self._keep()
 
-    def strike(
-        self, where: str, when: str, who: Mapping[str, str | None]
-    ) -> tuple[str, Response | None] | None:
-        """Let the first fault that fits happen.
-
-        :return: None if there is none; else its kind and the answer to send, which is None if
-            the request goes on (after a pause)
-        """
+    def next(self, where: str, when: str, who: Mapping[str, str | None]) -> Fault | None:
+        """The first fault that fits, one time less from now on; to be handed to `strike`."""
         with self._changed:
             fault = next((one for one in self._faults if one.fits(where, when, who)), None)
-            if fault is None:
-                return None
-            fault.struck += 1
-            if fault.times is not None:
-                fault.times -= 1
-                self._keep()
-            if fault.kind == "hang":
-                self._changed.wait_for(lambda: fault not in self._faults, fault.seconds)
+            if fault is not None:
+                fault.struck += 1
+                if fault.times is not None:
+                    fault.times -= 1
+                    self._keep()
+        return fault
+
+    def strike(self, fault: Fault) -> Response | None:
+        """Let a fault happen.
+
+        :return: the answer to send; None if the request goes on (after a pause)
+        """
         if fault.kind == "latency":
             time.sleep(fault.seconds or 0)
-        return fault.kind, _answer(fault)
+        elif fault.kind == "hang":
+            with self._changed:
+                self._changed.wait_for(lambda: fault not in self._faults, fault.seconds)
+        return _answer(fault)
 
     def _numbered(self, fault: Fault) -> Fault:
         self._last_id += 1

@@ -61,13 +61,12 @@ def _leave(response: Response) -> Response:
 
 
 def _strike(when: str) -> Response | None:
-    struck = sandbox().faults.strike(g.point, when, g.who)
-    if struck is None:
+    fault = sandbox().faults.next(g.point, when, g.who)
+    if fault is None:
         return None
-    kind, answer = struck
     if g.entry is not None:
-        sandbox().journal.update(g.entry, fault=kind)
-    return answer
+        sandbox().journal.update(g.entry, fault=fault.kind)
+    return sandbox().faults.strike(fault)
 
 
 def _note(*, status: int | None = None, stored: bool = False, answered: bool = False) -> None:

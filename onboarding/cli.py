@@ -1,0 +1,236 @@
+"""The commands: `flask --app wsgi …`. Results go to standard output, all else to standard error."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import cast
+
+import click
+import sqlalchemy as sa
+from flask import Flask, current_app
+from flask.cli import AppGroup
+
+from onboarding import describe, schema, vault
+from onboarding.clock import now
+from onboarding.connections import consent, hand_over, invitations, rotation
+from onboarding.doctor import examine
+from onboarding.errors import OnboardingError, SettingsInvalid
+from onboarding.installation import Installation
+from onboarding.models import Connection, Event, Link
+
+SECRET_KEY_BYTES = 48
+EVENTS_SHOWN = 30
+
+db = AppGroup("db", help="The database's tables.")
+keys = AppGroup("keys", help="Keys for signing and encryption.")
+partner = AppGroup("partner", help="Partners, who bring growers.")
+connection = AppGroup("connection", help="Look a connection up and mend it.")
+
+
+def init_app(app: Flask) -> None:
+    """Register the commands."""
+    for command in (db, keys, partner, connection, link, revoke_link, worker, doctor):
+        app.cli.add_command(command)
+
+
+def _installation() -> Installation:
+    found = current_app.extensions["onboarding"]
+    if isinstance(found, SettingsInvalid):
+        raise click.ClickException(f"the settings are not complete.\n{found}")
+    return cast(Installation, found)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """What is wrong in a line, without a traceback."""
+    try:
+        yield
+    except OnboardingError as err:
+        raise click.ClickException(str(err)) from err
+
+
+@db.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the tables up to date. Safe to repeat."""
+    parts = _installation()
+    schema.upgrade(parts.database, parts.settings.database_url)
+    click.echo("The database is up to date.", err=True)
+
+
+@db.command("revision")
+@click.argument("message")
+def db_revision(message: str) -> None:
+    """Write a migration for what changed in models.py (for developers)."""
+    schema.add_migration(_installation().database, message)
+
+
+@keys.command("new")
+def keys_new() -> None:
+    """Print new SECRET_KEY and ENCRYPTION_KEYS lines for .env."""
+    click.echo(f"SECRET_KEY={secrets.token_urlsafe(SECRET_KEY_BYTES)}")
+    click.echo(f"ENCRYPTION_KEYS={vault.new_key()}")
+
+
+@keys.command("rotate")
+def keys_rotate() -> None:
+    """Encrypt all that is stored with the first key of ENCRYPTION_KEYS.
+
+    Put the new key in front, restart web and worker, run this, then drop the old key.
+    """
+    parts = _installation()
+    with _plain_errors():
+        count = rotation.rotate(parts.database, parts.vault)
+    click.echo(f"Encrypted anew with the first key: {count}.")
+
+
+@partner.command("add")
+@click.argument("slug")
+@click.option("--name", required=True, help="As growers read it.")
+@click.option("--frame-origin", "frame_origins", multiple=True, help="May frame our pages.")
+@click.option("--return-url", "return_urls", multiple=True, help="Where growers may return to.")
+@click.option("--select-organizations", is_flag=True, help="Sync nothing at Leaf until chosen.")
+@click.option("--colour", help="The partner's colour, like #1a2b3c.")
+@click.option("--support-name", help="Whom growers ask.")
+@click.option("--support-email")
+@click.option("--support-phone")
+@click.option("--support-url")
+def partner_add(
+    slug: str,
+    name: str,
+    frame_origins: tuple[str, ...],
+    return_urls: tuple[str, ...],
+    select_organizations: bool,
+    colour: str | None,
+    support_name: str | None,
+    support_email: str | None,
+    support_phone: str | None,
+    support_url: str | None,
+) -> None:
+    """Add a partner."""
+    with _plain_errors(), _installation().database.transaction() as session:
+        invitations.add_partner(
+            session,
+            slug=slug,
+            name=name,
+            frame_origins=frame_origins,
+            return_urls=return_urls,
+            select_organizations=select_organizations,
+            colour=colour,
+            support_name=support_name,
+            support_email=support_email,
+            support_phone=support_phone,
+            support_url=support_url,
+        )
+    click.echo(f"Partner {slug} added. Next: flask --app wsgi link {slug} …", err=True)
+
+
+@click.command()
+@click.argument("slug")
+@click.option("--external-id", required=True, help="The partner's own id of the grower.")
+@click.option("--name", required=True, help="The grower's or farm's name.")
+@click.option("--email", help="Where the grower is reached.")
+@click.option("--leaf-user", help="The grower's Leaf user, if there is one already.")
+def link(slug: str, external_id: str, name: str, email: str | None, leaf_user: str | None) -> None:
+    """Make a link for a grower, and print its URL alone."""
+    parts = _installation()
+    with _plain_errors(), parts.database.transaction() as session:
+        made = invitations.invite(
+            session,
+            partner_slug=slug,
+            external_id=external_id,
+            name=name,
+            email=email,
+            leaf_user_id=leaf_user,
+            lifetime=timedelta(days=parts.settings.link_lifetime_days),
+        )
+        session.flush()
+        url = f"{parts.settings.public_url}/c/{parts.links.token(made.id)}"
+    click.echo(url)
+
+
+@click.command("revoke-link")
+@click.argument("url")
+def revoke_link(url: str) -> None:
+    """Make a link worthless."""
+    parts = _installation()
+    with _plain_errors(), parts.database.transaction() as session:
+        link_id = parts.links.link_id(url.rstrip("/").rpartition("/")[2])
+        found = session.get(Link, link_id)
+        if found is None:
+            raise click.ClickException("there is no such link here.")
+        invitations.revoke(session, found)
+    click.echo("Revoked.", err=True)
+
+
+@connection.command("show")
+@click.argument("reference")
+def connection_show(reference: str) -> None:
+    """Show a connection by its reference code: where it stands, why, and what happened."""
+    with _installation().database.reading() as session:
+        found = _find(reference, session.scalar(_by_reference(reference)))
+        latest = consent.latest(session, found.id)
+        told = describe.connection(found, latest=latest, moment=now())
+        grower = found.grower
+        click.echo(f"{grower.name} ({grower.partner.slug}: {grower.external_id})")
+        click.echo(f"{told.label}: {told.title}. Whose turn: {told.who}.")
+        click.echo(f"stage {found.stage.value}, health {found.health.value}")
+        if why := describe.for_staff(found):
+            click.echo(f"Why: {why}")
+        if latest is not None and latest.detail:
+            click.echo(f"Last attempt: {latest.outcome}: {latest.detail}")
+        click.echo(f"Leaf user {grower.leaf_user_id}, credential {found.leaf_credential_id}")
+        for organization in found.organizations:
+            state = "shared" if organization.connected else "not shared"
+            click.echo(f"  {organization.name} ({organization.deere_id}): {state}")
+        events = sa.select(Event).where(Event.connection_id == found.id).order_by(Event.id.desc())
+        for event in session.scalars(events.limit(EVENTS_SHOWN)):
+            data = " ".join(f"{key}={value}" for key, value in event.data.items() if value)
+            click.echo(f"  {event.at:%Y-%m-%d %H:%M:%S} {event.who} {event.kind} {data}")
+
+
+@connection.command("retry")
+@click.argument("reference")
+def connection_retry(reference: str) -> None:
+    """Try a failed hand-over again, after its reason has been mended."""
+    parts = _installation()
+    with _plain_errors(), parts.database.transaction() as session:
+        found = _find(reference, session.scalar(_by_reference(reference)))
+        hand_over.retry(session, parts.queue, found)
+    click.echo("Enqueued.", err=True)
+
+
+def _by_reference(reference: str) -> sa.Select[Connection]:
+    return sa.select(Connection).where(Connection.reference == reference.strip().upper())
+
+
+def _find(reference: str, found: Connection | None) -> Connection:
+    if found is None:
+        raise click.ClickException(f"no connection has the reference {reference!r}.")
+    return found
+
+
+@click.command()
+def worker() -> None:
+    """Hand tokens over to Leaf and watch connections, until Ctrl-C or SIGTERM."""
+    # Imported here: the web process has no use for DBOS's runtime.
+    from onboarding.worker import run
+
+    parts = _installation()
+    if not schema.is_current(parts.database):
+        raise click.ClickException(
+            "the database is not up to date. Run: flask --app wsgi db upgrade"
+        )
+    run(parts)
+
+
+@click.command()
+def doctor() -> None:
+    """Check the installation: one line each, exit status 1 if anything is wrong."""
+    findings = list(examine(_installation()))
+    for finding in findings:
+        click.echo(("ok    " if finding.fine else "WRONG ") + finding.text)
+    if not all(finding.fine for finding in findings):
+        raise SystemExit(1)

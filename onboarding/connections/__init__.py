@@ -1,0 +1,13 @@
+"""The use cases: what can happen to a connection. No Flask in here.
+
+    invitations    partners, growers and links
+    consent        an attempt, from the click to the token
+    organizations  what is shared at John Deere
+    hand_over      the token's way to Leaf
+    watch          what Leaf says afterwards, and what was left lying
+    history        the events that all of them write
+
+A function that only touches rows takes a session, and its caller commits. A function that calls
+John Deere or Leaf takes the `Database` and opens its own transactions, so that none is open
+during a call.
+"""

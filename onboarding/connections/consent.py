@@ -1,0 +1,212 @@
+"""An attempt at John Deere's consent, from the click to the token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from onboarding.clock import now
+from onboarding.connections import history, invitations
+from onboarding.deere import Tokens
+from onboarding.errors import ConsentElsewhere, ConsentExpired
+from onboarding.links import digest, matches, new_secret
+from onboarding.models import Attempt, Connection, Link
+from onboarding.queue import Queue
+from onboarding.settings import Settings
+from onboarding.states import Cause, Health, Outcome, Stage
+from onboarding.vault import Vault
+
+ACCESS_TOKEN_KEPT = timedelta(hours=1)
+"""Long enough to choose organizations; afterwards Leaf is asked instead."""
+FAILURES_COUNTED = timedelta(hours=1)
+TROUBLED_AFTER = 3
+"""From this many failed attempts in that time a grower is pointed to a person."""
+FAILURES = frozenset(Outcome) - {Outcome.AUTHORIZED}
+
+
+@dataclass(frozen=True)
+class Started:
+    """A new attempt and the secrets that leave in the redirect and the cookie."""
+
+    attempt_id: UUID
+    began: datetime
+    state: str = field(repr=False)
+    code_verifier: str = field(repr=False)
+    browser_secret: str = field(repr=False)
+
+
+def start(session: Session, vault: Vault, link: Link, *, other_account: bool = False) -> Started:
+    """Begin an attempt for a link's grower.
+
+    :param other_account: let John Deere ask for the sign-in again
+    """
+    connection = invitations.connection_of(session, link.grower_id)
+    state, verifier, browser = new_secret(), new_secret(), new_secret()
+    attempt = Attempt(
+        connection_id=connection.id,
+        link_id=link.id,
+        state_digest=digest(state),
+        browser_digest=digest(browser),
+        other_account=other_account,
+        created_at=now(),
+    )
+    session.add(attempt)
+    session.flush()
+    attempt.code_verifier = vault.encrypt(verifier, place=attempt.verifier_place)
+    if connection.stage in {Stage.INVITED, Stage.DISCONNECTED}:
+        connection.stage_before = connection.stage
+        connection.stage = Stage.AUTHORIZING
+    history.record(session, connection, "attempt_started", who=history.GROWER)
+    return Started(attempt.id, attempt.created_at, state, verifier, browser)
+
+
+def find(
+    session: Session, *, state: str | None, browser_secret: Callable[[Attempt], str | None]
+) -> Attempt:
+    """The attempt that a callback belongs to, used or not.
+
+    :param browser_secret: gives the value of this browser's cookie for an attempt, if it has one
+    :raise ConsentExpired: if the state is missing or unknown, or the attempt is too old
+    :raise ConsentElsewhere: if another browser started the attempt
+    """
+    attempt = session.scalar(sa.select(Attempt).where(Attempt.state_digest == digest(state or "")))
+    if attempt is None:
+        raise ConsentExpired("no such state")
+    # A missing cookie is compared like a wrong one, so that both take the same time.
+    if not matches(browser_secret(attempt) or "", attempt.browser_digest):
+        raise ConsentElsewhere("another browser")
+    if attempt.used_at is None and not attempt.is_open(now()):
+        raise ConsentExpired("too old")
+    return attempt
+
+
+def use(session: Session, vault: Vault, attempt: Attempt) -> str | None:
+    """Use up the attempt's state, before anything is exchanged for it.
+
+    :return: the PKCE verifier for the exchange; None if the state was used before
+    """
+    used = session.scalar(
+        sa.update(Attempt)
+        .where(Attempt.id == attempt.id, Attempt.used_at.is_(None))
+        .values(used_at=now())
+        .returning(Attempt.id)
+    )
+    if used is None or attempt.code_verifier is None:
+        return None
+    verifier = vault.decrypt(attempt.code_verifier, place=attempt.verifier_place)
+    session.refresh(attempt)
+    attempt.code_verifier = None
+    return verifier
+
+
+def finish(session: Session, attempt: Attempt, outcome: Outcome, *, detail: str = "") -> None:
+    """End an attempt that brought no token; what was connected before stays as it was.
+
+    :param detail: for staff: what John Deere said, without secrets
+    """
+    attempt.outcome = outcome
+    attempt.ended_at = now()
+    attempt.detail = detail
+    attempt.code_verifier = None
+    connection = attempt.connection
+    if connection.stage is Stage.AUTHORIZING:
+        connection.stage = connection.stage_before or Stage.INVITED
+    history.record(
+        session, connection, f"attempt_{outcome.value}", who=history.GROWER, detail=detail
+    )
+
+
+def receive(
+    session: Session,
+    vault: Vault,
+    queue: Queue,
+    settings: Settings,
+    *,
+    attempt: Attempt,
+    tokens: Tokens,
+) -> None:
+    """Take the tokens in: after the caller's commit nothing may lose them.
+
+    Without a refresh token there is nothing that Leaf could use: the attempt fails, and staff are
+    told to look at the application's scopes.
+    """
+    connection = attempt.connection
+    if tokens.refresh_token is None:
+        _note_missing_refresh_token(session, attempt)
+        return
+    moment = now()
+    attempt.outcome = Outcome.AUTHORIZED
+    attempt.ended_at = moment
+    attempt.access_token = vault.encrypt(tokens.access_token, place=attempt.access_token_place)
+    kept = min(ACCESS_TOKEN_KEPT, timedelta(seconds=tokens.expires_in))
+    attempt.access_token_until = moment + kept
+    connection.refresh_token = vault.encrypt(tokens.refresh_token, place=connection.token_place)
+    connection.token_received_at = moment
+    connection.scopes_asked = list(settings.deere_scopes)
+    connection.scopes_granted = sorted(tokens.scopes)
+    connection.client_key = settings.deere_client_key
+    connection.environment = settings.deere_environment
+    connection.post_began_at = None
+    connection.credential_before_post = None
+    connection.terms_url = None
+    connection.health = Health.UNKNOWN
+    connection.health_text = ""
+    history.record(session, connection, "token_received", who=history.GROWER)
+    missing = sorted(set(settings.deere_scopes) - tokens.scopes)
+    if missing:
+        history.record(session, connection, "scopes_missing", scopes=missing)
+    owe_hand_over(session, queue, connection)
+
+
+def owe_hand_over(session: Session, queue: Queue, connection: Connection) -> None:
+    """Enqueue a first try of the hand-over of the token that the connection holds."""
+    connection.stage = Stage.HANDING_OVER
+    connection.stage_before = None
+    connection.cause = None
+    connection.detail = ""
+    connection.waiting_since = None
+    connection.check_due_at = None
+    connection.hand_over_try += 1
+    connection.hand_over_due_at = now()
+    connection.hand_over_taken_by = None
+    queue.hand_over(session, connection.id, number=connection.hand_over_try, after=timedelta(0))
+
+
+def latest(session: Session, connection_id: UUID) -> Attempt | None:
+    """The newest attempt of a connection."""
+    return session.scalar(
+        sa.select(Attempt)
+        .where(Attempt.connection_id == connection_id)
+        .order_by(Attempt.created_at.desc())
+        .limit(1)
+    )
+
+
+def is_troubled(session: Session, connection_id: UUID, *, moment: datetime) -> bool:
+    """Whether so many attempts failed lately that a person should help."""
+    failed = session.scalar(
+        sa.select(sa.func.count())
+        .select_from(Attempt)
+        .where(
+            Attempt.connection_id == connection_id,
+            Attempt.created_at > moment - FAILURES_COUNTED,
+            Attempt.outcome.in_(FAILURES),
+        )
+    )
+    return (failed or 0) >= TROUBLED_AFTER
+
+
+def _note_missing_refresh_token(session: Session, attempt: Attempt) -> None:
+    connection = attempt.connection
+    was_working = connection.stage in {Stage.CONNECTED, Stage.CHOOSING_ORGANIZATIONS}
+    detail = "John Deere gave no refresh token: is the application allowed offline_access?"
+    finish(session, attempt, Outcome.NO_REFRESH_TOKEN, detail=detail)
+    if not was_working and connection.refresh_token is None:
+        connection.stage = Stage.FAILED
+        connection.cause = Cause.NO_REFRESH_TOKEN
+        connection.detail = detail

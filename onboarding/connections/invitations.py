@@ -1,0 +1,186 @@
+"""Partners, growers and the links that they get."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from onboarding.clock import now
+from onboarding.connections import history
+from onboarding.errors import InputInvalid
+from onboarding.models import Connection, Grower, Link, Partner
+from onboarding.settings import is_loopback
+
+SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+SLUG_MAX = 64
+NAME_MAX = 200
+EXTERNAL_ID_MAX = 200
+EMAIL_MAX = 254
+
+
+def add_partner(
+    session: Session,
+    *,
+    slug: str,
+    name: str,
+    frame_origins: Sequence[str] = (),
+    return_urls: Sequence[str] = (),
+    select_organizations: bool = False,
+    colour: str | None = None,
+    support_name: str | None = None,
+    support_email: str | None = None,
+    support_phone: str | None = None,
+    support_url: str | None = None,
+) -> Partner:
+    """A new partner.
+
+    :param frame_origins: origins that may frame our pages, e.g. `https://portal.example.com`
+    :param return_urls: where growers may be sent back to
+    :param select_organizations: Leaf syncs nothing until organizations are chosen there
+    :raise InputInvalid: saying which value to change and how
+    """
+    if not SLUG.fullmatch(slug) or len(slug) > SLUG_MAX:
+        raise InputInvalid(
+            f"The slug must be at most {SLUG_MAX} small letters and digits, with single hyphens "
+            f"between them; {slug!r} is not."
+        )
+    if session.scalar(sa.select(Partner.id).where(Partner.slug == slug)):
+        raise InputInvalid(f"There is a partner {slug!r} already.")
+    if colour and not COLOUR.fullmatch(colour):
+        raise InputInvalid("The colour must look like #1a2b3c.")
+    if support_url:
+        _check_url(support_url, "support URL")
+    partner = Partner(
+        slug=slug,
+        name=_text(name, "name", NAME_MAX),
+        colour=colour.lower() if colour else None,
+        support_name=support_name,
+        support_email=_email(support_email),
+        support_phone=support_phone,
+        support_url=support_url,
+        frame_origins=[_origin(origin) for origin in frame_origins],
+        return_urls=[_check_url(url, "return URL") for url in return_urls],
+        select_organizations=select_organizations,
+        created_at=now(),
+    )
+    session.add(partner)
+    return partner
+
+
+def invite(
+    session: Session,
+    *,
+    partner_slug: str,
+    external_id: str,
+    name: str,
+    lifetime: timedelta,
+    email: str | None = None,
+    leaf_user_id: str | None = None,
+) -> Link:
+    """A new link for a grower, who is made or brought up to date first.
+
+    :param external_id: the partner's own id of the grower
+    :param leaf_user_id: the grower's Leaf user, if there is one already
+    :raise InputInvalid: if the partner is unknown or a value can't be used
+    """
+    partner = session.scalar(partner_named(partner_slug))
+    if partner is None:
+        raise InputInvalid(
+            f"There is no partner {partner_slug!r}. Add it with: "
+            f"flask --app wsgi partner add {partner_slug} --name NAME"
+        )
+    grower = _grower(session, partner, _text(external_id, "external id", EXTERNAL_ID_MAX), name)
+    grower.name = _text(name, "name", NAME_MAX)
+    if email:
+        grower.email = _email(email)
+    if leaf_user_id:
+        _set_leaf_user(session, grower, leaf_user_id)
+    moment = now()
+    link = Link(grower=grower, created_at=moment, expires_at=moment + lifetime)
+    session.add(link)
+    connection = connection_of(session, grower.id)
+    history.record(session, connection, "link_made", who=history.STAFF)
+    return link
+
+
+def partner_named(slug: str) -> sa.Select[Partner]:
+    """The query for a partner."""
+    return sa.select(Partner).where(Partner.slug == slug)
+
+
+def revoke(session: Session, link: Link) -> None:
+    """Make a link worthless. Again is the same as once."""
+    if link.revoked_at is None:
+        link.revoked_at = now()
+        history.record(
+            session, connection_of(session, link.grower_id), "link_revoked", who=history.STAFF
+        )
+
+
+def connection_of(session: Session, grower_id: UUID) -> Connection:
+    """The grower's one John Deere connection."""
+    return session.scalars(sa.select(Connection).where(Connection.grower_id == grower_id)).one()
+
+
+def _grower(session: Session, partner: Partner, external_id: str, name: str) -> Grower:
+    grower = session.scalar(
+        sa.select(Grower).where(Grower.partner_id == partner.id, Grower.external_id == external_id)
+    )
+    if grower is None:
+        moment = now()
+        grower = Grower(partner=partner, external_id=external_id, name=name, created_at=moment)
+        session.add(grower)
+        session.add(Connection(grower=grower, created_at=moment))
+        session.flush()
+    return grower
+
+
+def _set_leaf_user(session: Session, grower: Grower, leaf_user_id: str) -> None:
+    owner = session.scalar(sa.select(Grower).where(Grower.leaf_user_id == leaf_user_id))
+    if owner is not None and owner.id != grower.id:
+        raise InputInvalid(
+            f"Leaf user {leaf_user_id} belongs to grower {owner.external_id!r} of partner "
+            f"{owner.partner.slug!r}; two growers can't share one."
+        )
+    if grower.leaf_user_id and grower.leaf_user_id != leaf_user_id:
+        raise InputInvalid(f"The grower has Leaf user {grower.leaf_user_id} already.")
+    grower.leaf_user_id = leaf_user_id
+
+
+def _text(value: str, what: str, limit: int) -> str:
+    text = value.strip()
+    if not text or len(text) > limit:
+        raise InputInvalid(f"The {what} must have 1 to {limit} characters.")
+    return text
+
+
+def _email(value: str | None) -> str | None:
+    if value and (len(value) > EMAIL_MAX or not EMAIL.fullmatch(value)):
+        raise InputInvalid(f"{value!r} is not an e-mail address.")
+    return value or None
+
+
+def _check_url(value: str, what: str) -> str:
+    parts = urlsplit(value)
+    plain_is_fine = parts.scheme == "http" and is_loopback(value)
+    if not parts.hostname or not (parts.scheme == "https" or plain_is_fine):
+        raise InputInvalid(f"The {what} must be an https:// URL; {value!r} is not.")
+    return value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(_check_url(value, "frame origin"))
+    if parts.path not in {"", "/"} or parts.query or parts.fragment or parts.username:
+        raise InputInvalid(
+            f"A frame origin has a scheme, a host and perhaps a port, and no path: write "
+            f"{parts.scheme}://{parts.netloc} instead of {value!r}."
+        )
+    return f"{parts.scheme}://{parts.netloc}".lower()

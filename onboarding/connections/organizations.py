@@ -1,0 +1,237 @@
+"""Which organizations a grower shares, as John Deere and Leaf tell it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from onboarding.clock import now
+from onboarding.connections import consent, history
+from onboarding.db import Database
+from onboarding.deere import Deere
+from onboarding.deere import Organization as DeereOrganization
+from onboarding.errors import (
+    TermsNotAccepted,
+    TokenUnreadable,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
+from onboarding.leaf import LeafOrganizations
+from onboarding.models import Attempt, Connection, Organization
+from onboarding.queue import Queue
+from onboarding.states import Outcome, SharingTrouble
+from onboarding.vault import Vault
+
+READS_AFTER_RETURN = 3
+PAUSE_BETWEEN_READS_SECONDS = 2.0
+"""Three reads, two pauses: John Deere may need a moment after "Save"."""
+LEAF_LAG = timedelta(minutes=10)
+"""So long Leaf's "not connected" does not outweigh what John Deere itself said."""
+FORBIDDEN = 403
+
+
+def look(
+    database: Database,
+    vault: Vault,
+    deere: Deere,
+    queue: Queue,
+    attempt_id: UUID,
+    *,
+    reads: int = 1,
+) -> None:
+    """Read the organizations at John Deere with the attempt's access token and write them down.
+
+    Trouble at John Deere is written down too: it is a state of the connection, no exception.
+    Without an access token Leaf is asked, by a worker.
+
+    :param reads: how often to read at most while none is connected
+    """
+    with database.reading() as session:
+        attempt = session.get_one(Attempt, attempt_id)
+        token = _access_token(vault, attempt)
+    if token is None:
+        with database.transaction() as session:
+            connection = session.get_one(Connection, attempt.connection_id)
+            if connection.is_at_leaf:
+                queue.check(session, connection.id, sync=True)
+        return
+    found: tuple[DeereOrganization, ...] = ()
+    failure: UpstreamRejected | UpstreamUnavailable | None = None
+    for number in range(reads):
+        if number:
+            time.sleep(PAUSE_BETWEEN_READS_SECONDS)
+        try:
+            found = deere.organizations(token)
+        except (UpstreamRejected, UpstreamUnavailable) as err:
+            failure = err
+            break
+        if any(organization.connected for organization in found):
+            break
+    with database.transaction() as session:
+        attempt = session.get_one(Attempt, attempt_id, populate_existing=True)
+        if failure is not None:
+            _note_trouble(session, attempt.connection, failure)
+        else:
+            _note_organizations(session, deere, queue, attempt, found)
+
+
+def send_to_choose(session: Session, attempt: Attempt) -> str | None:
+    """Where to send the grower for choosing organizations, once per attempt.
+
+    :return: John Deere's page; None if one is shared, none can be, or the grower was sent before
+    """
+    connection = attempt.connection
+    if attempt.sent_to_choose_at or not connection.choose_url:
+        return None
+    if connection.has_shared_organization:
+        return None
+    if not any(organization.member for organization in connection.organizations):
+        # Only other farms' organizations: probably the wrong account, so the grower is asked.
+        return None
+    attempt.sent_to_choose_at = now()
+    return connection.choose_url
+
+
+def page_for(
+    session: Session, deere: Deere, connection: Connection, *, organization_id: str | None
+) -> str:
+    """John Deere's page for choosing organizations, or for one of them; the grower asked for it."""
+    latest = consent.latest(session, connection.id)
+    if latest is not None and latest.outcome is Outcome.AUTHORIZED:
+        latest.sent_to_choose_at = now()
+    if organization_id is None and connection.choose_url:
+        return connection.choose_url
+    rows = [
+        DeereOrganization(
+            id=row.deere_id,
+            name=row.name,
+            member=row.member,
+            connected=row.connected,
+            manage_uri=row.manage_url,
+            connect_uri=None,
+        )
+        for row in connection.organizations
+    ]
+    return deere.page_to_choose(rows, organization_id=organization_id)
+
+
+def returning(session: Session, connection_ids: Sequence[UUID]) -> Attempt | None:
+    """The attempt that a browser comes back with from John Deere's page for organizations.
+
+    John Deere returns with no code and no state, so it is the newest of those that this browser
+    authorized.
+
+    :param connection_ids: the connections that the browser has a valid cookie for
+    """
+    return session.scalar(
+        sa.select(Attempt)
+        .where(Attempt.connection_id.in_(connection_ids), Attempt.outcome == Outcome.AUTHORIZED)
+        .order_by(sa.func.coalesce(Attempt.sent_to_choose_at, Attempt.created_at).desc())
+        .limit(1)
+    )
+
+
+def merge_from_leaf(
+    session: Session, connection: Connection, told: LeafOrganizations, *, moment: datetime
+) -> None:
+    """Take in Leaf's two lists, which it reads at John Deere, perhaps a little late."""
+    deere_is_fresh = (
+        connection.organizations_seen_at is not None
+        and moment - connection.organizations_seen_at < LEAF_LAG
+    )
+    known = {organization.deere_id: organization for organization in connection.organizations}
+    listed = [(entry, True) for entry in told.connected]
+    listed += [(entry, False) for entry in told.not_connected]
+    for entry, connected in listed:
+        row = known.pop(entry.id, None) or _add(connection, entry.id, entry.name)
+        row.name = entry.name
+        row.manage_url = entry.management_uri or row.manage_url
+        if connected or not deere_is_fresh:
+            _set_connected(session, connection, row, connected)
+    for row in known.values():
+        if not deere_is_fresh:
+            _set_connected(session, connection, row, False)
+    if connection.has_shared_organization:
+        connection.sharing_trouble = None
+        connection.sharing_detail = ""
+
+
+def _access_token(vault: Vault, attempt: Attempt) -> str | None:
+    until = attempt.access_token_until
+    if attempt.access_token is None or until is None or until <= now():
+        return None
+    try:
+        return vault.decrypt(attempt.access_token, place=attempt.access_token_place)
+    except TokenUnreadable:
+        # Its key is gone, and it would have lived for an hour: Leaf is asked instead.
+        return None
+
+
+def _note_organizations(
+    session: Session,
+    deere: Deere,
+    queue: Queue,
+    attempt: Attempt,
+    found: tuple[DeereOrganization, ...],
+) -> None:
+    connection = attempt.connection
+    connection.organizations_seen_at = now()
+    _replace(session, connection, found)
+    connection.choose_url = deere.page_to_choose(found) if found else None
+    connection.sharing_trouble = None if found else SharingTrouble.NO_ORGANIZATIONS
+    connection.sharing_detail = ""
+    if connection.has_shared_organization:
+        attempt.access_token = None
+        attempt.access_token_until = None
+    if connection.is_at_leaf:
+        connection.settle()
+        queue.check(session, connection.id, sync=True)
+
+
+def _replace(session: Session, connection: Connection, found: Iterable[DeereOrganization]) -> None:
+    known = {organization.deere_id: organization for organization in connection.organizations}
+    for entry in found:
+        row = known.pop(entry.id, None) or _add(connection, entry.id, entry.name)
+        row.name = entry.name
+        row.member = entry.member
+        row.manage_url = entry.manage_uri or entry.connect_uri
+        _set_connected(session, connection, row, entry.connected)
+    for row in known.values():
+        connection.organizations.remove(row)
+        history.record(session, connection, "organization_gone", name=row.name)
+
+
+def _add(connection: Connection, deere_id: str, name: str) -> Organization:
+    row = Organization(deere_id=deere_id, name=name, connected=False, member=True)
+    connection.organizations.append(row)
+    return row
+
+
+def _set_connected(
+    session: Session, connection: Connection, row: Organization, connected: bool
+) -> None:
+    if row.connected == connected:
+        return
+    row.connected = connected
+    kind = "organization_shared" if connected else "organization_not_shared"
+    history.record(session, connection, kind, who=history.GROWER, name=row.name)
+
+
+def _note_trouble(
+    session: Session, connection: Connection, failure: UpstreamRejected | UpstreamUnavailable
+) -> None:
+    if isinstance(failure, TermsNotAccepted):
+        trouble = SharingTrouble.TERMS_NOT_ACCEPTED
+        connection.terms_url = failure.terms_url
+    elif isinstance(failure, UpstreamRejected) and failure.status == FORBIDDEN:
+        trouble = SharingTrouble.PERMISSIONS_TOO_LOW
+    else:
+        trouble = SharingTrouble.DEERE_UNAVAILABLE
+    connection.sharing_trouble = trouble
+    connection.sharing_detail = str(failure)
+    history.record(session, connection, "organizations_not_read", detail=str(failure))

@@ -1,0 +1,68 @@
+"""The database: one engine, a transaction to write in and one to read in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+POOL_SIZE = 10
+POOL_OVERFLOW = 20
+SQLITE_BUSY_TIMEOUT_MS = 30_000
+
+
+class Database:
+    """An SQLite file or a PostgreSQL database, spoken to in the same way.
+
+    :ivar engine: SQLAlchemy's engine, for migrations and for the queue's client
+    """
+
+    def __init__(self, url: str) -> None:
+        if url.startswith("sqlite"):
+            self.engine = _sqlite_engine(url)
+        else:
+            self.engine = sa.create_engine(
+                url, pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW, pool_pre_ping=True
+            )
+        self._writer = self.engine.execution_options(onboarding_writes=True)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session to write with: committed at the end, rolled back if an exception passes.
+
+        Never hold one open during a network call: SQLite has one writer at a time.
+        """
+        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session to read with: it sees one moment and takes no write lock."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+
+def _sqlite_engine(url: str) -> sa.Engine:
+    engine = sa.create_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW)
+
+    @sa.event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        # None: the driver begins nothing by itself, so that `begin` below decides.
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        # FULL: a commit is on the disk when it returns. A grower's consent hangs on that.
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        # A deferred transaction that turns into a writer fails at once when another writer was
+        # faster; IMMEDIATE waits for its turn instead.
+        writes = connection.get_execution_options().get("onboarding_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine

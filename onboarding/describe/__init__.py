@@ -1,0 +1,32 @@
+"""What people are told. Every page, command and answer takes its words from here.
+
+connection(…)  where a connection stands: what happened, the next step, and whose it is
+steps(…)       the three steps of the grower's page
+problem(…)     pages that belong to no connection
+for_staff(…)   the reason behind it, in one line
+shared_by(…)   what the scopes mean
+"""
+
+from onboarding.describe.connection import connection, first_visit
+from onboarding.describe.page import Organizations, organizations, steps
+from onboarding.describe.problem import problem
+from onboarding.describe.sharing import asks_to_edit, not_shared_by, shared_by
+from onboarding.describe.staff import for_staff
+from onboarding.describe.told import Action, Org, Step, Told
+
+__all__ = [
+    "Action",
+    "Org",
+    "Organizations",
+    "Step",
+    "Told",
+    "asks_to_edit",
+    "connection",
+    "first_visit",
+    "for_staff",
+    "not_shared_by",
+    "organizations",
+    "problem",
+    "shared_by",
+    "steps",
+]

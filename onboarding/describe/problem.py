@@ -1,0 +1,176 @@
+"""Pages that belong to no connection that we may show."""
+
+from __future__ import annotations
+
+from onboarding.describe.told import Action, Told
+from onboarding.i18n import gettext as _
+
+
+def problem(code: str) -> Told:
+    """What is told on a page without a connection.
+
+    :param code: `link_invalid`, `link_expired`, `link_revoked`, `opened_elsewhere`,
+        `took_too_long`, `returned`, or an HTTP status as text
+    """
+    made = _PROBLEMS.get(code)
+    return made() if made else _unexpected()
+
+
+def _link_invalid() -> Told:
+    return Told(
+        code="link_invalid",
+        tone="problem",
+        label=_("Link not valid"),
+        title=_("This link is not complete"),
+        sentences=(
+            _("Perhaps a part was lost when it was copied. Open it from the message again."),
+            _("If that does not help, ask the company that sent it for a new one."),
+        ),
+        whether_shared=_("Nothing was shared."),
+        who="grower",
+        show_contact=True,
+    )
+
+
+def _link_expired() -> Told:
+    return Told(
+        code="link_expired",
+        tone="quiet",
+        label=_("Link expired"),
+        title=_("This link has expired"),
+        sentences=(
+            _("Links are valid for a limited time, for your protection."),
+            _("Ask for a new one."),
+        ),
+        who="grower",
+        show_contact=True,
+    )
+
+
+def _link_revoked() -> Told:
+    return Told(
+        code="link_revoked",
+        tone="quiet",
+        label=_("Link withdrawn"),
+        title=_("This link is no longer valid"),
+        sentences=(_("It was withdrawn. Ask for a new one."),),
+        who="grower",
+        show_contact=True,
+    )
+
+
+def _opened_elsewhere() -> Told:
+    return Told(
+        code="opened_elsewhere",
+        tone="act",
+        label=_("Another browser"),
+        title=_("You started in another browser"),
+        sentences=(
+            _("For your protection a sign-in ends in the browser in which it began."),
+            _(
+                "Go back to that browser, or open your link again in this one and start from "
+                "there. Browsers inside other apps, or blocked cookies, can also cause this."
+            ),
+        ),
+        whether_shared=_("Nothing was shared."),
+        who="grower",
+    )
+
+
+def _took_too_long() -> Told:
+    return Told(
+        code="took_too_long",
+        tone="quiet",
+        label=_("Took too long"),
+        title=_("Please start again"),
+        sentences=(
+            _("A sign-in is valid for half an hour and can be used once, for your protection."),
+            _("Open your link again and start from there."),
+        ),
+        whether_shared=_("Nothing was shared by this page."),
+        who="grower",
+    )
+
+
+def _returned() -> Told:
+    return Told(
+        code="returned",
+        tone="quiet",
+        label=_("Back from John Deere"),
+        title=_("Please open your link again"),
+        sentences=(
+            _("You are back from John Deere, but in a browser that we do not know."),
+            _("What you chose there is kept. Open your link to see where things stand."),
+        ),
+        who="grower",
+    )
+
+
+def _form_expired() -> Told:
+    return Told(
+        code="form_expired",
+        tone="act",
+        label=_("Page too old"),
+        title=_("Please go back and press the button again"),
+        sentences=(
+            _("The page was open for too long, or your browser does not keep our cookie."),
+            _("Reload the page. If it happens again, allow cookies for this site."),
+        ),
+        whether_shared=_("Nothing was shared."),
+        who="grower",
+    )
+
+
+def _not_found() -> Told:
+    return Told(
+        code="not_found",
+        tone="quiet",
+        label=_("Not found"),
+        title=_("There is no such page"),
+        sentences=(_("Open your link again from the message in which you got it."),),
+        who="grower",
+        action=Action("page", _("Go to the first page"), url="/"),
+    )
+
+
+def _too_many() -> Told:
+    return Told(
+        code="too_many",
+        tone="wait",
+        label=_("Too many tries"),
+        title=_("That was a little too often"),
+        sentences=(
+            _("There were very many tries in a short time, from here or with this link."),
+            _("Wait a few minutes, then open your link again."),
+        ),
+        whether_shared=_("Nothing was shared by this try."),
+        who="grower",
+    )
+
+
+def _unexpected() -> Told:
+    return Told(
+        code="unexpected",
+        tone="problem",
+        label=_("Our fault"),
+        title=_("Something went wrong on our side"),
+        sentences=(
+            _("It is not your fault, and what you shared so far is kept."),
+            _("Please try again in a few minutes with your link."),
+        ),
+        who="staff",
+    )
+
+
+_PROBLEMS = {
+    "link_invalid": _link_invalid,
+    "link_expired": _link_expired,
+    "link_revoked": _link_revoked,
+    "opened_elsewhere": _opened_elsewhere,
+    "took_too_long": _took_too_long,
+    "returned": _returned,
+    "400": _form_expired,
+    "404": _not_found,
+    "405": _not_found,
+    "429": _too_many,
+}

@@ -1,0 +1,54 @@
+"""The reason behind a status, in one line for staff."""
+
+from __future__ import annotations
+
+from onboarding.i18n import gettext as _
+from onboarding.i18n import mark
+from onboarding.models import Connection
+from onboarding.states import Cause, SharingTrouble
+
+WHAT_TO_DO = {
+    Cause.LEAF_UNAVAILABLE: mark("Leaf does not answer; we keep trying for 30 days."),
+    Cause.LEAF_SIGN_IN_REFUSED: mark(
+        "Leaf refuses our sign-in: set LEAF_USERNAME and LEAF_PASSWORD right. We keep trying."
+    ),
+    Cause.LEAF_REFUSED: mark("Leaf refused the credentials. Look at its answer, mend, then retry."),
+    Cause.ENVIRONMENT_MISMATCH: mark(
+        "Leaf's refusal smells of a mismatch: is DEERE_ENVIRONMENT (STAGE or PRODUCTION) that of "
+        "the application, and are client key and secret right? Mend, then retry."
+    ),
+    Cause.APPLICATION_CHANGED: mark("The application changed between consent and hand-over."),
+    Cause.LEAF_USER_MISSING: mark("Leaf does not know the grower's Leaf user."),
+    Cause.CREDENTIAL_MISSING: mark(
+        "Leaf has no credential any more; the grower must connect again."
+    ),
+    Cause.TOKEN_UNREADABLE: mark(
+        "No key in ENCRYPTION_KEYS reads the token: bring the old key back. We keep trying."
+    ),
+    Cause.GIVEN_UP: mark("Leaf could not take the token for 30 days. Retry once Leaf is back."),
+    Cause.NO_REFRESH_TOKEN: mark(
+        "John Deere gave no refresh token: is the application allowed offline_access?"
+    ),
+}
+SHARING = {
+    SharingTrouble.TERMS_NOT_ACCEPTED: mark("The grower must accept John Deere's terms."),
+    SharingTrouble.NO_ORGANIZATIONS: mark("The grower's account has no organization."),
+    SharingTrouble.PERMISSIONS_TOO_LOW: mark("The grower's rights at John Deere are too low."),
+    SharingTrouble.DEERE_UNAVAILABLE: mark("John Deere did not tell us the organizations."),
+}
+
+
+def for_staff(subject: Connection) -> str:
+    """Why the connection waits or failed and what to do; empty if there is nothing to say."""
+    parts = []
+    if subject.cause:
+        parts.append(_(WHAT_TO_DO[subject.cause]))
+    if subject.detail:
+        parts.append(subject.detail)
+    if subject.sharing_trouble:
+        parts.append(_(SHARING[subject.sharing_trouble]))
+    if subject.sharing_detail:
+        parts.append(subject.sharing_detail)
+    if subject.health_text and subject.health_text != subject.health.value:
+        parts.append(_("Leaf says: %(text)s") % {"text": subject.health_text})
+    return " ".join(parts)

@@ -1,0 +1,126 @@
+"""Checks an installation and says, one line each, what is wrong and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from onboarding import schema
+from onboarding.clock import now
+from onboarding.connections.watch import WORKER_SILENT_AFTER
+from onboarding.errors import TokenUnreadable, UpstreamError
+from onboarding.installation import Installation
+from onboarding.models import Connection, Worker
+from onboarding.settings import SECRET_KEY_MIN_CHARS
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    fine: bool
+    text: str
+
+
+def examine(installation: Installation) -> Iterator[Finding]:
+    """Every check in turn; a check that fails does not stop the next."""
+    yield _world(installation)
+    yield from _database(installation)
+    yield _deere(installation)
+    yield _leaf(installation)
+    yield from _redirect_uris(installation)
+
+
+def _world(installation: Installation) -> Finding:
+    settings = installation.settings
+    if settings.is_sandbox:
+        return Finding(True, "Sandbox: nothing reaches John Deere or Leaf.")
+    return Finding(True, f"Real services, John Deere application in {settings.deere_environment}.")
+
+
+def _database(installation: Installation) -> Iterator[Finding]:
+    database = installation.database
+    kind = database.engine.dialect.name
+    try:
+        current = schema.is_current(database)
+    except SQLAlchemyError:
+        yield Finding(False, f"Database ({kind}) can't be reached: check DATABASE_URL.")
+        return
+    if not current:
+        yield Finding(
+            False, f"Database ({kind}) is not up to date: run flask --app wsgi db upgrade"
+        )
+        return
+    yield Finding(True, f"Database ({kind}) is up to date.")
+    yield _keys(installation)
+    yield _worker(installation)
+
+
+def _keys(installation: Installation) -> Finding:
+    """Whether the newest and the oldest waiting token can be read."""
+    waiting = sa.select(Connection).where(Connection.refresh_token.is_not(None))
+    ends = (Connection.token_received_at.asc(), Connection.token_received_at.desc())
+    with installation.database.reading() as session:
+        found = [session.scalar(waiting.order_by(end).limit(1)) for end in ends]
+    try:
+        for connection in found:
+            if connection is not None and connection.refresh_token is not None:
+                installation.vault.decrypt(connection.refresh_token, place=connection.token_place)
+    except TokenUnreadable:
+        return Finding(
+            False, "ENCRYPTION_KEYS can't read a waiting token: bring the old key back, as well."
+        )
+    count = len(installation.settings.encryption_keys)
+    return Finding(
+        True,
+        f"Keys: SECRET_KEY has {SECRET_KEY_MIN_CHARS} characters or more, ENCRYPTION_KEYS has "
+        f"{count}.",
+    )
+
+
+def _worker(installation: Installation) -> Finding:
+    alive_since = now() - WORKER_SILENT_AFTER
+    with installation.database.reading() as session:
+        alive = session.scalar(
+            sa.select(sa.func.count()).select_from(Worker).where(Worker.seen_at > alive_since)
+        )
+    if not alive:
+        return Finding(False, "No worker runs: start one with flask --app wsgi worker")
+    return Finding(True, f"Workers running: {alive}.")
+
+
+def _deere(installation: Installation) -> Finding:
+    def sign() -> None:
+        installation.deere.check_metadata()
+
+    issuer = installation.settings.deere_issuer
+    return _call(
+        sign,
+        fine=f"John Deere's metadata is there, its issuer is {issuer}.",
+        wrong="Check DEERE_METADATA_URL and the way out of this network.",
+    )
+
+
+def _leaf(installation: Installation) -> Finding:
+    return _call(
+        installation.leaf().sign_in,
+        fine=f"Leaf accepts the sign-in of {installation.settings.leaf_username}.",
+        wrong="Check LEAF_USERNAME, LEAF_PASSWORD and LEAF_API_URL.",
+    )
+
+
+def _call(action: Callable[[], None], *, fine: str, wrong: str) -> Finding:
+    try:
+        action()
+    except UpstreamError as err:
+        return Finding(False, f"{err}. {wrong}")
+    return Finding(True, fine)
+
+
+def _redirect_uris(installation: Installation) -> Iterator[Finding]:
+    settings = installation.settings
+    for url in (settings.callback_url, settings.organizations_url):
+        yield Finding(True, f"Redirect URI to register at John Deere: {url}")

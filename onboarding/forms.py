@@ -1,0 +1,19 @@
+"""The forms that growers send. Each is a button; what they carry is checked all the same."""
+
+from __future__ import annotations
+
+from flask_wtf import FlaskForm
+from wtforms import StringField
+from wtforms.validators import AnyOf, Length, Optional
+
+
+class StartForm(FlaskForm):  # type: ignore[misc]
+    """Begin an attempt; `prompt=login` asks John Deere for another sign-in."""
+
+    prompt = StringField(validators=[Optional(), AnyOf(["login"])])
+
+
+class OrganizationsForm(FlaskForm):  # type: ignore[misc]
+    """Go to John Deere's page for organizations, perhaps for one of them."""
+
+    organization = StringField(validators=[Optional(), Length(max=64)])

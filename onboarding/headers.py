@@ -1,0 +1,63 @@
+"""The headers that every answer carries."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request
+
+from onboarding.settings import Settings
+
+YEAR_SECONDS = 365 * 24 * 3600
+DEERE_PAGES = (
+    "https://*.johndeere.com",
+    "https://*.deere.com",
+    "https://johndeerecustomer.okta.com",
+)
+"""Chromium applies `form-action` to every redirect that follows a posted form: the sign-in, its
+tenant at Okta, and the page for organizations when consent is skipped."""
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Send the headers with every answer of the app."""
+    policy = content_security_policy(settings)
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        headers = response.headers
+        headers["Content-Security-Policy"] = policy
+        headers["X-Frame-Options"] = "DENY"
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=()"
+        # Flask-WTF compares the Referer of posted forms, so it may not be dropped everywhere.
+        headers.setdefault("Referrer-Policy", "same-origin")
+        if settings.public_url.startswith("https:"):
+            headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}; includeSubDomains"
+        if request.endpoint == "static" and response.status_code < 400:
+            if request.args.get("v"):
+                headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
+        else:
+            headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def content_security_policy(settings: Settings) -> str:
+    """Only our own files; forms lead to us and on to John Deere."""
+    pages = list(DEERE_PAGES)
+    for url in (settings.deere_metadata_url, settings.deere_api_url):
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if origin not in pages:
+            pages.append(origin)
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "style-src 'self'",
+            "script-src 'self'",
+            "img-src 'self'",
+            "connect-src 'self'",
+            f"form-action 'self' {' '.join(pages)}",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
+    )

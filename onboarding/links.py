@@ -1,0 +1,122 @@
+"""Links, and the cookies that tie a browser to an attempt or to a connection.
+
+Every purpose has its own salt, so a signature made for one is worthless for another. What is
+signed is an id only; expiry and revocation stand in the database.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from itsdangerous import BadSignature, Signer, TimestampSigner
+
+from onboarding.errors import LinkInvalid
+
+STATE_BYTES = 32
+ATTEMPT_COOKIE_PREFIX = "__Host-attempt-"
+GROWER_COOKIE_PREFIX = "__Host-grower-"
+ATTEMPT_COOKIES_KEPT = 20
+GROWER_COOKIE_LIFETIME = timedelta(days=90)
+
+
+class Links:
+    """Signs and reads what growers carry.
+
+    :param secret_key: the installation's `SECRET_KEY`
+    """
+
+    def __init__(self, secret_key: str) -> None:
+        self._link = Signer(secret_key, salt="onboarding.link", digest_method=hashlib.sha256)
+        self._browser = TimestampSigner(
+            secret_key, salt="onboarding.browser", digest_method=hashlib.sha256
+        )
+
+    def token(self, link_id: UUID) -> str:
+        """The part of a link's URL behind `/c/`."""
+        return self._link.sign(_pack(link_id)).decode()
+
+    def link_id(self, token: str) -> UUID:
+        """The id of a link, from its URL.
+
+        :raise LinkInvalid: if this installation did not sign it
+        """
+        try:
+            return _unpack(self._link.unsign(token))
+        except (BadSignature, ValueError) as err:
+            raise LinkInvalid("forged") from err
+
+    def browser_value(self, connection_id: UUID) -> str:
+        """The value of the cookie with which the browser that connected keeps its access."""
+        return self._browser.sign(_pack(connection_id)).decode()
+
+    def is_browser_of(self, connection_id: UUID, value: str | None) -> bool:
+        """Whether a cookie's value was given to this connection in the last 90 days."""
+        if not value:
+            return False
+        try:
+            packed = self._browser.unsign(
+                value, max_age=int(GROWER_COOKIE_LIFETIME.total_seconds())
+            )
+            return _unpack(packed) == connection_id
+        except (BadSignature, ValueError):
+            return False
+
+
+def new_secret() -> str:
+    """256 random bits as letters, digits, `-` and `_` (all that Okta allows in `state`)."""
+    return secrets.token_urlsafe(STATE_BYTES)
+
+
+def digest(secret: str) -> bytes:
+    """What is stored of a secret that only has to be recognized: its SHA-256."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def matches(secret: str, stored: bytes) -> bool:
+    """Whether a secret is the one whose digest was stored; in constant time."""
+    return hmac.compare_digest(digest(secret), stored)
+
+
+def attempt_cookie(attempt_id: UUID, began: datetime) -> str:
+    """The name of the cookie that binds one attempt to one browser; names sort by age."""
+    return f"{ATTEMPT_COOKIE_PREFIX}{int(began.timestamp()):010x}-{attempt_id.hex[:12]}"
+
+
+def surplus_cookies(cookies: Iterable[str]) -> list[str]:
+    """The attempt cookies that a browser can forget, the oldest first.
+
+    Every tab has its own; so many of them would one day overflow the request's headers.
+    """
+    names = sorted(name for name in cookies if name.startswith(ATTEMPT_COOKIE_PREFIX))
+    return names[: max(0, len(names) - ATTEMPT_COOKIES_KEPT)]
+
+
+def grower_cookie(connection_id: UUID) -> str:
+    """The name of the cookie with which a browser keeps access to a connection."""
+    return GROWER_COOKIE_PREFIX + connection_id.hex
+
+
+def connection_ids(cookies: Iterable[str]) -> list[UUID]:
+    """The connections that a browser's cookies name (names are claims: check the values)."""
+    found = []
+    for name in cookies:
+        if name.startswith(GROWER_COOKIE_PREFIX):
+            try:
+                found.append(UUID(hex=name.removeprefix(GROWER_COOKIE_PREFIX)))
+            except ValueError:
+                continue
+    return found
+
+
+def _pack(identity: UUID) -> bytes:
+    return base64.urlsafe_b64encode(identity.bytes).rstrip(b"=")
+
+
+def _unpack(text: bytes) -> UUID:
+    return UUID(bytes=base64.urlsafe_b64decode(text + b"=="))

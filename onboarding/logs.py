@@ -1,0 +1,37 @@
+"""Logs: what was asked, how it ended and how long it took; never a link, a code or a token."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from flask import Flask, Response, g, request
+
+from onboarding.deere import quiet_logs
+
+logger = logging.getLogger("onboarding.request")
+
+
+def configure() -> None:
+    """Write log lines to standard error, and keep libraries from logging secrets."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    quiet_logs()
+
+
+def init_app(app: Flask) -> None:
+    """Log each request by its route: the path holds the link, and the query the code."""
+
+    @app.before_request
+    def begin() -> None:
+        g.began = time.perf_counter()
+
+    @app.after_request
+    def log(response: Response) -> Response:
+        began = g.get("began")
+        if request.endpoint != "static" and began is not None:
+            took_ms = (time.perf_counter() - began) * 1000
+            route = request.url_rule.rule if request.url_rule else "(no route)"
+            logger.info("%s %s %d %.0f ms", request.method, route, response.status_code, took_ms)
+        return response

@@ -1,0 +1,24 @@
+"""Alembic's entry: `flask --app wsgi db upgrade` hands a connection over."""
+
+from alembic import context
+
+from onboarding.models import Base, UtcDateTime
+
+
+def render(kind: str, item: object, _context: object) -> str | bool:
+    """Our own type is a plain one to the database: migrations must not import models."""
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    return False
+
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=Base.metadata,
+    render_as_batch=connection.dialect.name == "sqlite",
+    compare_type=True,
+    render_item=render,
+)
+with context.begin_transaction():
+    context.run_migrations()

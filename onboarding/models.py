@@ -1,0 +1,338 @@
+"""The tables, and the questions that one row can answer."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from onboarding.states import Cause, Environment, Health, Outcome, SharingTrouble, Stage
+
+ATTEMPT_LIFETIME = timedelta(minutes=30)
+"""A sign-in with a second factor takes time; a state that lives for hours is a gift."""
+EXCHANGE_LIMIT = timedelta(minutes=1)
+"""The token call is given up before this; an attempt that says "exchanging" for longer was cut."""
+REFERENCE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
+REFERENCE_LENGTH = 8
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """A moment in UTC, aware on both databases (SQLite stores no zone)."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+def _words(enum: type[Any]) -> sa.Enum:
+    """A StrEnum as text: readable in the database, checked on the way in and out."""
+    return sa.Enum(
+        enum,
+        native_enum=False,
+        length=32,
+        create_constraint=False,
+        values_callable=lambda kind: [member.value for member in kind],
+    )
+
+
+def _uuid_key() -> Mapped[uuid.UUID]:
+    return mapped_column(primary_key=True, default=uuid.uuid4)
+
+
+def new_reference() -> str:
+    """A code to read over the telephone: 8 characters without look-alikes."""
+    return "".join(secrets.choice(REFERENCE_LETTERS) for _ in range(REFERENCE_LENGTH))
+
+
+class Base(DeclarativeBase):
+    """The root of the tables; constraint names are spelled out for migrations."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UtcDateTime(), list[str]: sa.JSON()}
+
+
+class Partner(Base):
+    """The company that brings growers."""
+
+    __tablename__ = "partner"
+
+    id: Mapped[uuid.UUID] = _uuid_key()
+    slug: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    name: Mapped[str] = mapped_column(sa.String(200))
+    colour: Mapped[str | None] = mapped_column(sa.String(7))
+    support_name: Mapped[str | None] = mapped_column(sa.String(200))
+    support_email: Mapped[str | None] = mapped_column(sa.String(254))
+    support_phone: Mapped[str | None] = mapped_column(sa.String(40))
+    support_url: Mapped[str | None] = mapped_column(sa.String(500))
+    frame_origins: Mapped[list[str]] = mapped_column(default=list)
+    return_urls: Mapped[list[str]] = mapped_column(default=list)
+    select_organizations: Mapped[bool] = mapped_column(default=False)
+    """Ask Leaf for `organizationDataSync=SELECTED_ONLY`: nothing syncs until it is chosen."""
+    created_at: Mapped[datetime]
+
+
+class Grower(Base):
+    """A farm to connect. One Leaf user each."""
+
+    __tablename__ = "grower"
+    __table_args__ = (sa.UniqueConstraint("partner_id", "external_id"),)
+
+    id: Mapped[uuid.UUID] = _uuid_key()
+    partner_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("partner.id"))
+    external_id: Mapped[str] = mapped_column(sa.String(200))
+    name: Mapped[str] = mapped_column(sa.String(200))
+    email: Mapped[str | None] = mapped_column(sa.String(254))
+    leaf_user_id: Mapped[str | None] = mapped_column(sa.String(64), unique=True)
+    created_at: Mapped[datetime]
+
+    partner: Mapped[Partner] = relationship(lazy="joined", innerjoin=True)
+
+
+class Link(Base):
+    """A URL for one grower; expires and can be revoked."""
+
+    __tablename__ = "link"
+
+    id: Mapped[uuid.UUID] = _uuid_key()
+    grower_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("grower.id"), index=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+    grower: Mapped[Grower] = relationship(lazy="joined", innerjoin=True)
+
+    def is_usable(self, now: datetime) -> bool:
+        """Whether the link may be used at this moment."""
+        return self.revoked_at is None and now < self.expires_at
+
+
+class Connection(Base):
+    """A grower's John Deere connection: where it stands, and the token while it waits.
+
+    While `refresh_token` is set and the stage is `handing_over`, the hand-over is owed:
+    `hand_over_try` is the number of the try that may work on it, `hand_over_due_at` when it
+    should, `hand_over_taken_by` the worker that does.
+    """
+
+    __tablename__ = "connection"
+
+    id: Mapped[uuid.UUID] = _uuid_key()
+    grower_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("grower.id"), unique=True)
+    reference: Mapped[str] = mapped_column(
+        sa.String(REFERENCE_LENGTH), unique=True, default=new_reference
+    )
+    stage: Mapped[Stage] = mapped_column(_words(Stage), default=Stage.INVITED)
+    health: Mapped[Health] = mapped_column(_words(Health), default=Health.UNKNOWN)
+    health_text: Mapped[str] = mapped_column(sa.String(64), default="")
+    """Leaf's raw word; shown to staff when `health` is UNKNOWN."""
+    cause: Mapped[Cause | None] = mapped_column(_words(Cause))
+    detail: Mapped[str] = mapped_column(sa.Text, default="")
+    """For staff: what the service answered, redacted."""
+    stage_before: Mapped[Stage | None] = mapped_column(_words(Stage))
+    """Where to go back to when a started attempt comes to nothing."""
+
+    environment: Mapped[Environment | None] = mapped_column(_words(Environment))
+    client_key: Mapped[str | None] = mapped_column(sa.String(200))
+    scopes_asked: Mapped[list[str]] = mapped_column(default=list)
+    scopes_granted: Mapped[list[str]] = mapped_column(default=list)
+
+    refresh_token: Mapped[bytes | None] = mapped_column(sa.LargeBinary)
+    token_received_at: Mapped[datetime | None]
+    hand_over_try: Mapped[int] = mapped_column(default=0)
+    hand_over_due_at: Mapped[datetime | None]
+    hand_over_taken_by: Mapped[uuid.UUID | None]
+    waiting_since: Mapped[datetime | None]
+    """Since when Leaf has not been able to take the token."""
+    post_began_at: Mapped[datetime | None]
+    """Set before credentials are posted: from here on Leaf may hold this token."""
+    credential_before_post: Mapped[str | None] = mapped_column(sa.String(64))
+    """Id of the credential that Leaf held before ours was posted."""
+    leaf_credential_id: Mapped[str | None] = mapped_column(sa.String(64))
+    handed_over_at: Mapped[datetime | None]
+
+    sharing_trouble: Mapped[SharingTrouble | None] = mapped_column(_words(SharingTrouble))
+    sharing_detail: Mapped[str] = mapped_column(sa.Text, default="")
+    """For staff: what John Deere answered when organizations were read."""
+    choose_url: Mapped[str | None] = mapped_column(sa.Text)
+    """John Deere's page for choosing organizations, as its API named it."""
+    terms_url: Mapped[str | None] = mapped_column(sa.Text)
+    organizations_seen_at: Mapped[datetime | None]
+    """When John Deere itself last said which organizations are connected."""
+
+    checked_at: Mapped[datetime | None]
+    check_due_at: Mapped[datetime | None]
+    checks: Mapped[int] = mapped_column(default=0)
+    """Health checks since the last change: the pauses between them grow with it."""
+    connected_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+    grower: Mapped[Grower] = relationship(lazy="joined", innerjoin=True)
+    organizations: Mapped[list[Organization]] = relationship(
+        cascade="all, delete-orphan", order_by="Organization.name", lazy="selectin"
+    )
+
+    __table_args__ = (
+        sa.Index(
+            "ix_connection_hand_over_due_at",
+            "hand_over_due_at",
+            postgresql_where=sa.text("hand_over_due_at IS NOT NULL"),
+            sqlite_where=sa.text("hand_over_due_at IS NOT NULL"),
+        ),
+        sa.Index(
+            "ix_connection_check_due_at",
+            "check_due_at",
+            postgresql_where=sa.text("check_due_at IS NOT NULL"),
+            sqlite_where=sa.text("check_due_at IS NOT NULL"),
+        ),
+    )
+
+    @property
+    def token_place(self) -> str:
+        """What ties the encrypted refresh token to this row."""
+        return f"connection/{self.id}/refresh_token"
+
+    @property
+    def has_shared_organization(self) -> bool:
+        """Whether at least one organization is connected at John Deere."""
+        return any(organization.connected for organization in self.organizations)
+
+    @property
+    def is_at_leaf(self) -> bool:
+        """Whether Leaf has taken the newest token."""
+        return self.stage in {Stage.CHOOSING_ORGANIZATIONS, Stage.CONNECTED}
+
+    def settle(self) -> None:
+        """Take the stage that follows from what Leaf holds and what is shared."""
+        if self.is_at_leaf:
+            shared = self.has_shared_organization
+            self.stage = Stage.CONNECTED if shared else Stage.CHOOSING_ORGANIZATIONS
+
+
+class Organization(Base):
+    """A John Deere organization that the grower's account sees."""
+
+    __tablename__ = "organization"
+
+    connection_id: Mapped[uuid.UUID] = mapped_column(
+        sa.ForeignKey("connection.id"), primary_key=True
+    )
+    deere_id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(300))
+    connected: Mapped[bool]
+    member: Mapped[bool] = mapped_column(default=True)
+    """False: another farm's organization, seen through a partnership."""
+    manage_url: Mapped[str | None] = mapped_column(sa.Text)
+
+
+class Attempt(Base):
+    """One walk through John Deere's consent."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        sa.Index("ix_attempt_connection_id_created_at", "connection_id", "created_at"),
+        sa.Index(
+            "ix_attempt_unfinished",
+            "created_at",
+            postgresql_where=sa.text("outcome IS NULL"),
+            sqlite_where=sa.text("outcome IS NULL"),
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = _uuid_key()
+    connection_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("connection.id"))
+    link_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("link.id"))
+    state_digest: Mapped[bytes] = mapped_column(sa.LargeBinary(32), unique=True)
+    browser_digest: Mapped[bytes] = mapped_column(sa.LargeBinary(32))
+    code_verifier: Mapped[bytes | None] = mapped_column(sa.LargeBinary)
+    other_account: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[Outcome | None] = mapped_column(_words(Outcome))
+    detail: Mapped[str] = mapped_column(sa.Text, default="")
+    access_token: Mapped[bytes | None] = mapped_column(sa.LargeBinary)
+    """Kept only until an organization is shared, an hour at most."""
+    access_token_until: Mapped[datetime | None] = mapped_column(index=True)
+    sent_to_choose_at: Mapped[datetime | None]
+    """When the grower was sent to choose organizations: once per attempt, never in a loop."""
+
+    connection: Mapped[Connection] = relationship()
+
+    @property
+    def verifier_place(self) -> str:
+        """What ties the encrypted PKCE verifier to this row."""
+        return f"attempt/{self.id}/code_verifier"
+
+    @property
+    def access_token_place(self) -> str:
+        """What ties the encrypted access token to this row."""
+        return f"attempt/{self.id}/access_token"
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether the grower may still come back from John Deere with it."""
+        return self.used_at is None and now < self.created_at + ATTEMPT_LIFETIME
+
+    def is_exchanging(self, now: datetime) -> bool:
+        """Whether the callback is being worked on at this moment."""
+        return (
+            self.used_at is not None
+            and self.outcome is None
+            and now < self.used_at + EXCHANGE_LIMIT
+        )
+
+
+class Event(Base):
+    """One line of the append-only history."""
+
+    __tablename__ = "event"
+    __table_args__ = (sa.Index("ix_event_connection_id_id", "connection_id", "id"),)
+
+    id: Mapped[int] = mapped_column(
+        sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True
+    )
+    connection_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("connection.id"))
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(sa.String(64))
+    who: Mapped[str] = mapped_column(sa.String(64))
+    """`grower`, `staff` or `system`."""
+    data: Mapped[dict[str, Any]] = mapped_column(sa.JSON, default=dict)
+
+
+class Worker(Base):
+    """A running worker process: its heartbeat tells the others whether to take over its work."""
+
+    __tablename__ = "worker"
+
+    id: Mapped[uuid.UUID] = _uuid_key()
+    host: Mapped[str] = mapped_column(sa.String(255))
+    pid: Mapped[int]
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class Copy(Base):
+    """The last good copy of a public document, for the day its source can't be reached."""
+
+    __tablename__ = "copy"
+
+    name: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    text: Mapped[str] = mapped_column(sa.Text)
+    fetched_at: Mapped[datetime]

@@ -1,0 +1,90 @@
+"""The door to the queue: work is enqueued in the same transaction as the rows that ask for it.
+
+Arguments are ids and numbers only; the queue's tables are no place for secrets. The rows are the
+truth and the queue is the means: what the queue loses, the sweep enqueues again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
+from sqlalchemy.orm import Session
+
+APPLICATION = "onboarding"
+VERSION = "1"
+"""Of the workflows' arguments. A release that keeps it takes up what the last one left."""
+HAND_OVER_QUEUE = "hand-over"
+CHECK_QUEUE = "check"
+HAND_OVER = "hand_over"
+CHECK = "check"
+WAITING = ["ENQUEUED", "DELAYED", "PENDING"]
+
+
+class Queue:
+    """Enqueues work for the workers.
+
+    :param engine: the application's own engine; the queue's tables live in the same database
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._client = DBOSClient(
+            system_database_engine=engine,
+            serializer=DBOSPortableJSONSerializer(),
+            application_name=APPLICATION,
+            lazy=True,
+        )
+
+    def hand_over(
+        self, session: Session, connection_id: UUID, *, number: int, after: timedelta
+    ) -> None:
+        """Let a worker try the hand-over once the transaction has committed.
+
+        :param number: of the try; enqueueing one number twice is the same as once
+        :param after: how long to wait first
+        """
+        options: EnqueueOptions = {
+            "workflow_name": HAND_OVER,
+            "queue_name": HAND_OVER_QUEUE,
+            "workflow_id": hand_over_id(connection_id, number),
+            "app_version": VERSION,
+        }
+        if after:
+            options["delay_seconds"] = after.total_seconds()
+        self._client.enqueue_in_transaction(session, options, str(connection_id), number)
+
+    def check(self, session: Session, connection_id: UUID, *, sync: bool = False) -> None:
+        """Let a worker ask Leaf about a connection once the transaction has committed.
+
+        :param sync: let Leaf first read the organizations anew at John Deere
+        """
+        options: EnqueueOptions = {
+            "workflow_name": CHECK,
+            "queue_name": CHECK_QUEUE,
+            "workflow_id": f"{CHECK}:{connection_id}:{uuid4()}",
+            "app_version": VERSION,
+        }
+        self._client.enqueue_in_transaction(session, options, str(connection_id), sync)
+
+    def still_waiting(self, workflow_ids: Iterable[str]) -> set[str]:
+        """Those of the given workflows that the queue still has to run or is running."""
+        found = self._client.list_workflows(
+            workflow_ids=list(workflow_ids),
+            status=WAITING,
+            load_input=False,
+            load_output=False,
+        )
+        return {workflow.workflow_id for workflow in found}
+
+
+def hand_over_id(connection_id: UUID, number: int) -> str:
+    """The queue's id of one try of one hand-over."""
+    return f"{HAND_OVER}:{connection_id}:{number}"
+
+
+def database_url(url: str) -> str:
+    """The database's URL as DBOS writes it, without SQLAlchemy's name of the driver."""
+    return url.replace("postgresql+psycopg://", "postgresql://", 1)

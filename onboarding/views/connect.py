@@ -1,0 +1,274 @@
+"""The grower's pages."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from onboarding import describe
+from onboarding.clock import now
+from onboarding.colours import accent_css
+from onboarding.connections import consent, invitations, organizations
+from onboarding.errors import LinkInvalid
+from onboarding.forms import OrganizationsForm, StartForm
+from onboarding.links import (
+    GROWER_COOKIE_LIFETIME,
+    attempt_cookie,
+    grower_cookie,
+    surplus_cookies,
+)
+from onboarding.models import ATTEMPT_LIFETIME, Connection, Link, Partner
+from onboarding.states import Outcome, SharingTrouble, Stage
+from onboarding.views.limits import START_PER_ADDRESS, START_PER_LINK, limiter, link_in_path
+from onboarding.views.parts import installation
+
+REFRESH_SECONDS = 5
+REFRESH_SECONDS_WITHOUT_HURRY = 20
+CHANGES_BY_ITSELF = frozenset({"authorizing", "choose_organizations", "no_organization_chosen"})
+"""Told to the grower to act, but what they do happens on another page."""
+
+bp = Blueprint("connect", __name__)
+
+
+@bp.get("/")
+def landing() -> ResponseReturnValue:
+    """What this is, for people who come without a link."""
+    return render_template("connect/landing.html")
+
+
+@bp.get("/c/<token>")
+def show(token: str) -> ResponseReturnValue:
+    """The grower's page. It changes nothing: mail scanners open links, too."""
+    with installation().database.reading() as session:
+        view = _view(session, token)
+    if view.told.code in {"invited", *_ENDED_WITHOUT_TOKEN} and not view.connection.organizations:
+        return render_template(
+            "connect/start.html",
+            **view.common(),
+            told=None if view.told.code == "invited" else view.told,
+            shares=describe.shared_by(installation().settings.deere_scopes),
+            not_shared=describe.not_shared_by(installation().settings.deere_scopes),
+            asks_to_edit=describe.asks_to_edit(installation().settings.deere_scopes),
+            link_expires=view.link.expires_at,
+        )
+    return render_template("connect/status.html", **view.common(), **view.status())
+
+
+@bp.get("/c/<token>/state")
+def state(token: str) -> ResponseReturnValue:
+    """Whether the page has changed: `{"code", "fingerprint", "polling"}`, 304 if it has not."""
+    with installation().database.reading() as session:
+        view = _view(session, token)
+    response = make_response(
+        {"code": view.told.code, "fingerprint": view.fingerprint, "polling": view.polling}
+    )
+    response.set_etag(view.fingerprint)
+    response.headers["Cache-Control"] = "no-store"
+    return response.make_conditional(request)
+
+
+@bp.post("/c/<token>/start")
+@limiter.limit(START_PER_ADDRESS)
+@limiter.limit(START_PER_LINK, key_func=link_in_path)
+def start(token: str) -> ResponseReturnValue:
+    """Begin an attempt and go to John Deere."""
+    form = StartForm()
+    if not form.validate_on_submit():
+        abort(400)
+    parts = installation()
+    other_account = form.prompt.data == "login"
+    with parts.database.transaction() as session:
+        link = _usable_link(session, token)
+        started = consent.start(session, parts.vault, link, other_account=other_account)
+    url = parts.deere.consent_url(
+        state=started.state,
+        code_verifier=started.code_verifier,
+        prompt="login" if other_account else None,
+    )
+    # 303: with 307 the browser would post the form to John Deere.
+    response = make_response(redirect(url, 303))
+    _set_cookie(
+        response,
+        attempt_cookie(started.attempt_id, started.began),
+        started.browser_secret,
+        max_age=int(ATTEMPT_LIFETIME.total_seconds()),
+    )
+    for name in surplus_cookies(request.cookies):
+        response.delete_cookie(name, secure=True, httponly=True, samesite="Lax")
+    return response
+
+
+@bp.post("/c/<token>/organizations", endpoint="organizations")
+@limiter.limit(START_PER_ADDRESS)
+@limiter.limit(START_PER_LINK, key_func=link_in_path)
+def choose(token: str) -> ResponseReturnValue:
+    """Go to John Deere's page for choosing organizations, or for one of them."""
+    form = OrganizationsForm()
+    if not form.validate_on_submit():
+        abort(400)
+    parts = installation()
+    with parts.database.reading() as session:
+        connection = invitations.connection_of(session, _usable_link(session, token).grower_id)
+        latest = consent.latest(session, connection.id)
+    if latest is not None and connection.sharing_trouble is SharingTrouble.DEERE_UNAVAILABLE:
+        organizations.look(parts.database, parts.vault, parts.deere, parts.queue, latest.id)
+    with parts.database.transaction() as session:
+        connection = invitations.connection_of(session, _usable_link(session, token).grower_id)
+        if connection.sharing_trouble:
+            return redirect(url_for(".show", token=token), 303)
+        url = organizations.page_for(
+            session, parts.deere, connection, organization_id=form.organization.data or None
+        )
+    return redirect(url, 303)
+
+
+@bp.get("/p/<slug>.css")
+def accent(slug: str) -> ResponseReturnValue:
+    """The partner's colour, if it can be read on our paper."""
+    with installation().database.reading() as session:
+        partner = session.scalar(invitations.partner_named(slug))
+    css = accent_css(partner.colour) if partner and partner.colour else None
+    if css is None:
+        abort(404)
+    response = Response(css, mimetype="text/css")
+    response.headers["Cache-Control"] = "public, max-age=3600"
+    return response
+
+
+def accent_url(partner: Partner) -> str | None:
+    """Where the partner's colour is, if there is one that can be read."""
+    if partner.colour is None or accent_css(partner.colour) is None:
+        return None
+    return url_for("connect.accent", slug=partner.slug, v=partner.colour.removeprefix("#"))
+
+
+def problem_page(code: str, status: int, *, partner: Partner | None = None) -> Response:
+    """A page that belongs to no connection that we may show."""
+    page = render_template(
+        "connect/problem.html",
+        told=describe.problem(code),
+        partner=partner,
+        accent_url=accent_url(partner) if partner else None,
+    )
+    return make_response(page, status)
+
+
+def remember_browser(response: Response, connection_id: UUID) -> None:
+    """Let the browser that connected keep its access when the link has expired."""
+    _set_cookie(
+        response,
+        grower_cookie(connection_id),
+        installation().links.browser_value(connection_id),
+        max_age=int(GROWER_COOKIE_LIFETIME.total_seconds()),
+    )
+
+
+@dataclass(frozen=True)
+class _View:
+    """All that the grower's page shows."""
+
+    link: Link
+    token: str
+    connection: Connection
+    told: describe.Told
+    moment: datetime
+
+    @property
+    def polling(self) -> bool:
+        return self.told.tone == "wait" or self.told.code in CHANGES_BY_ITSELF
+
+    @property
+    def fingerprint(self) -> str:
+        seen = (self.told, self._steps(), describe.organizations(self.connection))
+        return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+
+    def common(self) -> dict[str, Any]:
+        partner = self.link.grower.partner
+        return {
+            "partner": partner,
+            "accent_url": accent_url(partner),
+            "grower_name": self.link.grower.name,
+            "form": StartForm(),
+            "link_token": self.token,
+        }
+
+    def status(self) -> dict[str, Any]:
+        lists = describe.organizations(self.connection)
+        hurry = self.told.tone == "wait"
+        return {
+            "told": self.told,
+            "steps": self._steps(),
+            "shared": lists.shared,
+            "not_shared": lists.not_shared,
+            "partner_orgs": lists.partners,
+            "polling": self.polling,
+            "refresh_seconds": REFRESH_SECONDS if hurry else REFRESH_SECONDS_WITHOUT_HURRY,
+            "fingerprint": self.fingerprint,
+            "state_url": url_for("connect.state", token=self.token),
+        }
+
+    def _steps(self) -> tuple[describe.Step, ...]:
+        return describe.steps(self.connection, self.told)
+
+
+_ENDED_WITHOUT_TOKEN = frozenset(
+    outcome.value for outcome in Outcome if outcome is not Outcome.NO_REFRESH_TOKEN
+) | {"took_too_long"}
+
+
+def _view(session: Session, token: str) -> _View:
+    link = _usable_link(session, token)
+    connection = invitations.connection_of(session, link.grower_id)
+    moment = now()
+    told = describe.connection(
+        connection,
+        latest=consent.latest(session, connection.id),
+        moment=moment,
+        troubled=connection.stage is not Stage.CONNECTED
+        and consent.is_troubled(session, connection.id, moment=moment),
+    )
+    return _View(link, token, connection, told, moment)
+
+
+def _usable_link(session: Session, token: str) -> Link:
+    """The link, or the page that says why it can't be used; that one names no grower."""
+    parts = installation()
+    try:
+        link = session.get(Link, parts.links.link_id(token))
+    except LinkInvalid:
+        link = None
+    if link is None:
+        abort(problem_page("link_invalid", 404))
+    if not link.is_usable(now()) and not _is_remembered(session, link):
+        code = "link_revoked" if link.revoked_at else "link_expired"
+        abort(problem_page(code, 410, partner=link.grower.partner))
+    return link
+
+
+def _is_remembered(session: Session, link: Link) -> bool:
+    connection = invitations.connection_of(session, link.grower_id)
+    value = request.cookies.get(grower_cookie(connection.id))
+    return installation().links.is_browser_of(connection.id, value)
+
+
+def _set_cookie(response: Response, name: str, value: str, *, max_age: int) -> None:
+    # Lax: John Deere sends the browser back by a cross-site navigation.
+    response.set_cookie(
+        name, value, max_age=max_age, path="/", secure=True, httponly=True, samesite="Lax"
+    )

@@ -1,0 +1,182 @@
+"""Where John Deere sends the grower back to."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from flask import Blueprint, Response, make_response, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import MultiDict
+
+from onboarding.connections import consent, organizations
+from onboarding.deere import Tokens
+from onboarding.errors import (
+    CodeRefused,
+    ConsentElsewhere,
+    ConsentExpired,
+    UpstreamError,
+    UpstreamUnavailable,
+)
+from onboarding.links import attempt_cookie, connection_ids, grower_cookie
+from onboarding.models import Attempt
+from onboarding.states import Outcome
+from onboarding.views.connect import problem_page, remember_browser
+from onboarding.views.limits import CALLBACK_PER_ADDRESS, CALLBACK_PER_LINK, limiter
+from onboarding.views.parts import installation
+
+DETAIL_MAX = 300
+
+bp = Blueprint("deere", __name__, url_prefix="/deere")
+
+
+@bp.get("/callback")
+@limiter.limit(CALLBACK_PER_ADDRESS)
+def callback() -> ResponseReturnValue:
+    """Take the code, exchange it in this request, and keep the tokens. Guarded by `state`."""
+    try:
+        attempt = _find_attempt()
+    except ConsentElsewhere:
+        return _without_referrer(problem_page("opened_elsewhere", 400))
+    except ConsentExpired:
+        return _without_referrer(problem_page("took_too_long", 400))
+    with limiter.limit(CALLBACK_PER_LINK, key_func=lambda: str(attempt.link_id)):
+        verifier = _use(attempt)
+    if verifier is None:
+        # Reloaded, or back: the first request does the work, this one shows how far it is.
+        return _without_referrer(_to_page(attempt))
+    refusal = _refusal(request.args)
+    if refusal is None:
+        refusal = _exchange(attempt, verifier)
+    if refusal is not None:
+        _finish(attempt, *refusal)
+        return _without_referrer(_to_page(attempt))
+    return _without_referrer(_to_choose(attempt))
+
+
+@bp.get("/organizations")
+@limiter.limit(CALLBACK_PER_ADDRESS)
+def returned() -> ResponseReturnValue:
+    """The grower is back from choosing organizations. John Deere says nothing, so we look.
+
+    Anybody may open this, any number of times: it only reads again.
+    """
+    parts = installation()
+    with parts.database.reading() as session:
+        attempt = organizations.returning(session, _connections_of_browser())
+    if attempt is None:
+        return problem_page("returned", 400)
+    organizations.look(
+        parts.database,
+        parts.vault,
+        parts.deere,
+        parts.queue,
+        attempt.id,
+        reads=organizations.READS_AFTER_RETURN,
+    )
+    return _to_page(attempt)
+
+
+def _find_attempt() -> Attempt:
+    """The attempt of this callback; a wrong issuer (RFC 9207) is none of ours."""
+    parts = installation()
+    issuer = request.args.get("iss")
+    if issuer is not None and issuer != parts.settings.deere_issuer:
+        raise ConsentExpired("another issuer")
+    with parts.database.reading() as session:
+        return consent.find(
+            session,
+            state=request.args.get("state"),
+            browser_secret=lambda found: request.cookies.get(
+                attempt_cookie(found.id, found.created_at)
+            ),
+        )
+
+
+def _use(attempt: Attempt) -> str | None:
+    parts = installation()
+    with parts.database.transaction() as session:
+        return consent.use(session, parts.vault, session.get_one(Attempt, attempt.id))
+
+
+def _refusal(answer: MultiDict[str, str]) -> tuple[Outcome, str] | None:
+    """What John Deere's answer means, if it brings no code.
+
+    `access_denied` is the grower's "no", unless John Deere's own rules for the application said
+    it ("Policy evaluation failed").
+    """
+    error = answer.get("error")
+    if error is None:
+        if answer.get("code"):
+            return None
+        return Outcome.APPLICATION_REFUSED, "John Deere sent neither a code nor an error"
+    description = answer.get("error_description", "")
+    detail = "".join(c for c in f"{error}: {description}" if c.isprintable())[:DETAIL_MAX]
+    if error in {"server_error", "temporarily_unavailable"}:
+        return Outcome.DEERE_UNAVAILABLE, detail
+    if error == "access_denied" and "policy" not in description.lower():
+        return Outcome.DENIED, detail
+    return Outcome.APPLICATION_REFUSED, detail
+
+
+def _exchange(attempt: Attempt, verifier: str) -> tuple[Outcome, str] | None:
+    """Exchange the code and keep the tokens, or say why there are none."""
+    try:
+        tokens = installation().deere.exchange(code=request.args["code"], code_verifier=verifier)
+    except CodeRefused as err:
+        return Outcome.CODE_REFUSED, str(err)
+    except UpstreamUnavailable as err:
+        return Outcome.DEERE_UNAVAILABLE, str(err)
+    except UpstreamError as err:
+        return Outcome.APPLICATION_REFUSED, str(err)
+    _keep(attempt, tokens)
+    return None
+
+
+def _keep(attempt: Attempt, tokens: Tokens) -> None:
+    """One transaction: token, attempt, event, hand-over. From its commit on nothing is lost."""
+    parts = installation()
+    with parts.database.transaction() as session:
+        consent.receive(
+            session,
+            parts.vault,
+            parts.queue,
+            parts.settings,
+            attempt=session.get_one(Attempt, attempt.id),
+            tokens=tokens,
+        )
+
+
+def _finish(attempt: Attempt, outcome: Outcome, detail: str) -> None:
+    with installation().database.transaction() as session:
+        consent.finish(session, session.get_one(Attempt, attempt.id), outcome, detail=detail)
+
+
+def _to_choose(attempt: Attempt) -> Response:
+    """On to John Deere's page for organizations if one has to be chosen, else to our own."""
+    parts = installation()
+    organizations.look(parts.database, parts.vault, parts.deere, parts.queue, attempt.id)
+    with parts.database.transaction() as session:
+        url = organizations.send_to_choose(session, session.get_one(Attempt, attempt.id))
+    response = make_response(redirect(url, 303)) if url else _to_page(attempt)
+    remember_browser(response, attempt.connection_id)
+    return response
+
+
+def _to_page(attempt: Attempt) -> Response:
+    token = installation().links.token(attempt.link_id)
+    return make_response(redirect(url_for("connect.show", token=token), 303))
+
+
+def _connections_of_browser() -> list[UUID]:
+    links = installation().links
+    return [
+        connection_id
+        for connection_id in connection_ids(request.cookies)
+        if links.is_browser_of(connection_id, request.cookies.get(grower_cookie(connection_id)))
+    ]
+
+
+def _without_referrer(response: Response) -> Response:
+    """The callback's URL holds a code; nobody may learn it from a Referer."""
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
