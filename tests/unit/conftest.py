@@ -1,0 +1,75 @@
+"""What the tests of single modules share."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pytest_httpserver import HTTPServer
+
+from onboarding.settings import WELL_KNOWN, Settings
+from onboarding.states import Environment
+from tests.unit.failures import Server
+
+ISSUER_PATH = "/oauth2/aus78tnlaysMraFhC1t7"
+SettingsFor = Callable[..., Settings]
+
+
+@pytest.fixture(scope="session")
+def make_httpserver() -> Iterator[HTTPServer]:
+    """pytest-httpserver's, with a thread for each connection: some of them hang on purpose."""
+    with HTTPServer(host="127.0.0.1", threaded=True) as server:
+        yield server
+
+
+@pytest.fixture
+def settings_for() -> SettingsFor:
+    """`settings_for(httpserver)`: settings with which John Deere and Leaf are both that server.
+
+    Any field of `Settings` can be given by name.
+    """
+
+    def build(server: HTTPServer, **fields: Any) -> Settings:
+        origin = server.url_for("").rstrip("/")
+        values: dict[str, Any] = {
+            "secret_key": "a-secret-key-for-tests-of-32-chars",
+            "encryption_keys": (b"k" * 32,),
+            "database_url": "sqlite://",
+            "public_url": "https://connect.example",
+            "trusted_proxies": 0,
+            "deere_client_key": "client-key",
+            "deere_client_secret": "client-secret",
+            "deere_environment": Environment.STAGE,
+            "deere_metadata_url": origin + ISSUER_PATH + WELL_KNOWN,
+            "deere_api_url": origin + "/platform",
+            "deere_scopes": ("ag1", "org1", "offline_access"),
+            "leaf_api_url": origin,
+            "leaf_username": "owner@example.com",
+            "leaf_password": "owner password",
+            "leaf_requests_per_minute": 900,
+            "link_lifetime_days": 14,
+        }
+        return Settings(**values | fields)
+
+    return build
+
+
+@pytest.fixture
+def server(httpserver: HTTPServer) -> Iterator[Server]:
+    """The server that answers in bad ways; whatever hangs in it ends with the test."""
+    released = threading.Event()
+    yield Server(httpserver, released)
+    released.set()
+
+
+@pytest.fixture
+def loud(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Everything that is logged, down to DEBUG; the loggers' own levels are put back."""
+    levels = {name: logging.getLogger(name).level for name in ("authlib", "urllib3")}
+    with caplog.at_level(logging.DEBUG):
+        yield caplog
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
