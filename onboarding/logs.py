@@ -18,6 +18,8 @@ def configure() -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     quiet_logs()
+    # It announces the database and each migration; what fails it says at WARNING.
+    logging.getLogger("dbos").setLevel(logging.WARNING)
 
 
 def init_app(app: Flask) -> None:

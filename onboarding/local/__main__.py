@@ -139,7 +139,7 @@ def _demo_link(supervisor: Supervisor) -> str:
             "partner add", commands.flask("partner", "add", DEMO_PARTNER, "--name", "Demo Co-op")
         )
     except ProgramEnded as err:
-        if "exists" not in str(err):
+        if "already" not in str(err):
             raise
     grower = ["--external-id", "demo-1", "--name", "Maple Farm"]
     return supervisor.command("link", commands.flask("link", DEMO_PARTNER, *grower)).strip()

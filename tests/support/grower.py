@@ -30,9 +30,8 @@ class Grower:
             limits per address don't touch other tests
         """
         self.link = link
-        self.session = requests.Session()
+        self.session = _Browser()
         self.session.trust_env = False
-        self.session.cookies.set_policy(DefaultCookiePolicy(secure_protocols=("http", "https")))
         self.session.headers.update(
             {
                 "Accept": "text/html,application/xhtml+xml",
@@ -151,6 +150,22 @@ class Grower:
     def close(self) -> None:
         """Close the browser."""
         self.session.close()
+
+
+class _Browser(requests.Session):
+    """Sends `Secure` cookies over http, too, as browsers do on loopback."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cookies.set_policy(DefaultCookiePolicy(secure_protocols=("http", "https")))
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """requests copies the cookies into a jar of its own, without our policy."""
+        prepared = super().prepare_request(request)
+        prepared.headers.pop("Cookie", None)
+        prepared._cookies = self.cookies.copy()
+        prepared.prepare_cookies(prepared._cookies)
+        return prepared
 
 
 def _address() -> str:
