@@ -39,12 +39,12 @@ venv-dev:
 	@scripts/install-python requirements-dev.lock
 
 # The lock files hold hashes and no address, so that they install from any index.
-LOCK := $(PY) -m uv export --quiet --frozen --no-emit-project --no-header --no-annotate
+LOCK := $(PY) -m uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate $(if $(UPGRADE),--upgrade)
 
-lock: venv-dev ## resolve pyproject.toml anew; UPGRADE=1 takes the newest versions
-	$(PY) -m uv lock --quiet $(if $(UPGRADE),--upgrade)
-	$(LOCK) --no-dev --output-file requirements.lock > /dev/null
-	$(LOCK) --output-file requirements-dev.lock > /dev/null
+lock: venv-dev ## pin what pyproject.toml asks for; UPGRADE=1 takes the newest versions
+	$(LOCK) --group dev --output-file requirements-dev.lock > /dev/null
+	$(LOCK) --constraint requirements-dev.lock --output-file requirements.lock > /dev/null
 
 messages: venv-dev ## collect the texts to translate into translations/messages.pot
 	@mkdir -p translations

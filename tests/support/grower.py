@@ -31,7 +31,6 @@ class Grower:
         """
         self.link = link
         self.session = _Browser()
-        self.session.trust_env = False
         self.session.headers.update(
             {
                 "Accept": "text/html,application/xhtml+xml",
@@ -157,14 +156,14 @@ class _Browser(requests.Session):
 
     def __init__(self) -> None:
         super().__init__()
+        self.trust_env = False
         self.cookies.set_policy(DefaultCookiePolicy(secure_protocols=("http", "https")))
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         """requests copies the cookies into a jar of its own, without our policy."""
         prepared = super().prepare_request(request)
         prepared.headers.pop("Cookie", None)
-        prepared._cookies = self.cookies.copy()
-        prepared.prepare_cookies(prepared._cookies)
+        prepared.prepare_cookies(self.cookies.copy())
         return prepared
 
 

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
 COMMAND_SECONDS = 60.0
 INHERITED = ("HOME", "LANG", "PATH", "TMPDIR", "TZ")
+WORKS = " works"
 WEB, WORKER, SANDBOX = "web", "w1", "sandbox"
 
 
@@ -94,8 +95,10 @@ class Stack:
         self._wait(WEB, lambda: answers(f"{self.public_url}/health/ready"))
 
     def start_worker(self, name: str = WORKER) -> None:
-        """Start a worker; does not wait for it."""
+        """Start a worker, and wait until it has said that it works."""
+        said = self.log(name).count(WORKS)
         self._start(name, commands.worker())
+        self._wait(name, lambda: self.log(name).count(WORKS) > said)
 
     def is_running(self, name: str) -> bool:
         """Whether a process was started and has not ended."""
@@ -164,7 +167,7 @@ class Stack:
         self._children[name] = Child(
             name,
             command,
-            env=self.environment | {"WORKER_NAME": name},
+            env=self.environment,
             cwd=self.folder,
             sink=lambda line: _write(log, line),
         )
@@ -174,7 +177,7 @@ class Stack:
             assert self.is_running(name), f"{name} ended:\n{self._children[name].last_output()}"
             return ready()
 
-        wait_until(ready_or_ended, what=f"{name} answers", limit=START_SECONDS)
+        wait_until(ready_or_ended, what=f"{name} is up", limit=START_SECONDS)
 
 
 def _write(log: TextIO, line: str) -> None:
