@@ -12,7 +12,7 @@ from pytest_httpserver import HTTPServer
 
 from onboarding.settings import WELL_KNOWN, Settings
 from onboarding.states import Environment
-from tests.unit.failures import Server
+from tests.unit.failures import Server, ThreadedServer
 
 ISSUER_PATH = "/oauth2/aus78tnlaysMraFhC1t7"
 SettingsFor = Callable[..., Settings]
@@ -20,8 +20,8 @@ SettingsFor = Callable[..., Settings]
 
 @pytest.fixture(scope="session")
 def make_httpserver() -> Iterator[HTTPServer]:
-    """pytest-httpserver's, with a thread for each connection: some of them hang on purpose."""
-    with HTTPServer(host="127.0.0.1", threaded=True) as server:
+    """What `httpserver` is in these tests."""
+    with ThreadedServer() as server:
         yield server
 
 
@@ -58,11 +58,12 @@ def settings_for() -> SettingsFor:
 
 
 @pytest.fixture
-def server(httpserver: HTTPServer) -> Iterator[Server]:
-    """The server that answers in bad ways; whatever hangs in it ends with the test."""
+def server(httpserver: ThreadedServer) -> Iterator[Server]:
+    """The server that can answer in bad ways; whatever hangs in it ends with the test."""
     released = threading.Event()
     yield Server(httpserver, released)
     released.set()
+    httpserver.forget()
 
 
 @pytest.fixture

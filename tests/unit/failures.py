@@ -25,11 +25,42 @@ JSON = "application/json"
 Answering = Callable[[Request, threading.Event], Response]
 
 
+class ThreadedServer(HTTPServer):
+    """pytest-httpserver's, with a thread for each connection, since some of them hang on purpose.
+
+    It notes a request when it arrives, not when it has been answered.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(host="127.0.0.1", threaded=True)
+        self.arrived: list[Request] = []
+        self._busy = 0
+        self._changed = threading.Condition()
+
+    def dispatch(self, request: Request) -> Response:
+        """Note the request and answer it."""
+        with self._changed:
+            self.arrived.append(request)
+            self._busy += 1
+        try:
+            return super().dispatch(request)
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._changed.notify_all()
+
+    def forget(self) -> None:
+        """Wait for the end of what is being answered, and forget what arrived."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._busy == 0, HANG_LIMIT)
+            self.arrived.clear()
+
+
 @dataclass(frozen=True)
 class Server:
     """A real server on loopback, and the event that ends what hangs in it."""
 
-    http: HTTPServer
+    http: ThreadedServer
     released: threading.Event
 
     @property
@@ -40,7 +71,7 @@ class Server:
     @property
     def sent(self) -> list[Request]:
         """What it was asked, oldest first."""
-        return [request for request, _ in self.http.log]
+        return list(self.http.arrived)
 
     def json(self, method: str, path: str, body: Any, status: int = 200, **headers: str) -> None:
         """Answer from now on with JSON. `Cache_Control="no-store"` makes a header."""

@@ -44,7 +44,7 @@ def session() -> Iterator[requests.Session]:
 def call(
     session: requests.Session, server: Server, method: str = "GET", **more: Any
 ) -> http.Answer:
-    values = {"service": "Leaf", "action": "do it", "timeout": PATIENT} | more
+    values: dict[str, Any] = {"service": "Leaf", "action": "do it", "timeout": PATIENT} | more
     return http.call(session, method, server.url + "/thing", **values)
 
 
