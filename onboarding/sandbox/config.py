@@ -63,10 +63,16 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         public_url=_loopback(values, "PUBLIC_URL", "http://localhost:8000"),
         client_key=values.get("DEERE_CLIENT_KEY") or "sandbox-client",
         client_secret=values.get("DEERE_CLIENT_SECRET") or "sandbox-secret",
-        environment=Environment(values.get("DEERE_ENVIRONMENT") or "STAGE"),
+        environment=_environment(values.get("DEERE_ENVIRONMENT") or Environment.STAGE),
         leaf_username=values.get("LEAF_USERNAME") or "sandbox@example.com",
         leaf_password=values.get("LEAF_PASSWORD") or "sandbox-password",
     )
+
+
+def _environment(value: str) -> Environment:
+    if value not in set(Environment):
+        raise SettingsInvalid("DEERE_ENVIRONMENT must be STAGE or PRODUCTION")
+    return Environment(value)
 
 
 def _loopback(values: Mapping[str, str], name: str, default: str) -> str:

@@ -8,12 +8,14 @@ import time
 from typing import Any
 
 from flask import Flask, Response, abort, current_app, g, request
+from werkzeug.exceptions import HTTPException
 
-from onboarding.sandbox.runtime import POINT, sandbox
+from onboarding.sandbox.runtime import POINT, as_json, sandbox
 
 PAGES = frozenset({"deere.authorize", "deere.connections"})
 """Points that a browser visits; they can fail, but the journal holds API requests only."""
 
+APIS = ("/api/", "/control/", "/platform", "/services/")
 HASH_PREFIX_CHARS = 12
 
 
@@ -22,6 +24,7 @@ def init_app(app: Flask) -> None:
     app.before_request(_arrive)
     app.after_request(_leave)
     app.after_request(_headers)
+    app.register_error_handler(HTTPException, _error)
 
 
 def points(app: Flask) -> frozenset[str]:
@@ -91,6 +94,13 @@ def _headers(response: Response) -> Response:
             f" frame-ancestors 'none'; form-action 'self' {sandbox().config.public_url}"
         )
     return response
+
+
+def _error(error: HTTPException) -> Response:
+    """Paths and methods that don't exist: JSON for programs, a page for people."""
+    if not request.path.startswith(APIS):
+        return Response(error.get_body(), error.code, content_type="text/html;charset=UTF-8")
+    return as_json({"title": error.name, "status": error.code}, error.code or 500)
 
 
 def _only_this_machine() -> None:

@@ -107,9 +107,11 @@ class Grower:
             "redirect_uri": CALLBACK,
             "code_verifier": VERIFIER,
         } | changes
-        return self.token(**{name: value for name, value in form.items() if value is not None})
+        return self.token({name: value for name, value in form.items() if value is not None})
 
-    def token(self, *, auth: tuple[str, str] | None = CLIENT, **form: str) -> requests.Response:
+    def token(
+        self, form: dict[str, str], *, auth: tuple[str, str] | None = CLIENT
+    ) -> requests.Response:
         """Call the token endpoint."""
         return requests.post(
             f"{self.url}{ISSUER_PATH}/v1/token", data=form, auth=auth, timeout=TIMEOUT_SECONDS
@@ -117,7 +119,8 @@ class Grower:
 
     def tokens(self, account: str, **changes: str | None) -> dict[str, Any]:
         """The whole walk; the token answer."""
-        answer = self.exchange(self.decide(account, **changes)["code"])
+        query = self.decide(account, decision="allow", **changes)
+        answer = self.exchange(query["code"])
         assert answer.status_code == 200, answer.text
         tokens: dict[str, Any] = answer.json()
         return tokens

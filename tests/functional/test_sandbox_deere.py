@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -157,7 +158,7 @@ def test_a_wrong_request_returns_with_its_error(
 
 
 def test_cancel_and_a_refused_application_both_deny(grower: Grower) -> None:
-    denied = grower.decide("one-farm", "cancel")
+    denied = grower.decide("one-farm", decision="cancel")
     assert denied["error"] == "access_denied"
     assert denied["state"] == "state-1"
     refused = grower.decide("application-refused")
@@ -216,15 +217,15 @@ def test_the_client_must_use_basic_and_nothing_else(grower: Grower, control: Con
         "code": grower.decide("one-farm", code_challenge=None, code_challenge_method=None)["code"]
     }
     body = {"client_id": CLIENT[0], "client_secret": CLIENT[1]}
-    assert grower.token(auth=None, **form, **body).status_code == 401
-    both = grower.token(**form, **body)
+    assert grower.token(form | body, auth=None).status_code == 401
+    both = grower.token(form | body)
     assert (both.status_code, both.json()["error"]) == (400, "invalid_request")
-    wrong = grower.token(auth=(CLIENT[0], "wrong"), **form)
+    wrong = grower.token(form, auth=(CLIENT[0], "wrong"))
     assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_client")
     control.set_policies(deere_client="refused")
-    assert grower.token(**form).status_code == 401
+    assert grower.token(form).status_code == 401
     control.set_policies(deere_client="accepted")
-    assert grower.token(**form).status_code == 200
+    assert grower.token(form).status_code == 200
 
 
 def test_without_offline_access_there_is_no_refresh_token(grower: Grower) -> None:
@@ -238,7 +239,7 @@ def test_fewer_scopes_are_granted_than_asked_for(grower: Grower) -> None:
 
 
 def refresh(grower: Grower, token: str) -> requests.Response:
-    return grower.token(grant_type="refresh_token", refresh_token=token)
+    return grower.token({"grant_type": "refresh_token", "refresh_token": token})
 
 
 def test_a_refresh_token_persists(grower: Grower) -> None:
@@ -271,7 +272,8 @@ def test_a_revoked_token_is_dead(grower: Grower) -> None:
 
 def test_organizations_come_in_pages_of_ten(grower: Grower) -> None:
     access = grower.tokens("many-farms")["access_token"]
-    page, names = "", []
+    page: str | None = ""
+    names = []
     while page is not None:
         listed = grower.organizations(access, path=page).json()
         names.append([one["name"] for one in listed["values"]])
@@ -458,7 +460,8 @@ def test_a_wrong_fault_is_refused(origin: str, control: Control, wrong: object) 
 
 def test_a_wrong_policy_is_refused(origin: str, control: Control) -> None:
     before = control.policies()
-    for wrong in ({"deere_client": "maybe"}, {"nothing": 1}, {"deere_code_seconds": "60"}, []):
+    wrongs: list[Any] = [{"deere_client": "maybe"}, {"nothing": 1}, {"deere_code_seconds": "60"}, 1]
+    for wrong in wrongs:
         answer = requests.patch(f"{origin}/control/policies", json=wrong, timeout=5)
         assert answer.status_code == 400
     assert control.policies() == before
