@@ -115,6 +115,9 @@ class Deere:
     def exchange(self, *, code: str, code_verifier: str) -> Tokens:
         """Exchange the callback's code for tokens, within 25 seconds. Can be done once.
 
+        The metadata is not fetched for it: the code is getting old, and the copy that sent the
+        grower to John Deere is at hand, here or with the caller.
+
         :raise CodeRefused: the code is used, too old, or does not fit the verifier
         :raise SignInRefused: John Deere does not accept our key and secret
         :raise UpstreamRejected: any other refusal
@@ -122,7 +125,7 @@ class Deere:
         """
         return tokens.exchange(
             self._settings,
-            self.metadata()["token_endpoint"],
+            self._metadata.at_hand()["token_endpoint"],
             code=code,
             code_verifier=code_verifier,
             timeout=self._token_timeout,

@@ -63,6 +63,10 @@ class Metadata:
                 self._refresh()
             finally:
                 self._fetching.release()
+        return self.at_hand()
+
+    def at_hand(self) -> Mapping[str, str]:
+        """The metadata as it is known now, without asking John Deere."""
         return self._current or self._fallback()
 
     def fetch(self) -> tuple[Mapping[str, str], float]:

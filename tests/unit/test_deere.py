@@ -317,10 +317,6 @@ class TestMetadata:
 
 
 class TestExchange:
-    @pytest.fixture(autouse=True)
-    def endpoint(self, server: Server) -> None:
-        serve_metadata(server)
-
     def test_code_and_verifier_go_out_with_basic_authentication_only(
         self, deere: Deere, server: Server
     ) -> None:
@@ -341,6 +337,7 @@ class TestExchange:
         }
 
     def test_redirect_uri_is_the_same_in_both_requests(self, deere: Deere, server: Server) -> None:
+        serve_metadata(server)
         server.json("POST", TOKEN_PATH, TOKENS)
         url = deere.consent_url(state=STATE, code_verifier=VERIFIER)
         exchange(deere)
@@ -396,10 +393,8 @@ class TestExchange:
         self, build: Callable[..., Deere], server: Server, failure: Failure
     ) -> None:
         server.fail("POST", TOKEN_PATH, failure)
-        deere = build(failure.timeout)
-        deere.metadata()
         with pytest.raises(UpstreamError) as caught:
-            exchange(deere)
+            exchange(build(failure.timeout))
         failure.check(caught.value, service="John Deere")
 
     @pytest.mark.parametrize(
@@ -460,11 +455,9 @@ class TestExchange:
         server.http.expect_request(TOKEN_PATH).respond_with_handler(
             lambda _: Response("{}" if server.released.wait(20) else "")
         )
-        deere = build(IMPATIENT)
-        deere.metadata()
         began = time.monotonic()
         with pytest.raises(UpstreamUnavailable, match="no answer in time"):
-            exchange(deere)
+            exchange(build(IMPATIENT))
         assert time.monotonic() - began < 5
 
     def test_code_is_sent_once_only(self, deere: Deere, server: Server) -> None:
@@ -473,10 +466,18 @@ class TestExchange:
             exchange(deere)
         assert [request.method for request in server.sent].count("POST") == 1
 
-    def test_exchange_works_when_metadata_cannot_be_had(self, deere: Deere, server: Server) -> None:
-        server.http.clear_all_handlers()
-        server.data("GET", METADATA_PATH, status=500)
+    def test_metadata_is_not_fetched_while_the_code_gets_old(
+        self, deere: Deere, server: Server
+    ) -> None:
         server.json("POST", TOKEN_PATH, TOKENS)
+        assert exchange(deere).refresh_token == REFRESH
+        assert fetches(server) == 0
+
+    def test_endpoint_is_the_one_that_another_process_remembered(
+        self, deere: Deere, server: Server, kept: Kept
+    ) -> None:
+        kept.text = json.dumps(metadata(server, token_endpoint=server.url + "/moved/token"))
+        server.json("POST", "/moved/token", TOKENS)
         assert exchange(deere).refresh_token == REFRESH
 
     @pytest.mark.parametrize("status", [200, 400, 401, 403, 500])
