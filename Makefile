@@ -20,13 +20,12 @@ test: venv-dev ## install what the tests need and run all of them; ARGS=… goes
 	@scripts/install-debian
 	@exec $(PY) -m pytest $(ARGS)
 
-check: venv-dev ## ruff, mypy, djlint, import rules, bandit
+check: venv-dev ## ruff, mypy, djlint, import rules
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m djlint templates --lint --quiet
-	.venv/bin/lint-imports
-	$(PY) -m bandit --quiet --recursive --configfile pyproject.toml onboarding
+	.venv/bin/lint-imports --no-logo
 
 format: venv-dev ## let ruff rewrite what it can
 	$(PY) -m ruff check --fix .

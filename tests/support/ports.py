@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 on which nothing listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+def free_ports(count: int) -> list[int]:
+    """Different ports of 127.0.0.1 on which nothing listens now."""
+    with ExitStack() as probes:
+        found = []
+        for _ in range(count):
+            probe = probes.enter_context(socket.socket())
+            probe.bind(("127.0.0.1", 0))
+            found.append(probe.getsockname()[1])
+        return found

@@ -7,14 +7,19 @@ import os
 import secrets
 import subprocess
 from collections.abc import Callable
+from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
+from onboarding import settings
+from onboarding.connections import invitations
+from onboarding.installation import Installation, assemble
 from onboarding.local import commands
 from onboarding.local.child import Child
 from onboarding.local.supervisor import answers
 from tests.support.control import Control
-from tests.support.ports import free_port
+from tests.support.ports import free_ports
 from tests.support.wait import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +27,9 @@ START_SECONDS = 60.0
 COMMAND_SECONDS = 60.0
 INHERITED = ("HOME", "LANG", "PATH", "TMPDIR", "TZ")
 WORKS = " works"
+PARTNER = "demo"
 WEB, WORKER, SANDBOX = "web", "w1", "sandbox"
+USUAL = frozenset({SANDBOX, WEB, WORKER})
 
 
 class Stack:
@@ -38,7 +45,7 @@ class Stack:
     def __init__(self, folder: Path, database_url: str) -> None:
         self.folder = folder
         self.database_url = database_url
-        self._web_port, self._sandbox_port = free_port(), free_port()
+        self._web_port, self._sandbox_port = free_ports(2)
         self.public_url = f"http://localhost:{self._web_port}"
         self.sandbox_url = f"http://127.0.0.1:{self._sandbox_port}"
         self.environment = self._environment()
@@ -77,28 +84,19 @@ class Stack:
         if not (self.folder / "migrated").exists():
             self.cli("db", "upgrade")
             (self.folder / "migrated").touch()
-        for name, start in self._usual().items():
-            if not self.is_running(name):
-                start()
-
-    def _usual(self) -> dict[str, Callable[[], None]]:
-        return {SANDBOX: self.start_sandbox, WEB: self.start_web, WORKER: self.start_worker}
+        self._start(*(name for name in USUAL if not self.is_running(name)))
 
     def start_sandbox(self) -> None:
         """Start the simulated John Deere and Leaf, and wait until they answer."""
-        self._start(SANDBOX, commands.sandbox(self._sandbox_port))
-        self._wait(SANDBOX, lambda: answers(f"{self.sandbox_url}/control/accounts"))
+        self._start(SANDBOX)
 
     def start_web(self) -> None:
         """Start web, and wait until it is ready."""
-        self._start(WEB, commands.web(self._web_port))
-        self._wait(WEB, lambda: answers(f"{self.public_url}/health/ready"))
+        self._start(WEB)
 
     def start_worker(self, name: str = WORKER) -> None:
         """Start a worker, and wait until it has said that it works."""
-        said = self.log(name).count(WORKS)
-        self._start(name, commands.worker())
-        self._wait(name, lambda: self.log(name).count(WORKS) > said)
+        self._start(name)
 
     def is_running(self, name: str) -> bool:
         """Whether a process was started and has not ended."""
@@ -115,7 +113,7 @@ class Stack:
 
     def restore(self) -> None:
         """Back to what `start` leaves: the usual processes, and a sandbox as new."""
-        for name in self._children.keys() - self._usual().keys():
+        for name in self._children.keys() - USUAL:
             self.kill(name)
         self.start()
         self.control.reset()
@@ -127,6 +125,8 @@ class Stack:
         for log in self._logs.values():
             log.close()
         self.control.close()
+        if "installation" in self.__dict__:
+            self.installation.database.engine.dispose()
 
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `flask --app wsgi …` with the stack's settings.
@@ -147,6 +147,36 @@ class Stack:
             assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done
 
+    @cached_property
+    def installation(self) -> Installation:
+        """The app's parts in this process: its database to look into, its queue, its links."""
+        return assemble(settings.load(self.environment, instance=self.folder))
+
+    def invite(
+        self, external_id: str, *, partner: str = PARTNER, name: str = "Maple Farm", **more: Any
+    ) -> str:
+        """Make a link as `flask link` does, without the second that starting a process takes.
+
+        :param partner: slug; the partner is added if there is none of that name
+        :param more: as for `invitations.invite`
+        :return: the URL of the link
+        """
+        parts = self.installation
+        with parts.database.transaction() as session:
+            if session.scalar(invitations.partner_named(partner)) is None:
+                invitations.add_partner(session, slug=partner, name="Demo Co-op")
+                session.flush()
+            link = invitations.invite(
+                session,
+                partner_slug=partner,
+                external_id=external_id,
+                name=name,
+                lifetime=timedelta(days=parts.settings.link_lifetime_days),
+                **more,
+            )
+            session.flush()
+            return f"{self.public_url}/c/{parts.links.token(link.id)}"
+
     def log(self, name: str) -> str:
         """All that a process has printed so far, in all of its lives."""
         path = self._log_path(name)
@@ -159,11 +189,27 @@ class Stack:
     def _log_path(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 
-    def _start(self, name: str, command: list[str]) -> None:
+    def _start(self, *names: str) -> None:
+        """Start processes at the same time, and wait until all are up."""
+        ready = {name: self._launch(name) for name in names}
+        for name, is_ready in ready.items():
+            self._wait(name, is_ready)
+
+    def _launch(self, name: str) -> Callable[[], bool]:
         assert not self.is_running(name), f"{name} is running"
         if name not in self._logs:
             self._logs[name] = self._log_path(name).open("a", buffering=1)
-        log = self._logs[name]
+        log, said = self._logs[name], self.log(name).count(WORKS)
+        command, ready = {
+            SANDBOX: (
+                commands.sandbox(self._sandbox_port),
+                lambda: answers(f"{self.sandbox_url}/control/accounts"),
+            ),
+            WEB: (
+                commands.web(self._web_port),
+                lambda: answers(f"http://127.0.0.1:{self._web_port}/health/ready"),
+            ),
+        }.get(name, (commands.worker(), lambda: self.log(name).count(WORKS) > said))
         self._children[name] = Child(
             name,
             command,
@@ -171,6 +217,7 @@ class Stack:
             cwd=self.folder,
             sink=lambda line: _write(log, line),
         )
+        return ready
 
     def _wait(self, name: str, ready: Callable[[], bool]) -> None:
         def ready_or_ended() -> bool:
