@@ -15,3 +15,8 @@ def free_ports(count: int) -> list[int]:
             probe.bind(("127.0.0.1", 0))
             found.append(probe.getsockname()[1])
         return found
+
+
+def free_port() -> int:
+    """One of them."""
+    return free_ports(1)[0]
