@@ -87,6 +87,9 @@ def _configure(app: Flask, settings: Settings) -> None:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         MAX_CONTENT_LENGTH=MAX_REQUEST_BYTES,
+        # Some browsers and extensions drop the Referer. What it would protect against, a sibling
+        # domain that plants a cookie, the cookie's `__Host-` prefix prevents.
+        WTF_CSRF_SSL_STRICT=False,
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session: growers leave pages open for hours
         COMPRESS_MIN_SIZE=400,
         COMPRESS_ALGORITHM=["br", "gzip"],

@@ -13,8 +13,11 @@ from onboarding.clock import now
 from onboarding.connections.watch import WORKER_SILENT_AFTER
 from onboarding.errors import TokenUnreadable, UpstreamError
 from onboarding.installation import Installation
-from onboarding.models import Connection, Worker
+from onboarding.models import Connection, Organization, Worker
 from onboarding.settings import SECRET_KEY_MIN_CHARS
+from onboarding.states import Environment
+
+STAGE_ORGANIZATIONS = 5
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ def _database(installation: Installation) -> Iterator[Finding]:
     yield Finding(True, f"Database ({kind}) is up to date.")
     yield _keys(installation)
     yield _worker(installation)
+    if installation.settings.deere_environment is Environment.STAGE:
+        yield _stage_limit(installation)
 
 
 def _keys(installation: Installation) -> Finding:
@@ -90,6 +95,18 @@ def _worker(installation: Installation) -> Finding:
     if not alive:
         return Finding(False, "No worker runs: start one with flask --app wsgi worker")
     return Finding(True, f"Workers running: {alive}.")
+
+
+def _stage_limit(installation: Installation) -> Finding:
+    """An application in STAGE can connect five organizations; the sixth grower is refused."""
+    with installation.database.reading() as session:
+        used = session.scalar(
+            sa.select(sa.func.count(Organization.deere_id.distinct())).where(Organization.connected)
+        )
+    text = f"STAGE allows {STAGE_ORGANIZATIONS} organizations in all, {used} are connected."
+    if (used or 0) < STAGE_ORGANIZATIONS or installation.settings.is_sandbox:
+        return Finding(True, text)
+    return Finding(False, f"{text} Ask John Deere for production, or end connections there.")
 
 
 def _deere(installation: Installation) -> Finding:

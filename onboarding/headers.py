@@ -29,7 +29,6 @@ def init_app(app: Flask, settings: Settings) -> None:
         headers["X-Frame-Options"] = "DENY"
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=()"
-        # Flask-WTF compares the Referer of posted forms, so it may not be dropped everywhere.
         headers.setdefault("Referrer-Policy", "same-origin")
         if settings.public_url.startswith("https:"):
             headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}; includeSubDomains"

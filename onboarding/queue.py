@@ -6,7 +6,7 @@ truth and the queue is the means: what the queue loses, the sweep enqueues again
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -21,7 +21,8 @@ HAND_OVER_QUEUE = "hand-over"
 CHECK_QUEUE = "check"
 HAND_OVER = "hand_over"
 CHECK = "check"
-WAITING = ["ENQUEUED", "DELAYED", "PENDING"]
+RUNNING = "PENDING"
+UNFINISHED = ["ENQUEUED", "DELAYED", RUNNING]
 
 
 class Queue:
@@ -69,15 +70,23 @@ class Queue:
         }
         self._client.enqueue_in_transaction(session, options, str(connection_id), sync)
 
-    def still_waiting(self, workflow_ids: Iterable[str]) -> set[str]:
-        """Those of the given workflows that the queue still has to run or is running."""
+    def alive(self, workflow_ids: Iterable[str], *, workers: Collection[UUID]) -> set[str]:
+        """Those of the given workflows that wait in the queue, or that a living worker runs.
+
+        :param workers: the workers that live
+        """
+        names = {str(worker) for worker in workers}
         found = self._client.list_workflows(
             workflow_ids=list(workflow_ids),
-            status=WAITING,
+            status=UNFINISHED,
             load_input=False,
             load_output=False,
         )
-        return {workflow.workflow_id for workflow in found}
+        return {
+            workflow.workflow_id
+            for workflow in found
+            if workflow.status != RUNNING or workflow.executor_id in names
+        }
 
 
 def hand_over_id(connection_id: UUID, number: int) -> str:

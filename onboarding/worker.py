@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from types import FrameType
 from uuid import UUID, uuid4
 
+import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -30,6 +31,7 @@ from onboarding.queue import (
     CHECK_QUEUE,
     HAND_OVER,
     HAND_OVER_QUEUE,
+    RUNNING,
     VERSION,
     database_url,
 )
@@ -161,11 +163,19 @@ def _sweep(installation: Installation, worker: Worker) -> None:
         installation.queue,
         process_is_gone=lambda other: _is_gone(other, worker),
     )
-    _forget_finished()
+    _tidy_queue(installation)
 
 
-def _forget_finished() -> None:
-    """Delete the queue's rows of what ended hours ago; the history has its own."""
+def _tidy_queue(installation: Installation) -> None:
+    """Delete the queue's rows of what ended hours ago, and cancel what died with its worker.
+
+    The history has its own rows, and the sweep has enqueued anew what was still owed.
+    """
+    with installation.database.reading() as session:
+        alive = {str(worker_id) for worker_id in session.scalars(sa.select(Worker.id))}
+    for workflow in DBOS.list_workflows(status=RUNNING, load_input=False, load_output=False):
+        if workflow.executor_id not in alive:
+            DBOS.cancel_workflow(workflow.workflow_id)
     finished = DBOS.list_workflows(
         status=["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
         completed_before=(now() - FINISHED_KEPT).isoformat(),

@@ -267,7 +267,7 @@ def _complete(database: Database, queue: Queue, task: _Delivery, credential: Cre
         connection.settle()
         connection.checks = 0
         history.record(session, connection, "handed_over", status=credential.raw_status)
-        queue.check(session, connection.id, sync=connection.has_shared_organization)
+        queue.check(session, connection.id)
 
 
 def _wait(

@@ -72,8 +72,12 @@ def sweep(database: Database, queue: Queue, *, process_is_gone: Callable[[Worker
     """
     with database.transaction() as session:
         _bury_workers(session, process_is_gone)
-    with database.transaction() as session:
-        _revive_hand_overs(session, queue)
+    end = None
+    while True:
+        with database.transaction() as session:
+            end = _revive_hand_overs(session, queue, end)
+        if end is None:
+            break
     with database.transaction() as session:
         _enqueue_checks(session, queue)
     with database.transaction() as session:
@@ -130,40 +134,40 @@ def _bury_workers(session: Session, process_is_gone: Callable[[Worker], bool]) -
             session.delete(worker)
 
 
-def _revive_hand_overs(session: Session, queue: Queue) -> None:
-    """Enqueue a new try for each hand-over that is due and that nobody works on.
+def _revive_hand_overs(
+    session: Session, queue: Queue, after: tuple[datetime, UUID] | None
+) -> tuple[datetime, UUID] | None:
+    """Enqueue a new try for each hand-over of a batch that is due and that nobody works on.
 
-    Nobody: its worker is gone, or nobody took it and the queue does not know of it.
+    :param after: where the last batch ended
+    :return: where this one ended; None if it was the last
     """
-    alive = set(session.scalars(sa.select(Worker.id)))
+    place = sa.tuple_(Connection.hand_over_due_at, Connection.id)
+    query = sa.select(Connection).where(Connection.hand_over_due_at < now() - HAND_OVER_OVERDUE)
+    if after is not None:
+        query = query.where(place > sa.tuple_(*after))
     due = session.scalars(
-        sa.select(Connection)
-        .where(Connection.hand_over_due_at < now() - HAND_OVER_OVERDUE)
-        .where(
-            sa.or_(
-                Connection.hand_over_taken_by.is_(None),
-                Connection.hand_over_taken_by.not_in(alive),
-            )
-        )
-        # What a dead worker had taken goes first: it can't be waiting in the queue.
-        .order_by(Connection.hand_over_taken_by.is_(None), Connection.hand_over_due_at)
+        query.order_by(Connection.hand_over_due_at, Connection.id)
         .limit(BATCH)
         .with_for_update(skip_locked=True)
     ).all()
-    untaken = [
-        hand_over_id(connection.id, connection.hand_over_try)
-        for connection in due
-        if connection.hand_over_taken_by is None
-    ]
-    waiting = queue.still_waiting(untaken) if untaken else set()
+    if not due:
+        return None
+    end = due[-1].hand_over_due_at or now(), due[-1].id
+    alive = queue.alive(
+        (hand_over_id(connection.id, connection.hand_over_try) for connection in due),
+        workers=session.scalars(sa.select(Worker.id)).all(),
+    )
     for connection in due:
-        if hand_over_id(connection.id, connection.hand_over_try) in waiting:
-            continue
-        connection.hand_over_try += 1
-        connection.hand_over_taken_by = None
-        connection.hand_over_due_at = now()
-        history.record(session, connection, "hand_over_taken_up_again")
-        queue.hand_over(session, connection.id, number=connection.hand_over_try, after=timedelta(0))
+        if hand_over_id(connection.id, connection.hand_over_try) not in alive:
+            connection.hand_over_try += 1
+            connection.hand_over_taken_by = None
+            connection.hand_over_due_at = now()
+            history.record(session, connection, "hand_over_taken_up_again")
+            queue.hand_over(
+                session, connection.id, number=connection.hand_over_try, after=timedelta(0)
+            )
+    return None if len(due) < BATCH else end
 
 
 def _enqueue_checks(session: Session, queue: Queue) -> None:

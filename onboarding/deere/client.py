@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from onboarding import http
 from onboarding.deere import tokens
@@ -33,7 +33,8 @@ API_TIMEOUT = Timeout(connect=5, read=10, total=15)
 PAGE_LIMIT = 100
 """Pages of organizations, 10 each, that are read."""
 ACCEPT = "application/vnd.deere.axiom.v3+json"
-CHOOSE_PAGE = "https://connections.deere.com/connections/{client_key}/select-organizations"
+CHOOSE_ORIGIN = "https://connections.deere.com"
+CHOOSE_PATH = "/connections/{client_key}/select-organizations"
 QUIET_LOGGERS = ("authlib", "urllib3")
 
 log = logging.getLogger(__name__)
@@ -164,7 +165,7 @@ class Deere:
         """
         uris = pages_to_choose(organizations, organization_id)
         client_key = quote(self._settings.deere_client_key, safe="")
-        fallback = CHOOSE_PAGE.format(client_key=client_key)
+        fallback = self._choose_origin() + CHOOSE_PATH.format(client_key=client_key)
         uri = next(filter(self._is_trusted, uris), fallback)
         return with_redirect(uri, self._settings.organizations_url)
 
@@ -197,6 +198,12 @@ class Deere:
     def _is_api(self, url: str) -> bool:
         api = self._settings.deere_api_url
         return has_origin_of(url, api) or (is_deere(api) and is_deere(url))
+
+    def _choose_origin(self) -> str:
+        """A grower of the sandbox is never sent to the real John Deere."""
+        api = self._settings.deere_api_url
+        parts = urlsplit(api)
+        return CHOOSE_ORIGIN if is_deere(api) else f"{parts.scheme}://{parts.netloc}"
 
     def _is_trusted(self, url: str) -> bool:
         return is_deere(url) or has_origin_of(url, self._settings.deere_api_url)

@@ -10,6 +10,7 @@ from onboarding.i18n import gettext as _
 from onboarding.models import ATTEMPT_LIFETIME, Attempt, Connection
 from onboarding.states import Cause, Health, Outcome, SharingTrouble, Stage
 
+FAILURE_TOLD = timedelta(minutes=15)
 PATIENCE_WITH_LEAF = timedelta(seconds=20)
 """A hand-over normally takes a second or two; after this the page says that Leaf is late."""
 
@@ -23,11 +24,24 @@ def connection(
     :param troubled: whether attempts failed so often that a person should help
     """
     told = _of_stage(subject, latest, moment)
+    if latest is not None and _failed_lately(subject, latest, moment):
+        what_happened = _outcome(latest.outcome).title + "."
+        told = replace(told, sentences=(what_happened, *told.sentences))
     if troubled and told.tone != "ok":
         return replace(told, reference=subject.reference, show_contact=True)
     if told.show_contact:
         return replace(told, reference=subject.reference)
     return told
+
+
+def _failed_lately(subject: Connection, latest: Attempt, moment: datetime) -> bool:
+    """Whether an attempt to connect again has just failed; what was there before still stands."""
+    return (
+        subject.stage not in {Stage.INVITED, Stage.AUTHORIZING}
+        and latest.outcome not in {None, Outcome.AUTHORIZED, Outcome.NO_REFRESH_TOKEN}
+        and latest.ended_at is not None
+        and moment - latest.ended_at < FAILURE_TOLD
+    )
 
 
 def first_visit() -> Told:
@@ -58,9 +72,9 @@ def _of_stage(subject: Connection, latest: Attempt | None, moment: datetime) -> 
     partner = subject.grower.partner.name
     match subject.stage:
         case Stage.INVITED:
-            return _invited(latest, moment, partner)
+            return _invited(latest)
         case Stage.AUTHORIZING:
-            return _authorizing(latest, moment, partner)
+            return _authorizing(latest, moment)
         case Stage.HANDING_OVER:
             return _handing_over(subject, latest, moment, partner)
         case Stage.CHOOSING_ORGANIZATIONS:
@@ -73,13 +87,13 @@ def _of_stage(subject: Connection, latest: Attempt | None, moment: datetime) -> 
             return _disconnected(partner)
 
 
-def _invited(latest: Attempt | None, moment: datetime, partner: str) -> Told:
+def _invited(latest: Attempt | None) -> Told:
     if latest is None or latest.outcome in {None, Outcome.AUTHORIZED}:
         return first_visit()
-    return _outcome(latest.outcome, partner)
+    return _outcome(latest.outcome)
 
 
-def _authorizing(latest: Attempt | None, moment: datetime, partner: str) -> Told:
+def _authorizing(latest: Attempt | None, moment: datetime) -> Told:
     if latest is not None and latest.is_exchanging(moment):
         return Told(
             code="finishing",
@@ -90,10 +104,10 @@ def _authorizing(latest: Attempt | None, moment: datetime, partner: str) -> Told
             who="nobody",
         )
     if latest is not None and latest.outcome not in {None, Outcome.AUTHORIZED}:
-        return _outcome(latest.outcome, partner)
+        return _outcome(latest.outcome)
     if latest is None or latest.used_at or moment >= latest.created_at + ATTEMPT_LIFETIME:
         outcome = Outcome.INTERRUPTED if latest and latest.used_at else Outcome.EXPIRED
-        return _outcome(outcome, partner)
+        return _outcome(outcome)
     return Told(
         code="authorizing",
         tone="act",
@@ -114,7 +128,7 @@ def _authorizing(latest: Attempt | None, moment: datetime, partner: str) -> Told
     )
 
 
-def _outcome(outcome: Outcome | None, partner: str) -> Told:
+def _outcome(outcome: Outcome | None) -> Told:
     """What is told of an attempt that brought no token."""
     nothing = _("Nothing was shared.")
     match outcome:
@@ -363,7 +377,7 @@ def _sharing_trouble(subject: Connection, trouble: SharingTrouble) -> Told:
                 whether_shared=_("No data is shared."),
                 who="grower",
                 action=action or _start(_("Connect again")),
-                others=(_start(_("Connect again")),) if action else (),
+                others=(_choose(_("I have accepted them")),),
             )
         case SharingTrouble.PERMISSIONS_TOO_LOW:
             return Told(

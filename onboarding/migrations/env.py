@@ -1,11 +1,14 @@
 """Alembic's entry: `flask --app wsgi db upgrade` hands a connection over."""
 
+from typing import Any, Literal
+
 from alembic import context
+from alembic.autogenerate.api import AutogenContext
 
 from onboarding.models import Base, UtcDateTime
 
 
-def render(kind: str, item: object, _context: object) -> str | bool:
+def render(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
     """Our own type is a plain one to the database: migrations must not import models."""
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from flask import Flask, Response, send_file
+from flask import Flask, Response, make_response, redirect, send_file
 from jinja2 import StrictUndefined
 
 from onboarding.sandbox import config as configuration
@@ -35,11 +35,23 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.jinja_env.undefined = StrictUndefined
     for part in (deere, pages, leaf, control):
         app.register_blueprint(part.bp)
+    app.add_url_rule("/", view_func=front)
+    app.add_url_rule("/favicon.ico", view_func=no_icon)
     app.add_url_rule("/sandbox.css", view_func=stylesheet)
     app.extensions["sandbox"] = _open(configuration.load(environ), app)
     oauth.init_app(app)
     gate.init_app(app)
     return app
+
+
+def front() -> Response:
+    """Whoever opens the origin wants the control page."""
+    return make_response(redirect("/control", 303))
+
+
+def no_icon() -> Response:
+    """Browsers ask for it unasked; an empty answer keeps their consoles free of errors."""
+    return Response(status=204)
 
 
 def stylesheet() -> Response:

@@ -161,7 +161,7 @@ _TABLE = (
     ),
     Account(
         name="missing-values",
-        does="The organizations answer has no `values` at all.",
+        does="The organizations answer has no values field at all.",
         farms=_farm("450903", "Blank Acres"),
         listing=Listing.WITHOUT_VALUES,
     ),

@@ -34,7 +34,7 @@ from onboarding.links import (
     surplus_cookies,
 )
 from onboarding.models import ATTEMPT_LIFETIME, Connection, Link, Partner
-from onboarding.states import Outcome, SharingTrouble, Stage
+from onboarding.states import Outcome, Stage
 from onboarding.views.limits import START_PER_ADDRESS, START_PER_LINK, limiter, link_in_path
 from onboarding.views.parts import installation
 
@@ -126,7 +126,7 @@ def choose(token: str) -> ResponseReturnValue:
     with parts.database.reading() as session:
         connection = invitations.connection_of(session, _usable_link(session, token).grower_id)
         latest = consent.latest(session, connection.id)
-    if latest is not None and connection.sharing_trouble is SharingTrouble.DEERE_UNAVAILABLE:
+    if latest is not None and connection.sharing_trouble:
         organizations.look(parts.database, parts.vault, parts.deere, parts.queue, latest.id)
     with parts.database.transaction() as session:
         connection = invitations.connection_of(session, _usable_link(session, token).grower_id)
@@ -191,7 +191,11 @@ class _View:
 
     @property
     def polling(self) -> bool:
-        return self.told.tone == "wait" or self.told.code in CHANGES_BY_ITSELF
+        return (
+            self.told.tone == "wait"
+            or self.told.code in CHANGES_BY_ITSELF
+            or self.connection.stage is Stage.HANDING_OVER
+        )
 
     @property
     def fingerprint(self) -> str:

@@ -739,7 +739,7 @@ def an_organization(
 
 
 class TestPageToChoose:
-    FALLBACK = "https://connections.deere.com/connections/client-key/select-organizations"
+    FALLBACK = "/connections/client-key/select-organizations"
 
     def choose(self, deere: Deere, *organizations: Organization, **more: Any) -> tuple[str, Any]:
         parts = urlsplit(deere.page_to_choose(organizations, **more))
@@ -795,16 +795,27 @@ class TestPageToChoose:
             "https://evil.example\\@connections.deere.com/",
         ],
     )
-    def test_page_elsewhere_gives_way_to_the_documented_one(self, deere: Deere, uri: str) -> None:
+    def test_page_elsewhere_gives_way_to_the_documented_one(
+        self, deere: Deere, server: Server, uri: str
+    ) -> None:
         page = self.choose(deere, an_organization(1, connect=uri))
-        assert page == (self.FALLBACK, {"redirect_uri": [REDIRECT]})
+        assert page == (server.url + self.FALLBACK, {"redirect_uri": [REDIRECT]})
 
     @pytest.mark.parametrize("organization_id", [None, "7"])
     def test_nothing_known_leads_to_the_documented_page(
-        self, deere: Deere, organization_id: str | None
+        self, deere: Deere, server: Server, organization_id: str | None
     ) -> None:
         page = self.choose(deere, organization_id=organization_id)
-        assert page == (self.FALLBACK, {"redirect_uri": [REDIRECT]})
+        assert page == (server.url + self.FALLBACK, {"redirect_uri": [REDIRECT]})
+
+    def test_documented_page_of_the_real_service_is_john_deeres(
+        self, build: Callable[..., Deere]
+    ) -> None:
+        page = self.choose(build(deere_api_url="https://api.deere.com/platform"))
+        assert page == (
+            "https://connections.deere.com" + self.FALLBACK,
+            {"redirect_uri": [REDIRECT]},
+        )
 
     def test_client_key_is_quoted(self, build: Callable[..., Deere]) -> None:
         url = build(deere_client_key="../a?b").page_to_choose([])

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 
@@ -149,8 +150,9 @@ def paged(items: list[Any], shape: Callable[[Any], Any]) -> Response:
     response = as_json([shape(item) for item in items[page * size : (page + 1) * size]])
     response.headers["X-Total-Count"] = str(len(items))
     targets = ([("next", page + 1)] if page < last else []) + [("last", last), ("first", 0)]
+    base, given = f"{sandbox().config.url}{request.path}", request.args.to_dict()
     response.headers["Link"] = ",".join(
-        f'<{sandbox().config.url}{request.path}?page={number}&size={size}>; rel="{rel}"'
+        f'<{base}?{urlencode(given | {"page": number, "size": size})}>; rel="{rel}"'
         for rel, number in targets
     )
     return response

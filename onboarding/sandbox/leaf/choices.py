@@ -16,7 +16,7 @@ BLOCKED = "BLOCKED"
 
 
 def visible(account_name: str | None) -> list[Seen]:
-    """What Leaf gets from John Deere; nothing without a working credential."""
+    """What Leaf gets from John Deere; nothing without an account or before its terms."""
     if account_name is None:
         return []
     account = ACCOUNTS[account_name]
@@ -30,7 +30,7 @@ def account_of(connection: sqlite3.Connection, leaf_user_id: str) -> str | None:
         " ORDER BY number DESC",
         (leaf_user_id,),
     ).fetchone()
-    if row is None or row["account"] is None:
+    if row is None or row["account"] is None or not sandbox().grants.is_live(row["refresh_token"]):
         return None
     return str(row["account"])
 
@@ -40,8 +40,12 @@ def sync(connection: sqlite3.Connection, leaf_user_id: str, *, first: bool = Fal
 
     What was blocked and is connected now becomes PREVIEW, as Leaf's page says. What is connected
     when the credential arrives (`first`) starts as `organizationDataSync` says. Partners'
-    organizations are left out: `syncPartnerData` is false by default.
+    organizations are left out: `syncPartnerData` is false by default. Without a working credential
+    nothing changes.
     """
+    account = account_of(connection, leaf_user_id)
+    if account is None:
+        return
     held = dict(
         connection.execute(
             "SELECT organization, status FROM leaf_choices WHERE leaf_user_id = ?", (leaf_user_id,)
@@ -49,7 +53,7 @@ def sync(connection: sqlite3.Connection, leaf_user_id: str, *, first: bool = Fal
     )
     fresh = SELECTED if first and _syncs_all(connection, leaf_user_id) else PREVIEW
     connection.execute("DELETE FROM leaf_choices WHERE leaf_user_id = ?", (leaf_user_id,))
-    for one in visible(account_of(connection, leaf_user_id)):
+    for one in visible(account):
         if not one.farm.member:
             continue
         before = held.get(one.farm.id, BLOCKED)

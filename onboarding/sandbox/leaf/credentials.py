@@ -186,7 +186,9 @@ def _validated(given: dict[str, str]) -> Issued | None:
     """
     config, policies = sandbox().config, sandbox().policies
     later = policies["leaf_bad_token"] == "found_later"  # noqa: S105
-    if (given["clientKey"], given["clientSecret"]) != (config.client_key, config.client_secret):
+    client = (given["clientKey"], given["clientSecret"])
+    known = client == (config.client_key, config.client_secret)
+    if not known or policies["deere_client"] == "refused":
         if later:
             return None
         raise bad_request("John Deere refused the client: invalid_client", key="invalidClient")

@@ -96,11 +96,9 @@ def resources() -> Response:
 
 
 def _account(connection: sqlite3.Connection, leaf_user_id: str) -> str | None:
-    row = credentials.current(leaf_user_id)
-    if row is None:
+    if credentials.current(leaf_user_id) is None:
         raise not_found("The credential")
-    alive = sandbox().grants.is_live(row["refresh_token"])
-    return choices.account_of(connection, leaf_user_id) if alive else None
+    return choices.account_of(connection, leaf_user_id)
 
 
 def _shape(one: Seen) -> dict[str, str]:
