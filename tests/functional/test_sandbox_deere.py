@@ -394,7 +394,7 @@ def test_faults_change_the_answer(origin: str, control: Control) -> None:
     html = get_metadata(origin)
     assert (html.status_code, html.headers["Content-Type"]) == (502, "text/html;charset=UTF-8")
     assert get_metadata(origin).json() == ["odd"]
-    with pytest.raises(requests.ConnectionError):
+    with pytest.raises(requests.ConnectionError, match="Connection reset"):
         get_metadata(origin)
     assert get_metadata(origin).status_code == 200
     kinds = [entry["fault"] for entry in control.journal(point="deere.metadata")]
@@ -422,7 +422,7 @@ def test_a_fault_before_has_no_effect_and_one_after_has(grower: Grower, control:
     control.set_faults(fault("status", "deere.token", times=1))
     assert grower.exchange(code).status_code == 500
     control.set_faults(fault("reset", "deere.token", when="after", times=1))
-    with pytest.raises(requests.ConnectionError):
+    with pytest.raises(requests.ConnectionError, match="Connection reset"):
         grower.exchange(code)
     assert grower.exchange(code).json()["error"] == "invalid_grant"
     stored = [entry["stored"] for entry in control.journal(point="deere.token")]
@@ -525,6 +525,8 @@ def test_pages_run_no_script_and_cannot_be_framed(grower: Grower) -> None:
     assert "frame-ancestors 'none'" in policy
     assert "<script" not in answer.text
     assert "style=" not in answer.text
+    assert grower.get(f"{grower.url}/favicon.ico").status_code == 204
+    assert grower.get(f"{grower.url}/").headers["Location"] == "/control"
     assert grower.get(f"{grower.url}/sandbox.css").headers["Content-Type"].startswith("text/css")
 
 
