@@ -67,7 +67,7 @@ def make(environ: Mapping[str, str], instance: Path) -> Plan:
     port = _port(found, "PORT", 8000)
     sandbox_port = _port(found, "SANDBOX_PORT", 8001)
     public_url = found.get("PUBLIC_URL", f"http://localhost:{port}").rstrip("/")
-    instance.mkdir(parents=True, exist_ok=True)
+    instance.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys = _keys(instance / KEYS_FILE)
     return Plan(
         sandbox=sandbox,
