@@ -121,8 +121,8 @@ def control(stack: Stack) -> Control:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """Chromium without a window; `tests.support.browser.visitor` makes people of it."""
-    if browsers.program() is None:
-        pytest.skip("Chromium is not installed (as root `make test` installs it)")
+    if reason := browsers.missing():
+        pytest.skip(f"{reason} (as root `make test` installs what is needed)")
     with sync_playwright() as playwright:
         browser = browsers.launch(playwright)
         yield browser

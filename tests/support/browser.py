@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,6 +33,15 @@ ARGUMENTS = (
 def program() -> str | None:
     """Chromium's path, or None if it is not installed. No browser is ever downloaded."""
     return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def missing() -> str | None:
+    """What keeps browser tests from running here, or None if nothing does."""
+    if program() is None:
+        return "Chromium is not installed"
+    driver = [sys.executable, "-m", "playwright", "--version"]
+    done = subprocess.run(driver, capture_output=True, text=True, check=False)
+    return f"Playwright's driver doesn't start: {done.stderr.strip()}" if done.returncode else None
 
 
 def launch(playwright: Playwright) -> Browser:
