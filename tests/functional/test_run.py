@@ -1,0 +1,182 @@
+"""`make run`: what a person sees who has nothing but a checkout."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from onboarding.local.child import Child
+from onboarding.local.plan import REAL_SERVICES
+from tests.support.grower import Grower
+from tests.support.ports import free_ports
+from tests.support.stack import INHERITED, ROOT
+from tests.support.wait import wait_until
+
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+REAL = {
+    "DEERE_CLIENT_KEY": "key",
+    "DEERE_CLIENT_SECRET": "secret",
+    "DEERE_ENVIRONMENT": "STAGE",
+    "LEAF_USERNAME": "someone@example.com",
+    "LEAF_PASSWORD": "password",
+}
+Run = Callable[..., "Running"]
+
+
+class Running:
+    """`python -m onboarding.local` in a folder of its own."""
+
+    def __init__(self, folder: Path, more: Mapping[str, str], arguments: tuple[str, ...]) -> None:
+        port, sandbox_port = free_ports(2)
+        self.lines: list[str] = []
+        environ = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        environ |= {"PYTHONPATH": str(ROOT), "PORT": str(port), "SANDBOX_PORT": str(sandbox_port)}
+        self.child = Child(
+            "run",
+            [sys.executable, "-m", "onboarding.local", *arguments],
+            env=environ | dict(more),
+            cwd=folder,
+            sink=self.lines.append,
+            stop_with=signal.SIGINT,
+        )
+
+    @property
+    def output(self) -> str:
+        """What it printed so far."""
+        return "\n".join(self.lines)
+
+    def wait_for(self, text: str) -> None:
+        """Wait until it has printed a text."""
+
+        def printed() -> bool:
+            assert text in self.output or self.child.status is None, self.output
+            return text in self.output
+
+        wait_until(printed, what=f"{text!r} is printed", limit=START_SECONDS)
+
+    def ended(self) -> int:
+        """Wait until it has ended by itself; its exit status."""
+        wait_until(lambda: self.child.status is not None, what="it ends", limit=START_SECONDS)
+        self.child.last_output()
+        assert self.child.status is not None
+        return self.child.status
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    """`run(*arguments, **settings)`: start it; it is ended after the test."""
+    started: list[Running] = []
+
+    def start(*arguments: str, **settings: str) -> Running:
+        started.append(Running(tmp_path, settings, arguments))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.child.stop(STOP_SECONDS)
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Processes that work in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if Path(os.readlink(process / "cwd")) == folder:
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            continue  # it has ended meanwhile, or it is not ours
+    return found
+
+
+def test_without_settings_the_sandbox_starts_and_a_grower_can_connect(
+    run: Run, tmp_path: Path
+) -> None:
+    running = run()
+    running.wait_for("Stop: Ctrl-C")
+    assert "SANDBOX: NOTHING HERE REACHES JOHN DEERE OR LEAF" in running.output
+    assert re.search(r"^ +one-farm +One organization", running.output, re.MULTILINE)
+    link = re.search(r"A grower's link: +(http://\S+/c/\S+)", running.output)
+    assert link is not None
+    grower = Grower(link[1])
+    grower.connect("one-farm")
+    grower.wait_for(lambda page: page.main["data-polling"] == "false", what="the hand-over is done")
+    assert grower.page.heading == "Connected"
+    grower.close()
+    assert (tmp_path / "instance" / "local-keys.env").stat().st_mode & 0o777 == 0o600
+
+    assert running.child.stop(STOP_SECONDS) == 0
+    assert "Stopped." in running.output
+    assert processes_in(tmp_path) == []
+
+
+def test_when_a_program_ends_everything_stops_and_says_which(run: Run, tmp_path: Path) -> None:
+    running = run()
+    running.wait_for("Stop: Ctrl-C")
+    worker = next(
+        int(process.parent.name)
+        for process in Path("/proc").glob("[0-9]*/cmdline")
+        if process.read_bytes().endswith(b"wsgi\0worker\0")
+        and Path(os.readlink(process.parent / "cwd")) == tmp_path
+    )
+    os.kill(worker, signal.SIGKILL)
+    assert running.ended() == 1
+    assert "worker ended (SIGKILL)" in running.output
+    assert processes_in(tmp_path) == []
+
+
+def test_when_it_is_killed_nothing_is_left_behind(run: Run, tmp_path: Path) -> None:
+    running = run()
+    running.wait_for("Stop: Ctrl-C")
+    running.child.kill()
+    wait_until(lambda: processes_in(tmp_path) == [], what="all end", limit=STOP_SECONDS)
+
+
+def test_with_all_settings_the_real_services_are_used_and_no_sandbox_starts(run: Run) -> None:
+    running = run(**REAL)
+    running.wait_for("Stop: Ctrl-C")
+    assert "THE REAL JOHN DEERE (STAGE) AND THE REAL LEAF" in running.output
+    assert "/deere/organizations" in running.output
+    assert "sandbox" not in running.output.lower()
+
+
+def test_with_some_settings_it_names_the_missing_ones_and_starts_nothing(run: Run) -> None:
+    running = run(LEAF_USERNAME="someone@example.com", DEERE_CLIENT_KEY="key")
+    assert running.ended() == 2
+    named = running.output.splitlines()[0].partition(": ")[2].split(", ")
+    assert named == [
+        one for one in REAL_SERVICES if one not in {"LEAF_USERNAME", "DEERE_CLIENT_KEY"}
+    ]
+
+
+def test_settings_come_from_a_file_too(run: Run, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LEAF_USERNAME=someone@example.com\nLEAF_PASSWORD=\n")
+    running = run()
+    assert running.ended() == 2
+    assert "LEAF_PASSWORD" in running.output.splitlines()[0]
+
+
+@pytest.mark.parametrize("name", ["PORT", "SANDBOX_PORT"])
+def test_a_busy_port_is_named_with_the_way_out(run: Run, name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        running = run(**{name: str(port)})
+        assert running.ended() == 2
+    assert f"Port {port} can't be used" in running.output
+    assert f"make run {name}={port + 10}" in running.output
+    assert "Traceback" not in running.output
+
+
+def test_commands_run_with_the_same_settings(run: Run, tmp_path: Path) -> None:
+    assert run("db", "upgrade").ended() == 0
+    assert run("partner", "add", "prairie", "--name", "Prairie Co-op").ended() == 0
+    made = run("link", "prairie", "--external-id", "7", "--name", "Oak Hollow")
+    assert made.ended() == 0
+    assert re.search(r"^http://localhost:\d+/c/\S+$", made.output, re.MULTILINE)
