@@ -1,4 +1,7 @@
-"""The commands: `flask --app wsgi …`. Results go to standard output, all else to standard error."""
+"""The commands: `flask --app wsgi …`. Results go to standard output, all else to standard error.
+
+What only one command needs is imported there: web and the other commands start faster without.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,9 @@ import sqlalchemy as sa
 from flask import Flask, current_app
 from flask.cli import AppGroup
 
-from onboarding import describe, schema, vault
+from onboarding import describe, vault
 from onboarding.clock import now
 from onboarding.connections import consent, hand_over, invitations, rotation
-from onboarding.doctor import examine
 from onboarding.errors import OnboardingError, SettingsInvalid
 from onboarding.installation import Installation
 from onboarding.models import Connection, Event, Link
@@ -55,6 +57,8 @@ def _plain_errors() -> Iterator[None]:
 @db.command("upgrade")
 def db_upgrade() -> None:
     """Bring the tables up to date. Safe to repeat."""
+    from onboarding import schema
+
     parts = _installation()
     schema.upgrade(parts.database, parts.settings.database_url)
     click.echo("The database is up to date.", err=True)
@@ -64,6 +68,8 @@ def db_upgrade() -> None:
 @click.argument("message")
 def db_revision(message: str) -> None:
     """Write a migration for what changed in models.py (for developers)."""
+    from onboarding import schema
+
     schema.add_migration(_installation().database, message)
 
 
@@ -215,7 +221,7 @@ def _find(reference: str, found: Connection | None) -> Connection:
 @click.command()
 def worker() -> None:
     """Hand tokens over to Leaf and watch connections, until Ctrl-C or SIGTERM."""
-    # Imported here: the web process has no use for DBOS's runtime.
+    from onboarding import schema
     from onboarding.worker import run
 
     parts = _installation()
@@ -229,6 +235,8 @@ def worker() -> None:
 @click.command()
 def doctor() -> None:
     """Check the installation: one line each, exit status 1 if anything is wrong."""
+    from onboarding.doctor import examine
+
     findings = list(examine(_installation()))
     for finding in findings:
         click.echo(("ok    " if finding.fine else "WRONG ") + finding.text)

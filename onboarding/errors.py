@@ -4,8 +4,7 @@
     ├── SettingsInvalid        settings are missing or wrong    → each named, with what to write
     ├── InputInvalid           a command's or form's value      → what to change
     ├── LinkInvalid            forged, expired or revoked       → page with the partner's contact
-    ├── ConsentDenied          the grower pressed "deny"        → "nothing was shared", try again
-    ├── ConsentExpired         state missing, used, too old     → start again
+    ├── ConsentExpired         state missing or unknown         → start again
     ├── ConsentElsewhere       the callback in another browser  → go on there, or start again
     ├── TokenUnreadable        no key decrypts a stored secret  → staff: bring the old key back
     └── UpstreamError          (service, action, status, reason)
@@ -21,6 +20,8 @@ secret.
 """
 
 from __future__ import annotations
+
+from uuid import UUID
 
 
 class OnboardingError(Exception):
@@ -39,16 +40,19 @@ class LinkInvalid(OnboardingError):
     """A link is forged, expired or revoked."""
 
 
-class ConsentDenied(OnboardingError):
-    """The grower declined at John Deere."""
-
-
 class ConsentExpired(OnboardingError):
-    """The state is missing, unknown, used or older than half an hour."""
+    """The state is missing or unknown: there is no attempt that it belongs to."""
 
 
 class ConsentElsewhere(OnboardingError):
-    """The callback arrived in a browser that did not start the attempt."""
+    """The callback arrived in a browser that did not start the attempt.
+
+    :ivar attempt_id: the attempt, for finding whom the grower can ask
+    """
+
+    def __init__(self, attempt_id: UUID) -> None:
+        self.attempt_id = attempt_id
+        super().__init__("another browser")
 
 
 class TokenUnreadable(OnboardingError):

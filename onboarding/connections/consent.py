@@ -15,7 +15,7 @@ from onboarding.connections import history, invitations
 from onboarding.deere import Tokens
 from onboarding.errors import ConsentElsewhere, ConsentExpired
 from onboarding.links import digest, matches, new_secret
-from onboarding.models import Attempt, Connection, Link
+from onboarding.models import ATTEMPT_LIFETIME, Attempt, Connection, Link
 from onboarding.queue import Queue
 from onboarding.settings import Settings
 from onboarding.states import Cause, Health, Outcome, Stage
@@ -71,7 +71,7 @@ def find(
     """The attempt that a callback belongs to, used or not.
 
     :param browser_secret: gives the value of this browser's cookie for an attempt, if it has one
-    :raise ConsentExpired: if the state is missing or unknown, or the attempt is too old
+    :raise ConsentExpired: if the state is missing or unknown
     :raise ConsentElsewhere: if another browser started the attempt
     """
     attempt = session.scalar(sa.select(Attempt).where(Attempt.state_digest == digest(state or "")))
@@ -79,20 +79,22 @@ def find(
         raise ConsentExpired("no such state")
     # A missing cookie is compared like a wrong one, so that both take the same time.
     if not matches(browser_secret(attempt) or "", attempt.browser_digest):
-        raise ConsentElsewhere("another browser")
-    if attempt.used_at is None and not attempt.is_open(now()):
-        raise ConsentExpired("too old")
+        raise ConsentElsewhere(attempt.id)
     return attempt
 
 
 def use(session: Session, vault: Vault, attempt: Attempt) -> str | None:
     """Use up the attempt's state, before anything is exchanged for it.
 
-    :return: the PKCE verifier for the exchange; None if the state was used before
+    :return: the PKCE verifier for the exchange; None if the state was used before or is too old
     """
     used = session.scalar(
         sa.update(Attempt)
-        .where(Attempt.id == attempt.id, Attempt.used_at.is_(None))
+        .where(
+            Attempt.id == attempt.id,
+            Attempt.used_at.is_(None),
+            Attempt.created_at > now() - ATTEMPT_LIFETIME,
+        )
         .values(used_at=now())
         .returning(Attempt.id)
     )

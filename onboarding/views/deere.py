@@ -35,14 +35,14 @@ def callback() -> ResponseReturnValue:
     """Take the code, exchange it in this request, and keep the tokens. Guarded by `state`."""
     try:
         attempt = _find_attempt()
-    except ConsentElsewhere:
-        return _without_referrer(problem_page("opened_elsewhere", 400))
+    except ConsentElsewhere as err:
+        return _without_referrer(_opened_elsewhere(err.attempt_id))
     except ConsentExpired:
         return _without_referrer(problem_page("took_too_long", 400))
     with limiter.limit(CALLBACK_PER_LINK, key_func=lambda: str(attempt.link_id)):
         verifier = _use(attempt)
     if verifier is None:
-        # Reloaded, or back: the first request does the work, this one shows how far it is.
+        # Reloaded, too old, or back: the page says how far the attempt came.
         return _without_referrer(_to_page(attempt))
     refusal = _refusal(request.args)
     if refusal is None:
@@ -90,6 +90,13 @@ def _find_attempt() -> Attempt:
                 attempt_cookie(found.id, found.created_at)
             ),
         )
+
+
+def _opened_elsewhere(attempt_id: UUID) -> Response:
+    """Whom to ask, and nothing about the grower: this may be somebody else's browser."""
+    with installation().database.reading() as session:
+        partner = session.get_one(Attempt, attempt_id).connection.grower.partner
+    return problem_page("opened_elsewhere", 400, partner=partner)
 
 
 def _use(attempt: Attempt) -> str | None:
