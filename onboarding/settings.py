@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,10 @@ DEERE_API_URLS = {
 DEERE_SCOPES = "ag1 ag2 ag3 eq1 org1 files offline_access"
 LEAF_API_URL = "https://api.withleaf.io"
 ENCRYPTION_KEY_BYTES = 32
+POSTGRESQL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
 SECRET_KEY_MIN_CHARS = 32
+LARGEST_NUMBER = 100_000
+HOST_AND_PORT = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,21 +156,17 @@ class _Reader:
         return value
 
     def _encryption_keys(self) -> tuple[bytes, ...]:
-        keys = []
-        for number, text in enumerate(self._text("ENCRYPTION_KEYS").split(","), start=1):
-            if not text.strip():
-                continue
-            try:
-                key = base64.urlsafe_b64decode(text.strip())
-            except (ValueError, binascii.Error):
-                key = b""
+        texts = [text.strip() for text in self._get("ENCRYPTION_KEYS").split(",")]
+        keys = tuple(_key(text) for text in texts if text)
+        if not keys:
+            self._missing.append("ENCRYPTION_KEYS")
+        for number, key in enumerate(keys, start=1):
             if len(key) != ENCRYPTION_KEY_BYTES:
                 self._wrong.append(
                     f"ENCRYPTION_KEYS: key {number} is not {ENCRYPTION_KEY_BYTES} bytes in "
                     "base64url; make one with: flask --app wsgi keys new"
                 )
-            keys.append(key)
-        return tuple(keys)
+        return keys
 
     def _environment(self) -> Environment:
         value = self._text("DEERE_ENVIRONMENT")
@@ -195,14 +194,36 @@ class _Reader:
     def _database_url(self, instance: Path) -> str:
         value = self._get("DATABASE_URL")
         if not value:
-            return f"sqlite:///{instance.resolve() / 'onboarding.sqlite'}"
+            return self._default_database_url(instance)
         scheme, separator, rest = value.partition("://")
-        if separator and scheme in {"postgres", "postgresql", "postgresql+psycopg"}:
-            return f"postgresql+psycopg://{rest}"
-        if separator and scheme == "sqlite":
+        if not separator or scheme not in {"sqlite", *POSTGRESQL_SCHEMES}:
+            self._wrong.append("DATABASE_URL must begin with postgresql:// or sqlite://")
             return value
-        self._wrong.append("DATABASE_URL must begin with postgresql:// or sqlite://")
-        return value
+        # Imported here: the sandbox and `make run` use this module, too, and start faster without.
+        from sqlalchemy import exc, make_url
+
+        url = value if scheme == "sqlite" else f"postgresql+psycopg://{rest}"
+        try:
+            database = make_url(url).database
+        except (ValueError, exc.ArgumentError):
+            self._wrong.append(
+                "DATABASE_URL can't be read; write postgresql://user:password@host/database, with "
+                "special characters of the password percent-encoded"
+            )
+            return value
+        if scheme == "sqlite" and database in {None, "", ":memory:"}:
+            self._wrong.append("DATABASE_URL must name a file: sqlite:////folder/file.sqlite")
+        return url
+
+    def _default_database_url(self, instance: Path) -> str:
+        try:
+            instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as err:
+            self._wrong.append(
+                f"DATABASE_URL is not set, and the folder {instance} for SQLite can't be made: "
+                f"{err.strerror}"
+            )
+        return f"sqlite:///{instance.resolve() / 'onboarding.sqlite'}"
 
     def _url(self, name: str, *, default: str = "", origin: bool = False) -> str:
         value = (self._get(name) or default).rstrip("/")
@@ -218,8 +239,10 @@ class _Reader:
         plain_is_fine = parts.scheme == "http" and is_loopback(value)
         if not parts.hostname or not port_is_fine or not (parts.scheme == "https" or plain_is_fine):
             self._wrong.append(f"{name} must be an https:// URL (http:// on loopback only)")
-        elif parts.username or parts.query or parts.fragment:
+        elif any(mark in value for mark in "@?#"):
             self._wrong.append(f"{name} must hold no user name, query or fragment")
+        elif not HOST_AND_PORT.fullmatch(parts.netloc):
+            self._wrong.append(f"{name} is not a URL: a host has letters, digits, '-' and '.'")
         elif origin and parts.path:
             self._wrong.append(f"{name} must be an origin, without the path {parts.path}")
         return value
@@ -228,10 +251,11 @@ class _Reader:
         text = self._get(name)
         if not text:
             return default
-        if not text.isdecimal() or int(text) < least:
-            self._wrong.append(f"{name} must be a whole number, {least} or more")
+        number = int(text) if text.isdecimal() and len(text) <= len(str(LARGEST_NUMBER)) else -1
+        if not least <= number <= LARGEST_NUMBER:
+            self._wrong.append(f"{name} must be a whole number, {least} to {LARGEST_NUMBER}")
             return default
-        return int(text)
+        return number
 
     def _complain(self) -> None:
         lines = []
@@ -241,3 +265,14 @@ class _Reader:
         if lines:
             lines.append("Set them in the environment or in .env; .env.example explains each.")
             raise SettingsInvalid("\n".join(lines))
+
+
+def _key(text: str) -> bytes:
+    """Base64, of either alphabet and with or without padding; empty if it is none.
+
+    Strict: `base64.urlsafe_b64decode` would skip what does not belong in a key.
+    """
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True)
+    except ValueError:
+        return b""
