@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from onboarding.states import Cause, Environment, Health, Outcome, SharingTrouble, Stage
 
@@ -336,3 +336,15 @@ class Copy(Base):
     name: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     text: Mapped[str] = mapped_column(sa.Text)
     fetched_at: Mapped[datetime]
+
+
+def locked(session: Session, connection_id: uuid.UUID) -> Connection:
+    """A connection for writing, as it is now; others who want to write it wait.
+
+    Only its own row is locked: with the partner's, which comes along in the same query, all
+    growers of a partner would wait for each other.
+    """
+    session.flush()  # what was changed before must not be read over
+    return session.get_one(
+        Connection, connection_id, populate_existing=True, with_for_update={"of": [Connection]}
+    )

@@ -15,7 +15,7 @@ from onboarding.connections import history, invitations
 from onboarding.deere import Tokens
 from onboarding.errors import ConsentElsewhere, ConsentExpired
 from onboarding.links import digest, matches, new_secret
-from onboarding.models import ATTEMPT_LIFETIME, Attempt, Connection, Link
+from onboarding.models import ATTEMPT_LIFETIME, Attempt, Connection, Link, locked
 from onboarding.queue import Queue
 from onboarding.settings import Settings
 from onboarding.states import Cause, Health, Outcome, Stage
@@ -45,7 +45,7 @@ def start(session: Session, vault: Vault, link: Link, *, other_account: bool = F
 
     :param other_account: let John Deere ask for the sign-in again
     """
-    connection = invitations.connection_of(session, link.grower_id)
+    connection = locked(session, invitations.connection_of(session, link.grower_id).id)
     state, verifier, browser = new_secret(), new_secret(), new_secret()
     attempt = Attempt(
         connection_id=connection.id,
@@ -115,7 +115,7 @@ def finish(session: Session, attempt: Attempt, outcome: Outcome, *, detail: str 
     attempt.ended_at = now()
     attempt.detail = detail
     attempt.code_verifier = None
-    connection = attempt.connection
+    connection = locked(session, attempt.connection_id)
     if connection.stage is Stage.AUTHORIZING:
         connection.stage = connection.stage_before or Stage.INVITED
     history.record(
@@ -137,9 +137,9 @@ def receive(
     Without a refresh token there is nothing that Leaf could use: the attempt fails, and staff are
     told to look at the application's scopes.
     """
-    connection = attempt.connection
+    connection = locked(session, attempt.connection_id)
     if tokens.refresh_token is None:
-        _note_missing_refresh_token(session, attempt)
+        _note_missing_refresh_token(session, attempt, connection)
         return
     moment = now()
     attempt.outcome = Outcome.AUTHORIZED
@@ -203,8 +203,7 @@ def is_troubled(session: Session, connection_id: UUID, *, moment: datetime) -> b
     return (failed or 0) >= TROUBLED_AFTER
 
 
-def _note_missing_refresh_token(session: Session, attempt: Attempt) -> None:
-    connection = attempt.connection
+def _note_missing_refresh_token(session: Session, attempt: Attempt, connection: Connection) -> None:
     was_working = connection.stage in {Stage.CONNECTED, Stage.CHOOSING_ORGANIZATIONS}
     detail = "John Deere gave no refresh token: is the application allowed offline_access?"
     finish(session, attempt, Outcome.NO_REFRESH_TOKEN, detail=detail)

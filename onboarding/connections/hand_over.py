@@ -28,7 +28,7 @@ from onboarding.errors import (
     UpstreamUnavailable,
 )
 from onboarding.leaf import Credential, Leaf
-from onboarding.models import Connection, Grower
+from onboarding.models import Connection, Grower, locked
 from onboarding.queue import Queue
 from onboarding.settings import Settings
 from onboarding.states import Cause, Stage
@@ -92,6 +92,7 @@ def retry(session: Session, queue: Queue, connection: Connection) -> None:
 
     :raise InputInvalid: if no token is kept; then only the grower can connect again
     """
+    connection = locked(session, connection.id)
     if connection.refresh_token is None:
         raise InputInvalid("No token is kept for this connection: the grower must connect again.")
     # The clock of the thirty days starts anew: somebody looks after it.
@@ -147,7 +148,7 @@ class _Delivery:
 
         :raise TakenOver: if it is not
         """
-        connection = session.get_one(Connection, self.connection_id, with_for_update=True)
+        connection = locked(session, self.connection_id)
         if connection.hand_over_try != self.number or connection.refresh_token is None:
             raise TakenOver
         return connection

@@ -22,7 +22,7 @@ from onboarding.errors import (
     UpstreamUnavailable,
 )
 from onboarding.leaf import LeafOrganizations
-from onboarding.models import Attempt, Connection, Organization
+from onboarding.models import Attempt, Connection, Organization, locked
 from onboarding.queue import Queue
 from onboarding.states import Outcome, SharingTrouble
 from onboarding.vault import Vault
@@ -74,10 +74,11 @@ def look(
             break
     with database.transaction() as session:
         attempt = session.get_one(Attempt, attempt_id, populate_existing=True)
+        connection = locked(session, attempt.connection_id)
         if failure is not None:
-            _note_trouble(session, attempt.connection, failure)
+            _note_trouble(session, connection, failure)
         else:
-            _note_organizations(session, deere, queue, attempt, found)
+            _note_organizations(session, deere, queue, attempt, connection, found)
 
 
 def send_to_choose(session: Session, attempt: Attempt) -> str | None:
@@ -177,9 +178,9 @@ def _note_organizations(
     deere: Deere,
     queue: Queue,
     attempt: Attempt,
+    connection: Connection,
     found: tuple[DeereOrganization, ...],
 ) -> None:
-    connection = attempt.connection
     connection.organizations_seen_at = now()
     _replace(session, connection, found)
     connection.choose_url = deere.page_to_choose(found) if found else None

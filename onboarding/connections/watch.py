@@ -15,7 +15,7 @@ from onboarding.connections import consent, history, organizations
 from onboarding.db import Database
 from onboarding.errors import UpstreamError
 from onboarding.leaf import Leaf, LeafOrganizations, Report
-from onboarding.models import ATTEMPT_LIFETIME, EXCHANGE_LIMIT, Attempt, Connection, Worker
+from onboarding.models import ATTEMPT_LIFETIME, EXCHANGE_LIMIT, Attempt, Connection, Worker, locked
 from onboarding.queue import Queue, hand_over_id
 from onboarding.states import Cause, Health, Outcome, Stage
 
@@ -56,7 +56,7 @@ def check(database: Database, leaf: Leaf, connection_id: UUID, *, sync: bool = F
     except UpstreamError as err:
         trouble = str(err)
     with database.transaction() as session:
-        current = session.get_one(Connection, connection_id, with_for_update=True)
+        current = locked(session, connection_id)
         if not current.is_at_leaf or current.handed_over_at != connection.handed_over_at:
             return
         if trouble and report is None:
@@ -149,7 +149,7 @@ def _revive_hand_overs(
     due = session.scalars(
         query.order_by(Connection.hand_over_due_at, Connection.id)
         .limit(BATCH)
-        .with_for_update(skip_locked=True)
+        .with_for_update(of=Connection, skip_locked=True)
     ).all()
     if not due:
         return None
@@ -176,7 +176,7 @@ def _enqueue_checks(session: Session, queue: Queue) -> None:
         .where(Connection.check_due_at < now())
         .order_by(Connection.check_due_at)
         .limit(BATCH)
-        .with_for_update(skip_locked=True)
+        .with_for_update(of=Connection, skip_locked=True)
     ).all()
     for connection in due:
         connection.check_due_at = now() + CHECK_LEASE
