@@ -23,6 +23,7 @@ ATTEMPT_COOKIE_PREFIX = "__Host-attempt-"
 GROWER_COOKIE_PREFIX = "__Host-grower-"
 ATTEMPT_COOKIES_KEPT = 20
 GROWER_COOKIE_LIFETIME = timedelta(days=90)
+NOT_OURS = "this installation did not make this link, or a part of it is missing"
 
 
 class Links:
@@ -47,9 +48,14 @@ class Links:
         :raise LinkInvalid: if this installation did not sign it
         """
         try:
-            return _unpack(self._link.unsign(token))
+            link_id = _unpack(self._link.unsign(token))
         except (BadSignature, ValueError) as err:
-            raise LinkInvalid("forged") from err
+            raise LinkInvalid(NOT_OURS) from err
+        if token != self.token(link_id):
+            # Base64 has spare bits and padding: the same link in another spelling would be
+            # another one to the limits per link.
+            raise LinkInvalid(NOT_OURS)
+        return link_id
 
     def browser_value(self, connection_id: UUID) -> str:
         """The value of the cookie with which the browser that connected keeps its access."""

@@ -52,6 +52,8 @@ class Vault:
             raise TokenUnreadable(f"no key in ENCRYPTION_KEYS can read {place}")
         nonce = stored[1 + KEY_ID_BYTES :][:NONCE_BYTES]
         sealed = stored[1 + KEY_ID_BYTES + NONCE_BYTES :]
+        if len(nonce) < NONCE_BYTES:
+            raise TokenUnreadable(f"{place} holds too few bytes")
         try:
             return cipher.decrypt(nonce, sealed, place.encode()).decode()
         except InvalidTag as err:
