@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -75,3 +76,12 @@ def test_a_dark_colour_is_used_as_it_is(colour: str) -> None:
 @pytest.mark.parametrize("colour", ["#1A2B3C", "#AbCdEf"])
 def test_capitals_are_as_good_as_small_letters(colour: str) -> None:
     assert (accent_css(colour) is None) is (accent_css(colour.lower()) is None)
+
+
+def test_the_paper_and_the_inks_are_those_of_the_style_sheet() -> None:
+    css = (Path(__file__).parents[2] / "static" / "app.css").read_text()
+    tokens = re.findall(r"(--[a-z-]+): (#[0-9a-f]{6});", css)
+
+    assert [value for name, value in tokens if name == "--sheet"] == [SHEET, SHEET_DARK]
+    assert ("--accent-ink", INK_ON_COLOUR) in tokens
+    assert ("--accent-dark-ink", INK_ON_LIGHT_COLOUR) in tokens
