@@ -28,6 +28,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         headers["Content-Security-Policy"] = policy
         headers["X-Frame-Options"] = "DENY"
         headers["X-Content-Type-Options"] = "nosniff"
+        headers["X-Robots-Tag"] = "noindex"
         headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=()"
         headers.setdefault("Referrer-Policy", "same-origin")
         if settings.public_url.startswith("https:"):

@@ -26,7 +26,8 @@ PAUSES_BETWEEN_CHECKS = tuple(
 PAUSE_AFTER_FAILED_CHECK = timedelta(minutes=1)
 CHECK_LEASE = timedelta(minutes=5)
 """A check that has been enqueued and has not reported by then is enqueued again."""
-HAND_OVER_OVERDUE = timedelta(seconds=30)
+HAND_OVER_OVERDUE = timedelta(seconds=5)
+"""From then on the sweep asks the queue whether it still has the work; it does when it is busy."""
 WORKER_SILENT_AFTER = timedelta(seconds=30)
 BATCH = 500
 """Rows per kind and sweep: memory does not grow with what there is to do."""

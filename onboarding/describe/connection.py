@@ -77,10 +77,13 @@ def _of_stage(subject: Connection, latest: Attempt | None, moment: datetime) -> 
             return _authorizing(latest, moment)
         case Stage.HANDING_OVER:
             return _handing_over(subject, latest, moment, partner)
-        case Stage.CHOOSING_ORGANIZATIONS:
-            return _at_leaf(subject) or _choosing(subject, latest, partner)
-        case Stage.CONNECTED:
-            return _at_leaf(subject) or _connected(subject, partner)
+        case Stage.CHOOSING_ORGANIZATIONS | Stage.CONNECTED:
+            if told := _at_leaf(subject):
+                return told
+            # Not the stage but the organizations decide: no green tick without one.
+            if not subject.has_shared_organization:
+                return _choosing(subject, latest, partner)
+            return _connected(subject, partner)
         case Stage.FAILED:
             return _failed(subject)
         case Stage.DISCONNECTED:
@@ -462,11 +465,12 @@ def _connected(subject: Connection, partner: str) -> Told:
                 label=_("Connected"),
                 title=_("Connected"),
                 sentences=(
-                    _("Your John Deere data now flows to %(partner)s through Leaf.")
+                    _("Your John Deere data can now flow to %(partner)s through Leaf.")
                     % {"partner": partner},
                     _("The first data can take a few hours. You can close this page."),
                 ),
                 who="nobody",
+                others=(_other_account(),),
             )
         case Health.MISSING_PERMISSION:
             shared = next(row for row in subject.organizations if row.connected)

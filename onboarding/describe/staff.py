@@ -49,6 +49,12 @@ def for_staff(subject: Connection) -> str:
         parts.append(_(SHARING[subject.sharing_trouble]))
     if subject.sharing_detail:
         parts.append(subject.sharing_detail)
+    missing = sorted(set(subject.scopes_asked) - set(subject.scopes_granted))
+    if missing and subject.token_received_at:
+        parts.append(
+            _("John Deere granted less than was asked for; missing: %(scopes)s.")
+            % {"scopes": " ".join(missing)}
+        )
     if subject.health_text and subject.health_text != subject.health.value:
         parts.append(_("Leaf says: %(text)s") % {"text": subject.health_text})
     return " ".join(parts)
