@@ -152,11 +152,15 @@ class Grower:
 
 
 class _Browser(requests.Session):
-    """Sends `Secure` cookies over http, too, as browsers do on loopback."""
+    """Sends `Secure` cookies over http, too, as browsers do on loopback.
+
+    :ivar stop_before: a redirect to a URL that begins so is not followed
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.trust_env = False
+        self.stop_before: str | None = None
         self.cookies.set_policy(DefaultCookiePolicy(secure_protocols=("http", "https")))
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
@@ -165,6 +169,12 @@ class _Browser(requests.Session):
         prepared.headers.pop("Cookie", None)
         prepared.prepare_cookies(self.cookies.copy())
         return prepared
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where requests goes next by itself."""
+        target = super().get_redirect_target(resp)
+        stops = target and self.stop_before and target.startswith(self.stop_before)
+        return None if stops else target
 
 
 def _address() -> str:
