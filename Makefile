@@ -47,9 +47,9 @@ lock: venv-dev ## pin what pyproject.toml asks for; UPGRADE=1 takes the newest v
 
 messages: venv-dev ## collect the texts to translate into translations/messages.pot
 	@mkdir -p translations
-	$(PY) -m babel.messages.frontend extract --mapping-file pyproject.toml \
+	$(PY) -m babel.messages.frontend --quiet extract --mapping-file pyproject.toml \
 		--output-file translations/messages.pot --project onboarding --no-wrap \
-		--add-comments 'Translators:' --sort-by-file onboarding templates
+		--keywords mark --add-comments 'Translators:' --sort-by-file onboarding templates
 
 clean: ## remove what the commands above made, but never instance/ and .env
 	rm -rf .venv artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

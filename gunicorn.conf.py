@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from onboarding import settings
+from onboarding.errors import SettingsInvalid
+
 bind = f"0.0.0.0:{os.environ.get('PORT', '8000')}"
 
 # Threads, since a request may wait seconds for John Deere's token endpoint; a sync worker would
@@ -64,5 +67,9 @@ class WithoutSecrets(logging.Filter):
 
 def on_starting(server: Any) -> None:
     """Runs in the master before it forks; the workers inherit what it sets."""
+    try:
+        settings.load()
+    except SettingsInvalid as err:
+        sys.exit(f"\n{err}\n")  # else each worker would say it amid tracebacks
     server.log.error_log.addFilter(WithoutSecrets())
     sys.setswitchinterval(GIL_SWITCH_INTERVAL)
