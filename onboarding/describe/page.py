@@ -8,9 +8,11 @@ from onboarding.describe.told import Org, Step, Told
 from onboarding.i18n import gettext as _
 from onboarding.i18n import ngettext
 from onboarding.models import Connection
-from onboarding.states import Health, Stage
+from onboarding.states import Stage
 
 NAMES_SHOWN = 3
+NOT_SIGNED_IN = frozenset({Stage.INVITED, Stage.AUTHORIZING})
+"""Whatever token there was before: it ended with the connection that was disconnected."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def _sign_in(subject: Connection, told: Told) -> Step:
     name = _("Signed in at John Deere")
     if told.code in {"reconnect", "credential_missing", "disconnected", "no_refresh_token"}:
         return Step(_("Sign in at John Deere"), "todo", _("Has to be done again"))
-    if subject.token_received_at is None:
+    if subject.token_received_at is None or subject.stage in NOT_SIGNED_IN:
         return Step(
             _("Sign in at John Deere"),
             "wait" if told.code == "finishing" else "now",
@@ -81,7 +83,7 @@ def _leaf(subject: Connection, told: Told) -> Step:
         return Step(name, "wait", text)
     if not subject.is_at_leaf:
         return Step(name, "todo", _("Follows by itself"))
-    if subject.health is Health.OK and subject.has_shared_organization:
+    if told.tone == "ok":
         return Step(name, "done", _("Leaf confirms it"))
     if told.code in {"reconnect", "credential_missing", "missing_permission"}:
         return Step(name, "problem", told.label)
