@@ -30,7 +30,9 @@ def init_app(app: Flask, settings: Settings) -> None:
         headers["X-Content-Type-Options"] = "nosniff"
         headers["X-Robots-Tag"] = "noindex"
         headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=()"
-        headers.setdefault("Referrer-Policy", "same-origin")
+        # The callback's URL holds a code; nobody may learn it from a Referer.
+        referrer = "no-referrer" if request.endpoint == "deere.callback" else "same-origin"
+        headers["Referrer-Policy"] = referrer
         if settings.public_url.startswith("https:"):
             headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}; includeSubDomains"
         if request.endpoint == "static" and response.status_code < 400:

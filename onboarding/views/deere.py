@@ -19,6 +19,7 @@ from onboarding.errors import (
 )
 from onboarding.links import attempt_cookie, connection_ids, grower_cookie
 from onboarding.models import Attempt
+from onboarding.redaction import redact
 from onboarding.states import Outcome
 from onboarding.views.connect import problem_page, remember_browser
 from onboarding.views.limits import CALLBACK_PER_ADDRESS, CALLBACK_PER_LINK, limiter
@@ -36,21 +37,21 @@ def callback() -> ResponseReturnValue:
     try:
         attempt = _find_attempt()
     except ConsentElsewhere as err:
-        return _without_referrer(_opened_elsewhere(err.attempt_id))
+        return _opened_elsewhere(err.attempt_id)
     except ConsentExpired:
-        return _without_referrer(problem_page("took_too_long", 400))
+        return problem_page("took_too_long", 400)
     with limiter.limit(CALLBACK_PER_LINK, key_func=lambda: str(attempt.link_id)):
         verifier = _use(attempt)
     if verifier is None:
         # Reloaded, too old, or back: the page says how far the attempt came.
-        return _without_referrer(_to_page(attempt))
+        return _to_page(attempt)
     refusal = _refusal(request.args)
     if refusal is None:
         refusal = _exchange(attempt, verifier)
     if refusal is not None:
         _finish(attempt, *refusal)
-        return _without_referrer(_to_page(attempt))
-    return _without_referrer(_to_choose(attempt))
+        return _to_page(attempt)
+    return _to_choose(attempt)
 
 
 @bp.get("/organizations")
@@ -65,14 +66,15 @@ def returned() -> ResponseReturnValue:
         attempt = organizations.returning(session, _connections_of_browser())
     if attempt is None:
         return problem_page("returned", 400)
-    organizations.look(
-        parts.database,
-        parts.vault,
-        parts.deere,
-        parts.queue,
-        attempt.id,
-        reads=organizations.READS_AFTER_RETURN,
-    )
+    with limiter.limit(CALLBACK_PER_LINK, key_func=lambda: str(attempt.link_id)):
+        organizations.look(
+            parts.database,
+            parts.vault,
+            parts.deere,
+            parts.queue,
+            attempt.id,
+            reads=organizations.READS_AFTER_RETURN,
+        )
     return _to_page(attempt)
 
 
@@ -117,7 +119,7 @@ def _refusal(answer: MultiDict[str, str]) -> tuple[Outcome, str] | None:
             return None
         return Outcome.APPLICATION_REFUSED, "John Deere sent neither a code nor an error"
     description = answer.get("error_description", "")
-    detail = "".join(c for c in f"{error}: {description}" if c.isprintable())[:DETAIL_MAX]
+    detail = redact(f"{error}: {description}", limit=DETAIL_MAX)
     if error in {"server_error", "temporarily_unavailable"}:
         return Outcome.DEERE_UNAVAILABLE, detail
     if error == "access_denied" and "policy" not in description.lower():
@@ -181,9 +183,3 @@ def _connections_of_browser() -> list[UUID]:
         for connection_id in connection_ids(request.cookies)
         if links.is_browser_of(connection_id, request.cookies.get(grower_cookie(connection_id)))
     ]
-
-
-def _without_referrer(response: Response) -> Response:
-    """The callback's URL holds a code; nobody may learn it from a Referer."""
-    response.headers["Referrer-Policy"] = "no-referrer"
-    return response
