@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -22,6 +22,8 @@ STATE_BYTES = 32
 ATTEMPT_COOKIE_PREFIX = "__Host-attempt-"
 GROWER_COOKIE_PREFIX = "__Host-grower-"
 ATTEMPT_COOKIES_KEPT = 20
+GROWER_COOKIES_KEPT = 30
+"""Both kinds together stay well below the 8 kB that servers allow a header."""
 GROWER_COOKIE_LIFETIME = timedelta(days=90)
 NOT_OURS = "this installation did not make this link, or a part of it is missing"
 
@@ -72,6 +74,29 @@ class Links:
             return _unpack(packed) == connection_id
         except (BadSignature, ValueError):
             return False
+
+    def surplus_browsers(self, cookies: Mapping[str, str]) -> list[str]:
+        """The cookies of growers that a browser can forget: forged ones, and the oldest.
+
+        Whoever connects one grower after the other in the same browser would one day overflow
+        the request's headers.
+
+        :param cookies: the values of a browser's cookies by their names
+        """
+        given = {
+            name: self._given(value)
+            for name, value in cookies.items()
+            if name.startswith(GROWER_COOKIE_PREFIX)
+        }
+        names = sorted(given, key=lambda name: given[name])
+        return names[: max(0, len(names) - GROWER_COOKIES_KEPT)]
+
+    def _given(self, value: str) -> float:
+        """When a browser's value was signed, in seconds since 1970; 0 if never."""
+        try:
+            return self._browser.unsign(value, return_timestamp=True)[1].timestamp()
+        except BadSignature:
+            return 0.0
 
 
 def new_secret() -> str:

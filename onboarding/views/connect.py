@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -109,8 +110,7 @@ def start(token: str) -> ResponseReturnValue:
         started.browser_secret,
         max_age=int(ATTEMPT_LIFETIME.total_seconds()),
     )
-    for name in surplus_cookies(request.cookies):
-        response.delete_cookie(name, secure=True, httponly=True, samesite="Lax")
+    _forget_cookies(response, surplus_cookies(request.cookies))
     return response
 
 
@@ -171,12 +171,15 @@ def problem_page(code: str, status: int, *, partner: Partner | None = None) -> R
 
 def remember_browser(response: Response, connection_id: UUID) -> None:
     """Let the browser that connected keep its access when the link has expired."""
+    links, own = installation().links, grower_cookie(connection_id)
     _set_cookie(
         response,
-        grower_cookie(connection_id),
-        installation().links.browser_value(connection_id),
+        own,
+        links.browser_value(connection_id),
         max_age=int(GROWER_COOKIE_LIFETIME.total_seconds()),
     )
+    others = {name: value for name, value in request.cookies.items() if name != own}
+    _forget_cookies(response, links.surplus_browsers(others))
 
 
 @dataclass(frozen=True)
@@ -276,3 +279,8 @@ def _set_cookie(response: Response, name: str, value: str, *, max_age: int) -> N
     response.set_cookie(
         name, value, max_age=max_age, path="/", secure=True, httponly=True, samesite="Lax"
     )
+
+
+def _forget_cookies(response: Response, names: Iterable[str]) -> None:
+    for name in names:
+        response.delete_cookie(name, secure=True, httponly=True, samesite="Lax")
