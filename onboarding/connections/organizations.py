@@ -43,23 +43,22 @@ def look(
     attempt_id: UUID,
     *,
     reads: int = 1,
-) -> None:
+) -> bool:
     """Read the organizations at John Deere with the attempt's access token and write them down.
 
     Trouble at John Deere is written down too: it is a state of the connection, no exception.
     Without an access token Leaf is asked, by a worker.
 
     :param reads: how often to read at most while none is connected
+    :return: whether John Deere was asked, so that what is written down is of now
     """
     with database.reading() as session:
         attempt = session.get_one(Attempt, attempt_id)
         token = _access_token(vault, attempt)
     if token is None:
         with database.transaction() as session:
-            connection = session.get_one(Connection, attempt.connection_id)
-            if connection.is_at_leaf:
-                queue.check(session, connection.id, sync=True)
-        return
+            _let_leaf_look(session, queue, locked(session, attempt.connection_id))
+        return False
     found: tuple[DeereOrganization, ...] = ()
     failure: UpstreamRejected | UpstreamUnavailable | None = None
     for number in range(reads):
@@ -79,6 +78,7 @@ def look(
             _note_trouble(session, connection, failure)
         else:
             _note_organizations(session, deere, queue, attempt, connection, found)
+    return True
 
 
 def send_to_choose(session: Session, attempt: Attempt) -> str | None:
@@ -157,9 +157,18 @@ def merge_from_leaf(
     for row in known.values():
         if not deere_is_fresh:
             _set_connected(session, connection, row, False)
-    if connection.has_shared_organization:
+    found_some = connection.sharing_trouble is SharingTrouble.NO_ORGANIZATIONS and listed
+    if connection.has_shared_organization or found_some:
         connection.sharing_trouble = None
         connection.sharing_detail = ""
+
+
+def _let_leaf_look(session: Session, queue: Queue, connection: Connection) -> None:
+    if connection.is_at_leaf:
+        # Since John Deere spoke, the grower may have been on its page: now Leaf's word counts.
+        connection.organizations_seen_at = None
+        connection.check_due_at = now()
+        queue.check(session, connection.id, sync=True)
 
 
 def _access_token(vault: Vault, attempt: Attempt) -> str | None:

@@ -126,11 +126,15 @@ def choose(token: str) -> ResponseReturnValue:
     with parts.database.reading() as session:
         connection = invitations.connection_of(session, _usable_link(session, token).grower_id)
         latest = consent.latest(session, connection.id)
-    if latest is not None and connection.sharing_trouble:
-        organizations.look(parts.database, parts.vault, parts.deere, parts.queue, latest.id)
+    # What John Deere once said against it is not repeated to a grower who has since mended it.
+    trouble_is_of_now = (
+        latest is not None
+        and connection.sharing_trouble is not None
+        and organizations.look(parts.database, parts.vault, parts.deere, parts.queue, latest.id)
+    )
     with parts.database.transaction() as session:
         connection = invitations.connection_of(session, _usable_link(session, token).grower_id)
-        if connection.sharing_trouble:
+        if trouble_is_of_now and connection.sharing_trouble:
             return redirect(url_for(".show", token=token), 303)
         url = organizations.page_for(
             session, parts.deere, connection, organization_id=form.organization.data or None
@@ -198,11 +202,14 @@ class _View:
             self.told.tone == "wait"
             or self.told.code in CHANGES_BY_ITSELF
             or self.connection.stage is Stage.HANDING_OVER
+            or self.connection.is_being_checked(self.moment)
         )
 
     @property
     def fingerprint(self) -> str:
-        seen = (self.told, self._steps(), describe.organizations(self.connection))
+        lists = describe.organizations(self.connection)
+        # With `polling`, so that a page learns from a new one that it may stop.
+        seen = (self.told, self._steps(), lists, self.polling)
         return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
     def common(self) -> dict[str, Any]:
