@@ -42,7 +42,7 @@ def complaints(answer: requests.Response, *, origin: str, deere: str) -> list[st
         *_location(answer, deere),
         *(wrong for one in cookies(answer) for wrong in _cookie(one)),
     ]
-    if answer.headers.get("Content-Type", "").startswith("text/html") and answer.text:
+    if _is_page(answer):
         found += _html(answer.text)
     path = urlsplit(answer.url).path
     return [f"{answer.request.method} {path} {answer.status_code}: {wrong}" for wrong in found]
@@ -54,6 +54,11 @@ def cookies(answer: requests.Response) -> list[Morsel[str]]:
     for line in answer.raw.headers.getlist("Set-Cookie"):
         found += SimpleCookie(line).values()
     return [one for one in found if one["max-age"] != "0"]
+
+
+def _is_page(answer: requests.Response) -> bool:
+    kind = answer.headers.get("Content-Type", "")
+    return kind.startswith("text/html") and bool(answer.text) and not answer.is_redirect
 
 
 def _headers(answer: requests.Response, deere: str) -> Iterator[str]:
@@ -81,7 +86,7 @@ def _location(answer: requests.Response, deere: str) -> Iterator[str]:
     location = answer.headers.get("Location")
     if location is None:
         return
-    if answer.status_code != 303:  # noqa: PLR2004
+    if answer.status_code != 303:
         yield f"{answer.status_code} instead of 303"
     ours = location.startswith("/") and not location.startswith(("//", "/\\"))
     if not ours and not location.startswith(f"{deere}/"):

@@ -13,6 +13,7 @@ from tests.support import grower as browsing
 from tests.support.inspection import complaints
 from tests.support.page import Page
 from tests.support.stack import PARTNER, Stack
+from tests.support.wait import wait_until
 
 CALLBACK_PATH = "/deere/callback"
 
@@ -107,11 +108,12 @@ class Person(browsing.Grower):
 
         :param limit: seconds
         """
-        return self.wait_for(
-            lambda _: self.state()["code"] in codes,
+        wait_until(
+            lambda: self.state()["code"] in codes,
             what=f"the page of {self.external_id} says {' or '.join(codes)}",
             limit=limit,
         )
+        return self.open()
 
     def until_callback(self, account: str, *, decision: str = "Allow Access") -> str:
         """Walk from the page that is open, or from the link, to just before our callback.

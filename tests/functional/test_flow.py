@@ -1,0 +1,294 @@
+"""The ways a grower may take through the whole walk."""
+
+from __future__ import annotations
+
+import threading
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from onboarding.states import Outcome, Stage
+from tests.support.control import Control
+from tests.support.people import People, Person
+from tests.support.stack import Stack
+
+CHOOSING = "/connections/"
+
+
+def test_no_page_to_choose_for_a_grower_who_shares_already(people: People) -> None:
+    grower = people.invited()
+    grower.connect("already-connected")
+    assert grower.page.url == grower.link
+    assert not any("organizations" in _place(one.url) for one in grower.answers)
+    assert grower.shared() == {"Harper Grain"}
+
+
+def test_difference_of_scopes_is_recorded_for_staff(people: People, stack: Stack) -> None:
+    grower = people.invited()
+    grower.connect("fewer-scopes")
+    row = grower.connection()
+    assert set(row.scopes_asked) - set(row.scopes_granted) == {"ag3", "files"}
+    assert [event.data for event in grower.events("scopes_missing")] == [
+        {"scopes": ["ag3", "files"]}
+    ]
+    assert "scopes_missing" in stack.cli("connection", "show", row.reference).stdout
+
+
+def test_what_is_not_ticked_is_listed_and_can_be_added_later(people: People) -> None:
+    grower = people.invited()
+    grower.connect("three-farms", ["Oak Hollow"])
+    grower.wait_for_code("connected")
+    assert grower.shared() == {"Oak Hollow"}
+    assert "Shared with Demo Co-op Oak Hollow Not shared Miller Creek Farm" in grower.page.text
+    grower.press("Add an organization")
+    grower.choose(["Oak Hollow", "Miller Creek Farm"])
+    assert grower.page.url == grower.link
+    # Nobody reloads: the page that the grower lands on must find out by itself.
+    assert "Shared with Demo Co-op Miller Creek" in grower.page.text or grower.state()["polling"]
+    grower.wait_for(lambda _: len(grower.shared()) == 2, what="the second organization is there")
+    grower.wait_for(lambda _: not grower.state()["polling"], what="nothing more is awaited")
+    assert "Shared with Demo Co-op Miller Creek Farm Oak Hollow" in grower.page.text
+
+
+def test_organization_that_is_no_longer_ticked_is_no_longer_shown_as_shared(
+    people: People,
+) -> None:
+    grower = people.invited()
+    grower.connect("three-farms", ["Oak Hollow", "Miller Creek Farm"])
+    grower.wait_for_code("connected")
+    grower.choose_more()
+    grower.choose(["Oak Hollow"])
+    grower.wait_for(lambda _: grower.shared() == {"Oak Hollow"}, what="one is left")
+
+
+def test_grower_is_sent_to_choose_once_per_attempt(people: People) -> None:
+    grower = people.invited()
+    grower.authorize("one-farm")
+    assert CHOOSING in grower.page.url
+    grower.cancel()
+    assert grower.page.heading == "No organization is shared yet"
+    grower.come_back()
+    assert grower.page.url == grower.link
+    assert grower.page.heading == "No organization is shared yet"
+    grower.start(other_account=True)  # the second attempt
+    grower.sign_in("one-farm")
+    assert CHOOSING in grower.page.url
+    grower.choose()
+    grower.wait_for_code("connected")
+
+
+def test_cancel_at_choosing_leaves_the_permission_at_leaf_and_a_way_on(people: People) -> None:
+    grower = people.invited()
+    grower.authorize("one-farm")
+    grower.cancel()
+    assert "No data is shared." in grower.page.text
+    grower.wait_for(lambda _: grower.at_leaf() != [], what="Leaf has it all the same")
+    grower.press("Choose organizations")
+    grower.choose()
+    grower.wait_for_code("connected")
+    assert len(grower.attempts()) == 1
+
+
+def test_tab_closed_at_choosing_is_made_good_by_the_link(people: People) -> None:
+    grower = people.invited()
+    grower.authorize("one-farm")
+    assert CHOOSING in grower.page.url
+    grower.open()
+    assert grower.state()["code"] == "no_organization_chosen"
+    assert grower.state()["polling"]  # the other tab may still save
+    grower.press("Choose organizations")
+    grower.choose()
+    grower.wait_for_code("connected")
+
+
+def test_return_from_choosing_can_be_repeated(people: People, control: Control) -> None:
+    grower = people.invited()
+    grower.connect("one-farm")
+    grower.wait_for_code("connected")
+    before = grower.connection()
+    for _ in range(3):
+        assert grower.come_back().url == grower.link
+    grower.wait_for(lambda _: not grower.state()["polling"], what="it has looked again")
+    after = grower.connection()
+    assert (after.stage, after.health, after.handed_over_at) == (
+        before.stage,
+        before.health,
+        before.handed_over_at,
+    )
+    assert grower.shared() == {"Smith Farms"}
+    assert len(grower.at_leaf()) == 1
+    exchanges = control.journal(point="deere.token", account="one-farm")
+    assert len(exchanges) == 1
+
+
+def test_return_of_a_stranger_reads_nothing_and_names_nobody(
+    people: People, control: Control
+) -> None:
+    grower = people.invited(name="Quiet Valley Farm")
+    grower.connect("one-farm")
+    seq = control.last_seq()
+    stranger = people.visitor(grower.link)
+    page = stranger.come_back()
+    assert page.status == 400
+    assert page.heading == "Please open your link again"
+    assert "Quiet Valley" not in page.text
+    assert "Demo Co-op" not in page.text
+    assert control.journal(after=seq, point="deere.organizations") == []
+
+
+def test_deny_shares_nothing_and_offers_the_same_button_again(people: People) -> None:
+    grower = people.invited()
+    grower.open()
+    grower.start()
+    grower.sign_in("one-farm")
+    page = grower.cancel()
+    assert page.url == grower.link
+    assert grower.state()["code"] == "denied"
+    assert "You did not allow access" in page.text
+    assert "Nothing was shared." in page.text
+    assert grower.connection().stage is Stage.INVITED
+    assert [attempt.outcome for attempt in grower.attempts()] == [Outcome.DENIED]
+    grower.start()
+    assert grower.page.find("Allow Access")  # nothing was remembered
+    grower.allow()
+    grower.choose()
+    grower.wait_for_code("connected")
+
+
+def test_different_account_gets_johns_deeres_sign_in_although_one_is_signed_in(
+    people: People,
+) -> None:
+    grower = people.invited()
+    grower.connect("partners-only")
+    assert grower.page.heading == "Is this the right John Deere account?"
+    grower.start(other_account=True)
+    sent = [one.headers.get("Location", "") for one in grower.answers if one.status_code == 303]
+    assert parse_qs(urlsplit(sent[-1]).query)["prompt"] == ["login"]
+    assert grower.page.heading == "Sign in"
+    grower.sign_in("one-farm")
+    grower.allow()
+    grower.choose()
+    grower.wait_for_code("connected")
+    assert grower.shared() == {"Smith Farms"}
+    assert [one["account"] for one in grower.at_leaf()] == ["one-farm"]
+    assert [attempt.other_account for attempt in grower.attempts()] == [False, True]
+
+
+def test_two_growers_in_one_browser_stay_apart(people: People) -> None:
+    first = people.invited(name="First Farm")
+    second = people.invited(name="Second Farm")
+    second.session.cookies = first.session.cookies
+    first.connect("one-farm")
+    second.open()
+    second.start(other_account=False)  # signed in as one-farm still: straight on to our callback
+    second.wait_for_code("connected")
+    assert second.page.url == second.link
+    third = people.invited(name="Third Farm")
+    third.session.cookies = first.session.cookies
+    third.open()
+    third.start()
+    assert third.page.url == third.link
+    for grower, name in ((first, "First Farm"), (second, "Second Farm"), (third, "Third Farm")):
+        grower.wait_for_code("connected")
+        assert name in grower.page.text
+        assert len(grower.at_leaf()) == 1
+    tokens = {one.at_leaf()[0]["refreshToken"] for one in (first, second, third)}
+    assert len(tokens) == 3
+
+
+@pytest.mark.parametrize("first_back", [0, 1])
+def test_two_tabs_at_once_both_arrive_in_either_order(people: People, first_back: int) -> None:
+    grower = people.invited()
+    callbacks = [grower.until_callback("one-farm")]
+    grower.open()
+    callbacks.append(grower.until_callback("one-farm"))
+    grower.open(callbacks[first_back])
+    grower.choose()
+    grower.wait_for_code("connected")
+    grower.open(callbacks[1 - first_back])
+    assert grower.page.url == grower.link
+    grower.wait_for_code("connected")
+    assert {attempt.outcome for attempt in grower.attempts()} == {Outcome.AUTHORIZED}
+    grower.wait_for(lambda _: grower.connection().refresh_token is None, what="both are at Leaf")
+    (credential,) = grower.at_leaf()
+    assert credential["live"]
+
+
+def test_two_tabs_that_come_back_in_the_same_moment_leave_one_good_credential(
+    people: People,
+) -> None:
+    grower = people.invited()
+    callbacks = [grower.until_callback("already-connected")]
+    grower.open()
+    callbacks.append(grower.until_callback("already-connected"))
+    _at_once(grower, callbacks)
+    grower.wait_for_code("connected")
+    grower.wait_for(lambda _: grower.connection().refresh_token is None, what="both are at Leaf")
+    assert [one["live"] for one in grower.at_leaf()] == [True]
+    assert {attempt.outcome for attempt in grower.attempts()} == {Outcome.AUTHORIZED}
+
+
+def test_double_click_on_the_callback_exchanges_once(people: People, control: Control) -> None:
+    grower = people.invited()
+    callback = grower.until_callback("already-connected")
+    _at_once(grower, [callback, callback])
+    grower.wait_for_code("connected")
+    assert len(control.journal(point="deere.token", account="already-connected")) == 1
+    assert len(grower.at_leaf()) == 1
+
+
+def test_terms_can_be_accepted_afterwards_on_the_same_attempt(
+    people: People, control: Control
+) -> None:
+    grower = people.invited()
+    grower.connect("terms-not-accepted")
+    terms = grower.page.links["Read the terms at John Deere"]
+    assert terms == "https://operationscenter.deere.com/terms"
+    grower.press("I have accepted them")  # not true yet
+    assert grower.page.heading == "John Deere has new terms for you"
+    control.accept_terms("terms-not-accepted")
+    grower.press("I have accepted them")
+    grower.choose()
+    grower.wait_for_code("connected")
+    assert len(grower.attempts()) == 1
+
+
+def test_terms_can_be_accepted_when_john_deere_can_no_longer_be_asked_directly(
+    people: People, control: Control
+) -> None:
+    grower = people.invited()
+    grower.connect("terms-not-accepted")
+    grower.wait_for(lambda _: grower.at_leaf() != [], what="Leaf has the permission")
+    grower.forget_access_tokens()
+    control.accept_terms("terms-not-accepted")
+    grower.open()
+    grower.press("I have accepted them")
+    grower.choose()
+    grower.wait_for_code("connected")
+
+
+def test_terms_somewhere_else_are_not_linked(people: People) -> None:
+    grower = people.invited()
+    grower.connect("foreign-terms")
+    assert grower.connection().terms_url is None
+    assert "example.net" not in grower.page.html
+    assert "Sign in at operationscenter.deere.com, accept them" in grower.page.text
+
+
+def _at_once(grower: Person, urls: list[str]) -> None:
+    """Open URLs in one browser at the same time, in a tab each."""
+    cookies = grower.session.cookies
+    tabs = [threading.Thread(target=_open_tab, args=(grower, url)) for url in urls]
+    assert cookies
+    for tab in tabs:
+        tab.start()
+    for tab in tabs:
+        tab.join()
+
+
+def _open_tab(grower: Person, url: str) -> None:
+    grower.session.get(url, timeout=60)
+
+
+def _place(url: str) -> str:
+    return urlsplit(url).path
