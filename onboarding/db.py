@@ -23,9 +23,14 @@ class Database:
     def __init__(self, url: str) -> None:
         if url.startswith("sqlite"):
             self.engine = _sqlite_engine(url)
+            self._reader = self.engine
         else:
             self.engine = sa.create_engine(
                 url, pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW, pool_pre_ping=True
+            )
+            # PostgreSQL's default would show every query of a transaction another moment.
+            self._reader = self.engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
         self._writer = self.engine.execution_options(onboarding_writes=True)
 
@@ -41,7 +46,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session to read with: it sees one moment and takes no write lock."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with Session(self._reader, expire_on_commit=False) as session:
             yield session
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pytest_httpserver import HTTPServer
 
+from onboarding.db import Database
 from onboarding.settings import WELL_KNOWN, Settings
 from onboarding.states import Environment
+from tests.support.postgres import Cluster
+from tests.unit.databases import Postgresql, Sqlite
 from tests.unit.failures import Server, ThreadedServer
 
 ISSUER_PATH = "/oauth2/aus78tnlaysMraFhC1t7"
@@ -74,3 +78,30 @@ def loud(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]
         yield caplog
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Sqlite:
+    """Ask for `fresh_url` or `fresh_database` instead."""
+    return Sqlite(tmp_path_factory.mktemp("migrated"))
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgres: Cluster) -> Postgresql:
+    """Ask for `fresh_url` or `fresh_database` instead."""
+    return Postgresql(postgres.new_database())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def fresh_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty, migrated database: everything that asks for it runs on both kinds."""
+    migrated: Sqlite | Postgresql = request.getfixturevalue(f"migrated_{request.param}")
+    return migrated.fresh(tmp_path)
+
+
+@pytest.fixture
+def fresh_database(fresh_url: str) -> Iterator[Database]:
+    """That database, opened."""
+    database = Database(fresh_url)
+    yield database
+    database.engine.dispose()
