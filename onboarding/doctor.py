@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding import schema
 from onboarding.clock import now
-from onboarding.connections.watch import WORKER_SILENT_AFTER
+from onboarding.connections.workers import SILENT_AFTER
 from onboarding.errors import TokenUnreadable, UpstreamError
 from onboarding.installation import Installation
 from onboarding.models import Connection, Organization, Worker
@@ -87,7 +87,7 @@ def _keys(installation: Installation) -> Finding:
 
 
 def _worker(installation: Installation) -> Finding:
-    alive_since = now() - WORKER_SILENT_AFTER
+    alive_since = now() - SILENT_AFTER
     with installation.database.reading() as session:
         alive = session.scalar(
             sa.select(sa.func.count()).select_from(Worker).where(Worker.seen_at > alive_since)

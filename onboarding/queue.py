@@ -6,8 +6,9 @@ truth and the queue is the means: what the queue loses, the sweep enqueues again
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -23,6 +24,8 @@ HAND_OVER = "hand_over"
 CHECK = "check"
 RUNNING = "PENDING"
 UNFINISHED = ["ENQUEUED", "DELAYED", RUNNING]
+FINISHED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+DELETED_AT_ONCE = 1000
 
 
 class Queue:
@@ -70,22 +73,51 @@ class Queue:
         }
         self._client.enqueue_in_transaction(session, options, str(connection_id), sync)
 
-    def alive(self, workflow_ids: Iterable[str], *, workers: Collection[UUID]) -> set[str]:
-        """Those of the given workflows that wait in the queue, or that a living worker runs.
+    def unfinished(self, workflow_ids: Iterable[str]) -> dict[str, str | None]:
+        """Those of the given workflows that have not ended.
 
-        :param workers: the workers that live
+        :return: the id of the worker that runs it, dead or alive; None while it waits
         """
-        names = {str(worker) for worker in workers}
-        found = self._client.list_workflows(
-            workflow_ids=list(workflow_ids),
-            status=UNFINISHED,
+        return self._unfinished(workflow_ids=list(workflow_ids), status=UNFINISHED)
+
+    def running_hand_overs(self, connection_id: UUID) -> dict[str, str | None]:
+        """The tries of one hand-over that have been begun and have not ended, as `unfinished`."""
+        return self._unfinished(
+            queue_name=HAND_OVER_QUEUE,
+            status=RUNNING,
+            workflow_id_prefix=f"{HAND_OVER}:{connection_id}:",
+        )
+
+    def tidy(self, *, living: Callable[[], Collection[UUID]], ended_before: datetime) -> None:
+        """Cancel what died with its worker, and delete the rows of what ended long ago.
+
+        The history has its own rows, and the sweep has enqueued anew what was still owed.
+
+        :param living: says which workers live; asked after the queue (see `watch`)
+        """
+        running = self._unfinished(status=RUNNING)
+        names = {str(worker) for worker in living()}
+        dead = [workflow_id for workflow_id, worker in running.items() if worker not in names]
+        if dead:
+            self._client.cancel_workflows(dead)
+        finished = self._client.list_workflows(
+            status=FINISHED,
+            completed_before=ended_before.isoformat(),
+            limit=DELETED_AT_ONCE,
             load_input=False,
             load_output=False,
         )
+        if finished:
+            self._client.delete_workflows([workflow.workflow_id for workflow in finished])
+
+    def _unfinished(self, **which: Any) -> dict[str, str | None]:
+        # Not `DBOS.list_workflows`: in a workflow it wants to store what it returns, and can't.
+        found = self._client.list_workflows(**which, load_input=False, load_output=False)
         return {
-            workflow.workflow_id
+            workflow.workflow_id: (workflow.executor_id or "")
+            if workflow.status == RUNNING
+            else None
             for workflow in found
-            if workflow.status != RUNNING or workflow.executor_id in names
         }
 
 

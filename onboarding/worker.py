@@ -11,18 +11,18 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import FrameType
 from uuid import UUID, uuid4
 
-import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding.clock import now
 from onboarding.connections import hand_over as handing_over
-from onboarding.connections import watch
+from onboarding.connections import watch, workers
 from onboarding.installation import Installation
 from onboarding.models import Worker
 from onboarding.queue import (
@@ -31,7 +31,6 @@ from onboarding.queue import (
     CHECK_QUEUE,
     HAND_OVER,
     HAND_OVER_QUEUE,
-    RUNNING,
     VERSION,
     database_url,
 )
@@ -48,19 +47,23 @@ REQUESTS_PER_CHECK = 3
 LIMITER_PERIOD_SECONDS = 6.0
 SHARE_OF_HAND_OVERS = 2 / 3
 FINISHED_KEPT = timedelta(hours=6)
-FINISHED_PER_SWEEP = 1000
-STOPPING_SECONDS = 40
+STOPPING_SECONDS = 25
+"""Platforms kill what has not ended 30 seconds after SIGTERM."""
 
 
 def run(installation: Installation) -> None:
-    """Work until SIGTERM or SIGINT; what is being worked on then is finished first."""
+    """Work until SIGTERM or SIGINT; what is being worked on then is finished first, if it can be.
+
+    It does not return: the process ends.
+    """
     worker = Worker(
         id=uuid4(), host=socket.gethostname(), pid=os.getpid(), started_at=now(), seen_at=now()
     )
     stopping = threading.Event()
     _stop_on_signals(stopping)
-    # The row comes before the work: a try taken by an unknown worker counts as abandoned.
-    _beat(installation, worker)
+    # The row comes before the work: what an unknown worker runs counts as abandoned.
+    with installation.database.transaction() as session:
+        workers.beat(session, worker, moment=now())
     sweep = _define_workflows(installation, worker)
     DBOS(config=_config(installation, worker.id))
     DBOS.launch()
@@ -68,12 +71,33 @@ def run(installation: Installation) -> None:
     _schedule(sweep)
     _sweep(installation, worker)
     log.info("Worker %s works", worker.id)
-    while not stopping.wait(HEARTBEAT_SECONDS):
-        _beat(installation, worker)
-    log.info("Worker %s stops", worker.id)
-    DBOS.destroy(workflow_completion_timeout_sec=STOPPING_SECONDS)
+    with _heart(installation, worker):
+        stopping.wait()
+        log.info("Worker %s stops", worker.id)
+        DBOS.destroy(workflow_completion_timeout_sec=STOPPING_SECONDS)
     with installation.database.transaction() as session:
         session.delete(session.merge(worker))
+    # Python would wait for what is still being worked on, while another worker takes it up.
+    logging.shutdown()
+    os._exit(0)
+
+
+@contextmanager
+def _heart(installation: Installation, worker: Worker) -> Iterator[None]:
+    """Beats on while the worker stops: it is finishing what nobody else should begin."""
+    stopped = threading.Event()
+
+    def beat() -> None:
+        while not stopped.wait(HEARTBEAT_SECONDS):
+            _beat(installation, worker)
+
+    heart = threading.Thread(target=beat, name="heart")
+    heart.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        heart.join()
 
 
 def _define_workflows(
@@ -158,33 +182,21 @@ def _schedule(sweep: Callable[[datetime, None], None]) -> None:
 
 
 def _sweep(installation: Installation, worker: Worker) -> None:
+    # First of all: a machine that slept must not take itself for dead.
+    _beat(installation, worker)
     watch.sweep(
         installation.database,
         installation.queue,
         process_is_gone=lambda other: _is_gone(other, worker),
     )
-    _tidy_queue(installation)
-
-
-def _tidy_queue(installation: Installation) -> None:
-    """Delete the queue's rows of what ended hours ago, and cancel what died with its worker.
-
-    The history has its own rows, and the sweep has enqueued anew what was still owed.
-    """
-    with installation.database.reading() as session:
-        alive = {str(worker_id) for worker_id in session.scalars(sa.select(Worker.id))}
-    for workflow in DBOS.list_workflows(status=RUNNING, load_input=False, load_output=False):
-        if workflow.executor_id not in alive:
-            DBOS.cancel_workflow(workflow.workflow_id)
-    finished = DBOS.list_workflows(
-        status=["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
-        completed_before=(now() - FINISHED_KEPT).isoformat(),
-        limit=FINISHED_PER_SWEEP,
-        load_input=False,
-        load_output=False,
+    installation.queue.tidy(
+        living=lambda: _living(installation), ended_before=now() - FINISHED_KEPT
     )
-    if finished:
-        DBOS.delete_workflows([workflow.workflow_id for workflow in finished])
+
+
+def _living(installation: Installation) -> Sequence[UUID]:
+    with installation.database.reading() as session:
+        return workers.living(session)
 
 
 def _is_gone(other: Worker, worker: Worker) -> bool:
@@ -206,7 +218,7 @@ def _beat(installation: Installation, worker: Worker) -> None:
     """Write the heartbeat. A database that is away for a moment is not a reason to end."""
     try:
         with installation.database.transaction() as session:
-            watch.beat(session, worker, moment=now())
+            workers.beat(session, worker, moment=now())
     except SQLAlchemyError:
         log.exception("The heartbeat could not be written")
 

@@ -3,8 +3,10 @@
     invitations    partners, growers and links
     consent        an attempt, from the click to the token
     organizations  what is shared at John Deere
-    hand_over      the token's way to Leaf
+    hand_over      the token's way to Leaf: when it is tried, and what comes of it
+    delivery       one such try
     watch          what Leaf says afterwards, and what was left lying
+    workers        which processes live that do this work
     history        the events that all of them write
 
 A function that only touches rows takes a session, and its caller commits. A function that calls

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import consent, history, organizations
+from onboarding.connections import consent, history, organizations, workers
 from onboarding.db import Database
 from onboarding.errors import UpstreamError
 from onboarding.leaf import Leaf, LeafOrganizations, Report
@@ -28,7 +28,6 @@ CHECK_LEASE = timedelta(minutes=5)
 """A check that has been enqueued and has not reported by then is enqueued again."""
 HAND_OVER_OVERDUE = timedelta(seconds=5)
 """From then on the sweep asks the queue whether it still has the work; it does when it is busy."""
-WORKER_SILENT_AFTER = timedelta(seconds=30)
 BATCH = 500
 """Rows per kind and sweep: memory does not grow with what there is to do."""
 
@@ -72,7 +71,7 @@ def sweep(database: Database, queue: Queue, *, process_is_gone: Callable[[Worker
     :param process_is_gone: whether a worker is known to have ended, before its heartbeat is old
     """
     with database.transaction() as session:
-        _bury_workers(session, process_is_gone)
+        workers.bury(session, process_is_gone)
     end = None
     while True:
         with database.transaction() as session:
@@ -127,14 +126,6 @@ def _note_report(
     connection.check_due_at = moment + pause * random.uniform(0.8, 1.2)  # noqa: S311
 
 
-def _bury_workers(session: Session, process_is_gone: Callable[[Worker], bool]) -> None:
-    """Forget workers that have ended; what they had taken is free again."""
-    silent_since = now() - WORKER_SILENT_AFTER
-    for worker in session.scalars(sa.select(Worker)):
-        if worker.seen_at < silent_since or process_is_gone(worker):
-            session.delete(worker)
-
-
 def _revive_hand_overs(
     session: Session, queue: Queue, after: tuple[datetime, UUID] | None
 ) -> tuple[datetime, UUID] | None:
@@ -155,14 +146,14 @@ def _revive_hand_overs(
     if not due:
         return None
     end = due[-1].hand_over_due_at or now(), due[-1].id
-    alive = queue.alive(
-        (hand_over_id(connection.id, connection.hand_over_try) for connection in due),
-        workers=session.scalars(sa.select(Worker.id)).all(),
+    unfinished = queue.unfinished(
+        hand_over_id(connection.id, connection.hand_over_try) for connection in due
     )
+    waiting_or_living = {None, *map(str, workers.living(session))}
     for connection in due:
-        if hand_over_id(connection.id, connection.hand_over_try) not in alive:
+        workflow_id = hand_over_id(connection.id, connection.hand_over_try)
+        if unfinished.get(workflow_id, "ended") not in waiting_or_living:
             connection.hand_over_try += 1
-            connection.hand_over_taken_by = None
             connection.hand_over_due_at = now()
             history.record(session, connection, "hand_over_taken_up_again")
             queue.hand_over(
@@ -211,9 +202,3 @@ def _erase_access_tokens(session: Session) -> None:
         .where(Attempt.access_token_until < now())
         .values(access_token=None, access_token_until=None)
     )
-
-
-def beat(session: Session, worker: Worker, *, moment: datetime) -> None:
-    """Say that a worker lives."""
-    worker.seen_at = moment
-    session.merge(worker)
