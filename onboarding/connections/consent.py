@@ -175,7 +175,6 @@ def owe_hand_over(session: Session, queue: Queue, connection: Connection) -> Non
     connection.check_due_at = None
     connection.hand_over_try += 1
     connection.hand_over_due_at = now()
-    connection.hand_over_taken_by = None
     queue.hand_over(session, connection.id, number=connection.hand_over_try, after=timedelta(0))
 
 

@@ -1,7 +1,8 @@
 """The refresh token's way to Leaf.
 
 Every step can be repeated: what a crash leaves half done, the next try finds and finishes. Two
-workers never work on one token: a try has a number, and only the newest number counts.
+tries never work on one connection at a time: a try has a number, only the newest counts, and it
+waits for an older one that a living worker is still at, with the same token or an earlier one.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ import random
 from datetime import timedelta
 from uuid import UUID
 
-import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import history
+from onboarding.connections import history, workers
 from onboarding.connections.consent import owe_hand_over
+from onboarding.connections.delivery import ApplicationChanged, Delivery, TakenOver
 from onboarding.db import Database
 from onboarding.errors import (
     EnvironmentMismatch,
@@ -28,8 +28,8 @@ from onboarding.errors import (
     UpstreamUnavailable,
 )
 from onboarding.leaf import Credential, Leaf
-from onboarding.models import Connection, Grower, locked
-from onboarding.queue import Queue
+from onboarding.models import Connection, locked
+from onboarding.queue import Queue, hand_over_id
 from onboarding.settings import Settings
 from onboarding.states import Cause, Stage
 from onboarding.vault import Vault
@@ -38,13 +38,8 @@ FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=15)
 GIVEN_UP_AFTER = timedelta(days=30)
 NOT_FOUND = 404
-NONE_BEFORE = ""
-UNNAMED_BEFORE = "?"
-"""Leaf's older answers carry no id."""
-
-
-class TakenOver(Exception):
-    """Another try has this token now; this one must not touch Leaf any more."""
+FIRST_CHECK_AFTER = timedelta(seconds=15)
+"""When the first check counts as lost: it is enqueued at once."""
 
 
 def hand_over(
@@ -65,9 +60,9 @@ def hand_over(
 
     :param number: of the try; an outdated one does nothing
     """
-    if not _take(database, connection_id, number=number, worker_id=worker_id):
+    if not _take(database, queue, connection_id, number=number, worker_id=worker_id):
         return
-    task = _Delivery(database, vault, leaf, settings, connection_id, number)
+    task = Delivery(database, vault, leaf, settings, connection_id, number)
     try:
         credential = task.deliver()
     except TakenOver:
@@ -81,7 +76,7 @@ def hand_over(
         _wait(database, queue, task, Cause.LEAF_UNAVAILABLE, detail=str(err), least=pause)
     except UpstreamRejected as err:
         _fail(database, task, _cause_of(err), detail=str(err))
-    except _ApplicationChanged as err:
+    except ApplicationChanged as err:
         _fail(database, task, Cause.APPLICATION_CHANGED, detail=str(err))
     else:
         _complete(database, queue, task, credential)
@@ -101,154 +96,41 @@ def retry(session: Session, queue: Queue, connection: Connection) -> None:
     owe_hand_over(session, queue, connection)
 
 
-class _ApplicationChanged(Exception):
-    """The token was issued to another application than the one set now."""
-
-
-class _Delivery:
-    """One try: what it knows, and its steps in order."""
-
-    def __init__(
-        self,
-        database: Database,
-        vault: Vault,
-        leaf: Leaf,
-        settings: Settings,
-        connection_id: UUID,
-        number: int,
-    ) -> None:
-        self._database = database
-        self._vault = vault
-        self._leaf = leaf
-        self._settings = settings
-        self.connection_id = connection_id
-        self.number = number
-
-    def deliver(self) -> Credential:
-        """Make sure that Leaf holds this token's credential, and return it."""
-        with self._database.reading() as session:
-            connection = session.get_one(Connection, self.connection_id)
-            token = self._token(connection)
-            grower = connection.grower
-        self._check_application(connection)
-        leaf_user_id = grower.leaf_user_id or self._find_or_create_user(grower)
-        if grower.partner.select_organizations:
-            # Before the credentials: Leaf begins to sync as soon as it has them.
-            self._leaf.configure(leaf_user_id, organization_data_sync="SELECTED_ONLY")
-        held = self._leaf.credential(leaf_user_id, refresh_token=token)
-        if held is not None and _is_ours(connection, held):
-            return held
-        self._announce_post(held)
-        if held is not None:
-            self._leaf.detach(leaf_user_id)
-        return self._post(leaf_user_id, token)
-
-    def current(self, session: Session) -> Connection:
-        """The connection, for writing, if this try is still the one that counts.
-
-        :raise TakenOver: if it is not
-        """
-        connection = locked(session, self.connection_id)
-        if connection.hand_over_try != self.number or connection.refresh_token is None:
-            raise TakenOver
-        return connection
-
-    def _token(self, connection: Connection) -> str:
-        if connection.refresh_token is None:
-            raise TakenOver
-        return self._vault.decrypt(connection.refresh_token, place=connection.token_place)
-
-    def _check_application(self, connection: Connection) -> None:
-        settings = self._settings
-        wanted = (connection.client_key, connection.environment)
-        if wanted != (settings.deere_client_key, settings.deere_environment):
-            raise _ApplicationChanged(
-                f"The grower consented to application {connection.client_key} "
-                f"({connection.environment}); the settings name {settings.deere_client_key} "
-                f"({settings.deere_environment}). Set the old one and retry, or ask the grower "
-                "to connect again."
-            )
-
-    def _find_or_create_user(self, grower: Grower) -> str:
-        """The grower's Leaf user.
-
-        Two partners may use the same external id for different growers, so a Leaf user that
-        belongs to another grower of ours is passed over.
-        """
-        for user in self._leaf.users(external_id=grower.external_id):
-            if self._claim_user(grower.id, user.id):
-                return user.id
-        user = self._leaf.create_user(
-            name=grower.name, external_id=grower.external_id, email=grower.email
-        )
-        if not self._claim_user(grower.id, user.id):
-            raise UpstreamUnavailable("Leaf", "create user", reason="id is taken by another grower")
-        return user.id
-
-    def _claim_user(self, grower_id: UUID, leaf_user_id: str) -> bool:
-        try:
-            with self._database.transaction() as session:
-                session.get_one(Grower, grower_id).leaf_user_id = leaf_user_id
-        except IntegrityError:
-            return False
-        return True
-
-    def _announce_post(self, held: Credential | None) -> None:
-        before = NONE_BEFORE if held is None else held.id or UNNAMED_BEFORE
-        with self._database.transaction() as session:
-            connection = self.current(session)
-            connection.post_began_at = now()
-            connection.credential_before_post = before
-            if held is not None:
-                history.record(session, connection, "credential_replaced", credential=before)
-
-    def _post(self, leaf_user_id: str, token: str) -> Credential:
-        try:
-            return self._leaf.attach(
-                leaf_user_id,
-                client_key=self._settings.deere_client_key,
-                client_secret=self._settings.deere_client_secret,
-                refresh_token=token,
-                environment=self._settings.deere_environment,
-            )
-        except UpstreamRejected:
-            # "There is one already" may be our own, from a try whose answer was lost.
-            held = self._leaf.credential(leaf_user_id, refresh_token=token)
-            if held is not None and held.holds_token:
-                return held
-            raise
-
-
-def _take(database: Database, connection_id: UUID, *, number: int, worker_id: UUID) -> bool:
+def _take(
+    database: Database, queue: Queue, connection_id: UUID, *, number: int, worker_id: UUID
+) -> bool:
+    """Whether this try may begin. If an older one is still at it, the next try comes later."""
     with database.transaction() as session:
-        taken = session.scalar(
-            sa.update(Connection)
-            .where(
-                Connection.id == connection_id,
-                Connection.hand_over_try == number,
-                Connection.refresh_token.is_not(None),
-                Connection.hand_over_taken_by.is_(None),
-                Connection.stage == Stage.HANDING_OVER,
-            )
-            .values(hand_over_taken_by=worker_id)
-            .returning(Connection.id)
-        )
-        return taken is not None
-
-
-def _is_ours(connection: Connection, held: Credential) -> bool:
-    """Whether the credential at Leaf came from the token that we hold."""
-    if held.holds_token:
+        connection = locked(session, connection_id)
+        if (
+            connection.hand_over_try != number
+            or connection.refresh_token is None
+            or connection.stage is not Stage.HANDING_OVER
+        ):
+            return False
+        if connection.hand_over_taken_by and _is_being_tried(session, queue, connection):
+            _enqueue_next(session, queue, connection, after=FIRST_PAUSE)
+            return False
+        connection.hand_over_taken_by = worker_id
         return True
-    if connection.post_began_at is None:
-        return False
-    # We began to post this token and something new is there. (Its token may differ from ours by
-    # now: Leaf refreshes it, and John Deere may give it another.)
-    before = connection.credential_before_post
-    return before == NONE_BEFORE or (held.id is not None and held.id != before)
 
 
-def _complete(database: Database, queue: Queue, task: _Delivery, credential: Credential) -> None:
+def _is_being_tried(session: Session, queue: Queue, connection: Connection) -> bool:
+    """Whether a living worker is on an older try, whose POST may be on its way to Leaf."""
+    running = queue.running_hand_overs(connection.id)
+    running.pop(hand_over_id(connection.id, connection.hand_over_try), None)
+    return not set(running.values()).isdisjoint(map(str, workers.living(session)))
+
+
+def _enqueue_next(
+    session: Session, queue: Queue, connection: Connection, *, after: timedelta
+) -> None:
+    connection.hand_over_try += 1
+    connection.hand_over_due_at = now() + after
+    queue.hand_over(session, connection.id, number=connection.hand_over_try, after=after)
+
+
+def _complete(database: Database, queue: Queue, task: Delivery, credential: Credential) -> None:
     with database.transaction() as session:
         try:
             connection = task.current(session)
@@ -267,6 +149,7 @@ def _complete(database: Database, queue: Queue, task: _Delivery, credential: Cre
         connection.stage = Stage.CHOOSING_ORGANIZATIONS
         connection.settle()
         connection.checks = 0
+        connection.check_due_at = now() + FIRST_CHECK_AFTER
         history.record(session, connection, "handed_over", status=credential.raw_status)
         queue.check(session, connection.id)
 
@@ -274,7 +157,7 @@ def _complete(database: Database, queue: Queue, task: _Delivery, credential: Cre
 def _wait(
     database: Database,
     queue: Queue,
-    task: _Delivery,
+    task: Delivery,
     cause: Cause,
     *,
     detail: str,
@@ -295,11 +178,9 @@ def _wait(
             history.record(session, connection, "hand_over_waits", detail=detail)
         connection.cause = cause
         connection.detail = detail
-        pause = max(least, _pause(moment - connection.waiting_since))
-        connection.hand_over_try += 1
         connection.hand_over_taken_by = None
-        connection.hand_over_due_at = moment + pause
-        queue.hand_over(session, connection.id, number=connection.hand_over_try, after=pause)
+        pause = max(least, _pause(moment - connection.waiting_since))
+        _enqueue_next(session, queue, connection, after=pause)
 
 
 def _pause(waited: timedelta) -> timedelta:
@@ -308,7 +189,7 @@ def _pause(waited: timedelta) -> timedelta:
     return pause * random.uniform(0.8, 1.0)  # noqa: S311
 
 
-def _fail(database: Database, task: _Delivery, cause: Cause, *, detail: str) -> None:
+def _fail(database: Database, task: Delivery, cause: Cause, *, detail: str) -> None:
     with database.transaction() as session:
         try:
             connection = task.current(session)

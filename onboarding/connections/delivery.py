@@ -1,0 +1,210 @@
+"""One try to give a refresh token to Leaf: its steps, each of which can be repeated.
+
+What Leaf does with a second POST is not documented, so there is never one while Leaf holds a
+credential, and never two at a time (see `hand_over`).
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from onboarding.clock import now
+from onboarding.connections import history
+from onboarding.db import Database
+from onboarding.errors import UpstreamRejected, UpstreamUnavailable
+from onboarding.leaf import Credential, Leaf
+from onboarding.models import Connection, Grower, locked
+from onboarding.settings import Settings
+from onboarding.vault import Vault
+
+NONE_BEFORE = ""
+
+
+class TakenOver(Exception):
+    """Another try has this token now; this one must not touch Leaf any more."""
+
+
+class ApplicationChanged(Exception):
+    """The token was issued to another application than the one set now."""
+
+
+class Delivery:
+    """One try: what it knows, and its steps in order."""
+
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        leaf: Leaf,
+        settings: Settings,
+        connection_id: UUID,
+        number: int,
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._leaf = leaf
+        self._settings = settings
+        self._connection_id = connection_id
+        self._number = number
+
+    def deliver(self) -> Credential:
+        """Make sure that Leaf holds this token's credential, and return it.
+
+        :raise TakenOver: if another try counts now
+        :raise TokenUnreadable: if no key decrypts the token
+        :raise ApplicationChanged: if Leaf would be given the wrong client key
+        :raise UpstreamError: if Leaf does not do its part
+        """
+        with self._database.reading() as session:
+            connection = session.get_one(Connection, self._connection_id)
+        token = self._token(connection)
+        grower = connection.grower
+        self._check_application(connection)
+        leaf_user_id = grower.leaf_user_id or self._find_or_create_user(grower)
+        if grower.partner.select_organizations:
+            # Before the credentials: Leaf begins to sync as soon as it has them.
+            self._leaf.configure(leaf_user_id, organization_data_sync="SELECTED_ONLY")
+        held = self._held(leaf_user_id, token)
+        if held is not None and _is_ours(connection, held):
+            return held
+        if held is not None:
+            self._remove(leaf_user_id, held)
+        self._announce_post(held)
+        return self._post(connection, leaf_user_id, token)
+
+    def current(self, session: Session) -> Connection:
+        """The connection, for writing, if this try is still the one that counts.
+
+        :raise TakenOver: if it is not
+        """
+        connection = locked(session, self._connection_id)
+        if connection.hand_over_try != self._number or connection.refresh_token is None:
+            raise TakenOver
+        return connection
+
+    def _token(self, connection: Connection) -> str:
+        if connection.refresh_token is None:
+            raise TakenOver
+        return self._vault.decrypt(connection.refresh_token, place=connection.token_place)
+
+    def _check_application(self, connection: Connection) -> None:
+        settings = self._settings
+        wanted = (connection.client_key, connection.environment)
+        if wanted != (settings.deere_client_key, settings.deere_environment):
+            raise ApplicationChanged(
+                f"The grower consented to application {connection.client_key} "
+                f"({connection.environment}); the settings name {settings.deere_client_key} "
+                f"({settings.deere_environment}). Set the old one and retry, or ask the grower "
+                "to connect again."
+            )
+
+    def _find_or_create_user(self, grower: Grower) -> str:
+        """The grower's Leaf user.
+
+        Two partners may use the same external id for different growers, so a Leaf user that
+        belongs to another grower of ours is passed over.
+        """
+        for user in self._leaf.users(external_id=grower.external_id):
+            if self._claim_user(grower.id, user.id):
+                return user.id
+        user = self._leaf.create_user(
+            name=grower.name, external_id=grower.external_id, email=grower.email
+        )
+        if not self._claim_user(grower.id, user.id):
+            raise UpstreamUnavailable("Leaf", "create user", reason="id is taken by another grower")
+        return user.id
+
+    def _claim_user(self, grower_id: UUID, leaf_user_id: str) -> bool:
+        try:
+            with self._database.transaction() as session:
+                session.get_one(Grower, grower_id).leaf_user_id = leaf_user_id
+        except IntegrityError:
+            return False
+        return True
+
+    def _held(self, leaf_user_id: str, token: str) -> Credential | None:
+        """The credential at Leaf. An answer that says nothing of one is not taken for one."""
+        held = self._leaf.credential(leaf_user_id, refresh_token=token)
+        return held if held is not None and _is_evident(held) else None
+
+    def _remove(self, leaf_user_id: str, held: Credential) -> None:
+        with self._database.transaction() as session:
+            connection = self.current(session)
+            history.record(session, connection, "credential_replaced", credential=held.id or "")
+        self._leaf.detach(leaf_user_id)
+
+    def _announce_post(self, removed: Credential | None) -> None:
+        """Write down, before the POST, that Leaf may hold this token, and how to tell.
+
+        :param removed: what was deleted just now; should it still show up, it is not ours
+        """
+        with self._database.transaction() as session:
+            connection = self.current(session)
+            connection.post_began_at = now()
+            connection.credential_before_post = (removed and removed.id) or NONE_BEFORE
+
+    def _post(self, connection: Connection, leaf_user_id: str, token: str) -> Credential:
+        """Post the token.
+
+        :param connection: as it was before the POST was announced
+        """
+        try:
+            credential = self._leaf.attach(
+                leaf_user_id,
+                client_key=self._settings.deere_client_key,
+                client_secret=self._settings.deere_client_secret,
+                refresh_token=token,
+                environment=self._settings.deere_environment,
+            )
+        except UpstreamRejected:
+            # "There is one already" may be our own, from a try whose answer was lost.
+            held = self._held(leaf_user_id, token)
+            if held is not None and _is_ours(connection, held):
+                return held
+            if connection.post_began_at is None:
+                self._note_no_effect()
+            raise
+        return credential if _is_evident(credential) else self._confirmed(leaf_user_id, token)
+
+    def _note_no_effect(self) -> None:
+        """Of this token's only POST we know that it was refused: what shows up is not ours."""
+        with self._database.transaction() as session:
+            self.current(session).post_began_at = None
+
+    def _confirmed(self, leaf_user_id: str, token: str) -> Credential:
+        """Some 2xx that speaks of no credential does not outweigh the token: Leaf must show it."""
+        held = self._held(leaf_user_id, token)
+        if held is None:
+            raise UpstreamUnavailable(
+                "Leaf", "create the credential", reason="the answer shows none, nor is there one"
+            )
+        return held
+
+
+def _is_ours(connection: Connection, held: Credential) -> bool:
+    """Whether the credential at Leaf came from the token that we hold."""
+    if held.holds_token:
+        return True
+    if connection.post_began_at is None:
+        return False
+    # We began to post this token and something new is there. (Its token may differ from ours by
+    # now: Leaf refreshes it, and John Deere may give it another.)
+    before = connection.credential_before_post
+    return before == NONE_BEFORE or (held.id is not None and held.id != before)
+
+
+def _is_evident(credential: Credential) -> bool:
+    """Whether an answer speaks of a credential at all.
+
+    Leaf shows "no credentials" as `{}` in its users, and a gateway may say something of its own
+    with status 200; the token is not erased for that.
+    """
+    return (
+        credential.id is not None
+        or credential.holds_token is not None
+        or credential.environment is not None
+        or (credential.raw_status != "" and not credential.raw_status.isdecimal())
+    )
