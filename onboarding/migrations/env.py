@@ -15,6 +15,11 @@ def render(kind: str, item: Any, _context: AutogenContext) -> str | Literal[Fals
     return False
 
 
+def is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    """On SQLite the queue's tables stand beside ours; no migration may drop them."""
+    return kind != "table" or name in Base.metadata.tables
+
+
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
@@ -22,6 +27,7 @@ context.configure(
     render_as_batch=connection.dialect.name == "sqlite",
     compare_type=True,
     render_item=render,
+    include_name=is_ours,
 )
 with context.begin_transaction():
     context.run_migrations()

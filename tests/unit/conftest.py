@@ -15,7 +15,7 @@ from onboarding.db import Database
 from onboarding.settings import WELL_KNOWN, Settings
 from onboarding.states import Environment
 from tests.support.postgres import Cluster
-from tests.unit.databases import Postgresql, Sqlite
+from tests.unit.databases import Postgresql, Sqlite, as_settings_write_it
 from tests.unit.failures import Server, ThreadedServer
 
 ISSUER_PATH = "/oauth2/aus78tnlaysMraFhC1t7"
@@ -90,6 +90,15 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Sqlite:
 def migrated_postgresql(postgres: Cluster) -> Postgresql:
     """Ask for `fresh_url` or `fresh_database` instead."""
     return Postgresql(postgres.new_database())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without any table, of both kinds."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.sqlite'}"
+    cluster: Cluster = request.getfixturevalue("postgres")
+    return as_settings_write_it(cluster.new_database())
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

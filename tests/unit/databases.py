@@ -30,7 +30,7 @@ class Postgresql:
     """A migrated database; every test finds it empty."""
 
     def __init__(self, url: str) -> None:
-        self._url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+        self._url = as_settings_write_it(url)
         _migrate(self._url)
 
     def fresh(self, _folder: Path) -> str:
@@ -49,6 +49,11 @@ class Postgresql:
             connection.exec_driver_sql(f"TRUNCATE {', '.join(names)}")
         engine.dispose()
         return self._url
+
+
+def as_settings_write_it(url: str) -> str:
+    """A PostgreSQL URL with the name of our driver."""
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 def _migrate(url: str) -> None:

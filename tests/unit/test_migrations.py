@@ -1,0 +1,125 @@
+"""Migrations: they lead to what the models say, from nothing, twice, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from onboarding import schema
+from onboarding.clock import now
+from onboarding.db import Database
+from onboarding.models import Base, Copy
+from onboarding.queue import Queue
+
+
+@pytest.fixture
+def empty_database(empty_url: str) -> Iterator[Database]:
+    """A database without any table."""
+    database = Database(empty_url)
+    yield database
+    database.engine.dispose()
+
+
+@contextmanager
+def alembic(database: Database) -> Iterator[Config]:
+    """What Alembic's commands need to work on a database, as `schema` prepares it."""
+    with database.engine.connect() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(schema.MIGRATIONS))
+        config.attributes["connection"] = connection
+        yield config
+        connection.commit()
+
+
+def our_tables(database: Database) -> set[str]:
+    """The tables of the models that are there."""
+    return set(sa.inspect(database.engine).get_table_names()) & set(Base.metadata.tables)
+
+
+def test_an_empty_database_gets_every_table(empty_database: Database, empty_url: str) -> None:
+    assert not schema.is_current(empty_database)
+
+    schema.upgrade(empty_database, empty_url)
+
+    assert schema.is_current(empty_database)
+    assert our_tables(empty_database) == set(Base.metadata.tables)
+
+
+def test_upgrading_again_changes_nothing(fresh_database: Database, fresh_url: str) -> None:
+    with fresh_database.transaction() as session:
+        session.add(Copy(name="a", text="kept", fetched_at=now()))
+
+    schema.upgrade(fresh_database, fresh_url)
+
+    assert schema.is_current(fresh_database)
+    with fresh_database.reading() as session:
+        assert session.get_one(Copy, "a").text == "kept"
+
+
+def test_the_models_say_what_the_migrations_made(fresh_database: Database) -> None:
+    """Also beside the queue's tables, which on SQLite stand in the same file."""
+    with alembic(fresh_database) as config:
+        command.check(config)
+
+
+def test_no_table_is_left_that_no_model_knows(empty_database: Database) -> None:
+    with alembic(empty_database) as config:
+        command.upgrade(config, "head")
+
+    made = set(sa.inspect(empty_database.engine).get_table_names())
+    assert made == {*Base.metadata.tables, "alembic_version"}
+
+
+def test_the_queue_can_be_used_after_an_upgrade(fresh_database: Database) -> None:
+    queue, connection_id = Queue(fresh_database.engine), uuid4()
+
+    with fresh_database.transaction() as session:
+        queue.hand_over(session, connection_id, number=1, after=timedelta(0))
+
+    assert queue.unfinished([f"hand_over:{connection_id}:1"]) == {
+        f"hand_over:{connection_id}:1": None
+    }
+
+
+def test_migrations_lead_back_and_forth_again(empty_database: Database, empty_url: str) -> None:
+    schema.upgrade(empty_database, empty_url)
+
+    with alembic(empty_database) as config:
+        command.downgrade(config, "base")
+
+    assert our_tables(empty_database) == set()
+    assert not schema.is_current(empty_database)
+    schema.upgrade(empty_database, empty_url)
+    assert schema.is_current(empty_database)
+
+
+def test_a_database_of_another_release_is_not_current(
+    empty_database: Database, empty_url: str
+) -> None:
+    schema.upgrade(empty_database, empty_url)
+    with empty_database.transaction() as session:
+        session.execute(sa.text("UPDATE alembic_version SET version_num = 'of-tomorrow'"))
+
+    assert not schema.is_current(empty_database)
+
+
+def test_a_failed_migration_leaves_nothing_behind(empty_database: Database, empty_url: str) -> None:
+    """A release that was cut off in the middle can simply be repeated."""
+    with empty_database.transaction() as session:
+        session.execute(sa.text("CREATE TABLE worker (something INTEGER)"))
+
+    with pytest.raises(sa.exc.DBAPIError):
+        schema.upgrade(empty_database, empty_url)
+
+    assert our_tables(empty_database) == {"worker"}
+    with empty_database.transaction() as session:
+        session.execute(sa.text("DROP TABLE worker"))
+    schema.upgrade(empty_database, empty_url)
+    assert schema.is_current(empty_database)
