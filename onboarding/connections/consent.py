@@ -156,6 +156,9 @@ def receive(
     connection.post_began_at = None
     connection.credential_before_post = None
     connection.terms_url = None
+    # Perhaps it is another account: what was seen of the last one is no news of this one.
+    connection.choose_url = None
+    connection.organizations_seen_at = None
     connection.health = Health.UNKNOWN
     connection.health_text = ""
     history.record(session, connection, "token_received", who=history.GROWER)

@@ -77,7 +77,7 @@ def look(
         if failure is not None:
             _note_trouble(session, connection, failure)
         else:
-            _note_organizations(session, deere, queue, attempt, connection, found)
+            _note_organizations(session, deere, queue, connection, found)
     return True
 
 
@@ -157,6 +157,8 @@ def merge_from_leaf(
     for row in known.values():
         if not deere_is_fresh:
             _set_connected(session, connection, row, False)
+    if connection.has_shared_organization:
+        _forget_access_tokens(session, connection)
     found_some = connection.sharing_trouble is SharingTrouble.NO_ORGANIZATIONS and listed
     if connection.has_shared_organization or found_some:
         connection.sharing_trouble = None
@@ -186,7 +188,6 @@ def _note_organizations(
     session: Session,
     deere: Deere,
     queue: Queue,
-    attempt: Attempt,
     connection: Connection,
     found: tuple[DeereOrganization, ...],
 ) -> None:
@@ -196,11 +197,19 @@ def _note_organizations(
     connection.sharing_trouble = None if found else SharingTrouble.NO_ORGANIZATIONS
     connection.sharing_detail = ""
     if connection.has_shared_organization:
-        attempt.access_token = None
-        attempt.access_token_until = None
+        _forget_access_tokens(session, connection)
     if connection.is_at_leaf:
         connection.settle()
         queue.check(session, connection.id, sync=True)
+
+
+def _forget_access_tokens(session: Session, connection: Connection) -> None:
+    """Erase what was kept for choosing an organization; of earlier attempts, too."""
+    session.execute(
+        sa.update(Attempt)
+        .where(Attempt.connection_id == connection.id, Attempt.access_token.is_not(None))
+        .values(access_token=None, access_token_until=None)
+    )
 
 
 def _replace(session: Session, connection: Connection, found: Iterable[DeereOrganization]) -> None:

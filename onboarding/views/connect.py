@@ -139,7 +139,10 @@ def choose(token: str) -> ResponseReturnValue:
         url = organizations.page_for(
             session, parts.deere, connection, organization_id=form.organization.data or None
         )
-    return redirect(url, 303)
+    response = make_response(redirect(url, 303))
+    # John Deere sends the browser back without a word, and it need not be the one that connected.
+    remember_browser(response, connection.id)
+    return response
 
 
 @bp.get("/p/<slug>.css")
