@@ -55,15 +55,20 @@ def change(stack: Stack, row: Connection | Attempt, **values: Any) -> None:
         session.execute(sa.update(table).where(table.id == row.id).values(**values))
 
 
-def issued(stack: Stack, account: str, *, kind: str = "refresh_tokens") -> list[str]:
-    """The tokens that John Deere has given out for an account, oldest first.
+def issued(stack: Stack, account: str) -> list[str]:
+    """The refresh tokens that our app got for an account, oldest first."""
+    return _at_deere(
+        stack,
+        "SELECT token, min(refresh_tokens.rowid) FROM refresh_tokens"
+        " JOIN grants ON grants.id = grant_id WHERE account = ? GROUP BY grant_id ORDER BY 2",
+        account,
+    )
 
-    :param kind: `refresh_tokens` or `access_tokens`
-    """
-    query = f"SELECT token FROM {kind} JOIN grants ON grants.id = grant_id"  # noqa: S608
+
+def _at_deere(stack: Stack, query: str, account: str) -> list[str]:
+    """The first column of what the sandbox has stored about an account."""
     with closing(sqlite3.connect(stack.environment["SANDBOX_DATABASE"], timeout=10)) as store:
-        rows = store.execute(f"{query} WHERE account = ? ORDER BY {kind}.rowid", (account,))
-        return [token for (token,) in rows]
+        return [row[0] for row in store.execute(query, (account,))]
 
 
 def posts(stack: Stack, external_id: str) -> list[Entry]:
@@ -110,15 +115,16 @@ def assert_delivered(
 
 
 def assert_no_token_stored(stack: Stack, *accounts: str) -> None:
-    """No refresh or access token of these accounts can be read anywhere in our database or logs.
-
-    And once an organization is shared, not even an encrypted one is left.
-    """
+    """No token that John Deere gave out for an account can be read in our database or logs."""
     secrets = [
         token
         for account in accounts
-        for kind in ("refresh_tokens", "access_tokens")
-        for token in issued(stack, account, kind=kind)
+        for table in ("refresh_tokens", "access_tokens")
+        for token in _at_deere(
+            stack,
+            f"SELECT token FROM {table} JOIN grants ON grants.id = grant_id WHERE account = ?",  # noqa: S608
+            account,
+        )
     ]
     assert secrets, f"John Deere gave no token to {accounts}"
     for place, content in _everything_stored(stack):
