@@ -1,0 +1,190 @@
+"""Signed in, but no organization is shared: what keeps it from being."""
+
+from __future__ import annotations
+
+from onboarding.describe.actions import choose, other_account, start
+from onboarding.describe.told import Action, Told
+from onboarding.i18n import gettext as _
+from onboarding.models import Attempt, Connection
+from onboarding.states import SharingTrouble
+
+
+def choosing(subject: Connection, latest: Attempt | None, partner: str) -> Told:
+    """What the grower has to do so that an organization is shared.
+
+    :param latest: the connection's newest attempt
+    :param partner: the partner's name
+    """
+    if subject.sharing_trouble is not None:
+        return _trouble(subject, subject.sharing_trouble)
+    if subject.organizations and not any(row.member for row in subject.organizations):
+        return _wrong_account()
+    if latest is not None and latest.sent_to_choose_at:
+        return _nothing_chosen()
+    return _not_asked_yet(partner)
+
+
+def _trouble(subject: Connection, trouble: SharingTrouble) -> Told:
+    match trouble:
+        case SharingTrouble.NO_ORGANIZATIONS:
+            return _no_organizations()
+        case SharingTrouble.TERMS_NOT_ACCEPTED:
+            return _terms_not_accepted(subject.terms_url)
+        case SharingTrouble.PERMISSIONS_TOO_LOW:
+            return _permissions_too_low()
+        case SharingTrouble.DEERE_UNAVAILABLE:
+            return _deere_unavailable()
+
+
+def _not_asked_yet(partner: str) -> Told:
+    return Told(
+        code="choose_organizations",
+        tone="act",
+        label=_("Choose organizations"),
+        title=_("One step left: choose what to share"),
+        sentences=(
+            _(
+                "You are signed in. John Deere now wants to know which of your organizations "
+                "%(partner)s may see."
+            )
+            % {"partner": partner},
+            _("Tick the box beside the right name there and press Save."),
+        ),
+        whether_shared=_("No data is shared until you do this."),
+        who="grower",
+        action=choose(),
+        others=(other_account(),),
+    )
+
+
+def _nothing_chosen() -> Told:
+    return Told(
+        code="no_organization_chosen",
+        tone="act",
+        label=_("Nothing chosen"),
+        title=_("No organization is shared yet"),
+        sentences=(
+            _("At John Deere no organization has been ticked and saved so far."),
+            _(
+                "If a box can’t be ticked, your account may not share that organization. Its "
+                "owner can change this."
+            ),
+            _rights(),
+        ),
+        whether_shared=_("No data is shared."),
+        who="grower",
+        action=choose(),
+        others=(other_account(),),
+    )
+
+
+def _rights() -> str:
+    """What the owner has to do at John Deere (facts of its help pages)."""
+    return _(
+        "In Operations Center the owner opens Setup, Team, your name, and gives you Organization "
+        "Management Level 1 with “Share Organization Data with Connected Software Companies”, and "
+        "Locations Level 3."
+    )
+
+
+def _wrong_account() -> Told:
+    return Told(
+        code="wrong_account",
+        tone="act",
+        label=_("Wrong account?"),
+        title=_("Is this the right John Deere account?"),
+        sentences=(
+            _(
+                "The account that you signed in with belongs to no organization itself. It only "
+                "sees organizations of partners, listed below."
+            ),
+            _("Use the account that the farm itself signs in with."),
+        ),
+        whether_shared=_("No data is shared."),
+        who="grower",
+        action=other_account(),
+        others=(choose(_("Choose an organization all the same")),),
+    )
+
+
+def _no_organizations() -> Told:
+    return Told(
+        code="no_organizations",
+        tone="act",
+        label=_("No organization"),
+        title=_("This account has no organization"),
+        sentences=(
+            _("At John Deere data belongs to an organization. This account is in none."),
+            _("If you have a second account, use that one."),
+            _(
+                "If not, create an organization at operationscenter.deere.com, or accept the "
+                "invitation that the owner of the farm sent by e-mail. Then connect again."
+            ),
+        ),
+        whether_shared=_("No data is shared."),
+        who="grower",
+        action=other_account(),
+        others=(start(_("Connect again")),),
+    )
+
+
+def _terms_not_accepted(link: str | None) -> Told:
+    action = Action("link", _("Read the terms at John Deere"), url=link) if link else None
+    where = (
+        _("Accept them at John Deere, then come back and connect again.")
+        if link
+        else _("Sign in at operationscenter.deere.com, accept them, then connect again.")
+    )
+    return Told(
+        code="terms_not_accepted",
+        tone="act",
+        label=_("Terms at John Deere"),
+        title=_("John Deere has new terms for you"),
+        sentences=(
+            _("Until they are accepted, John Deere shares nothing with anyone."),
+            where,
+            _(
+                "Only a person with Organization Management Level 2 can accept them. That may be "
+                "the owner of the farm."
+            ),
+        ),
+        whether_shared=_("No data is shared."),
+        who="grower",
+        action=action or start(_("Connect again")),
+        others=(choose(_("I have accepted them")),),
+    )
+
+
+def _permissions_too_low() -> Told:
+    return Told(
+        code="permissions_too_low",
+        tone="act",
+        label=_("Rights too low"),
+        title=_("Your rights at John Deere are too low"),
+        sentences=(
+            _("Your account may not share the organization’s data. Its owner can change this."),
+            _rights(),
+            _("Then connect again. Or let the owner open this link."),
+        ),
+        whether_shared=_("No data is shared."),
+        who="grower",
+        action=start(_("Connect again")),
+        others=(other_account(),),
+    )
+
+
+def _deere_unavailable() -> Told:
+    return Told(
+        code="organizations_unavailable",
+        tone="problem",
+        label=_("John Deere is down"),
+        title=_("John Deere does not answer just now"),
+        sentences=(
+            _("You are signed in, but John Deere could not tell us your organizations."),
+            _("Please try again in a few minutes."),
+        ),
+        whether_shared=_("Your permission is safe; no data is shared yet."),
+        who="grower",
+        action=choose(_("Try again")),
+        others=(other_account(),),
+    )
