@@ -48,10 +48,10 @@ def check(database: Database, leaf: Leaf, connection_id: UUID, *, sync: bool = F
     told: LeafOrganizations | None = None
     trouble = ""
     try:
-        if sync:
-            leaf.sync_organizations(leaf_user_id)
         report = leaf.health(leaf_user_id)
         if report is not None:
+            if sync:
+                leaf.sync_organizations(leaf_user_id)
             told = leaf.organizations(leaf_user_id)
     except UpstreamError as err:
         trouble = str(err)
