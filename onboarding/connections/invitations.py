@@ -15,7 +15,7 @@ from onboarding.clock import now
 from onboarding.connections import history
 from onboarding.errors import InputInvalid
 from onboarding.models import Connection, Grower, Link, Partner
-from onboarding.settings import is_loopback
+from onboarding.settings import HOST_AND_PORT, is_loopback
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -24,6 +24,10 @@ SLUG_MAX = 64
 NAME_MAX = 200
 EXTERNAL_ID_MAX = 200
 EMAIL_MAX = 254
+PHONE_MAX = 40
+URL_MAX = 500
+LEAF_USER_MAX = 64
+USUAL_PORTS = {"https": 443, "http": 80}
 
 
 def add_partner(
@@ -56,16 +60,14 @@ def add_partner(
         raise InputInvalid(f"There is a partner {slug!r} already.")
     if colour and not COLOUR.fullmatch(colour):
         raise InputInvalid("The colour must look like #1a2b3c.")
-    if support_url:
-        _check_url(support_url, "support URL")
     partner = Partner(
         slug=slug,
         name=_text(name, "name", NAME_MAX),
         colour=colour.lower() if colour else None,
-        support_name=support_name,
+        support_name=_optional(support_name, "support name", NAME_MAX),
         support_email=_email(support_email),
-        support_phone=support_phone,
-        support_url=support_url,
+        support_phone=_optional(support_phone, "support phone", PHONE_MAX),
+        support_url=_check_url(support_url, "support URL") if support_url else None,
         frame_origins=[_origin(origin) for origin in frame_origins],
         return_urls=[_check_url(url, "return URL") for url in return_urls],
         select_organizations=select_organizations,
@@ -97,12 +99,16 @@ def invite(
             f"There is no partner {partner_slug!r}. Add it with: "
             f"flask --app wsgi partner add {partner_slug} --name NAME"
         )
-    grower = _grower(session, partner, _text(external_id, "external id", EXTERNAL_ID_MAX), name)
-    grower.name = _text(name, "name", NAME_MAX)
+    grower = _grower(
+        session,
+        partner,
+        _text(external_id, "external id", EXTERNAL_ID_MAX),
+        _text(name, "name", NAME_MAX),
+    )
     if email:
         grower.email = _email(email)
     if leaf_user_id:
-        _set_leaf_user(session, grower, leaf_user_id)
+        _set_leaf_user(session, grower, _text(leaf_user_id, "Leaf user", LEAF_USER_MAX))
     moment = now()
     link = Link(grower=grower, created_at=moment, expires_at=moment + lifetime)
     session.add(link)
@@ -140,6 +146,7 @@ def _grower(session: Session, partner: Partner, external_id: str, name: str) -> 
         session.add(grower)
         session.add(Connection(grower=grower, created_at=moment))
         session.flush()
+    grower.name = name
     return grower
 
 
@@ -162,6 +169,10 @@ def _text(value: str, what: str, limit: int) -> str:
     return text
 
 
+def _optional(value: str | None, what: str, limit: int) -> str | None:
+    return _text(value, what, limit) if value else None
+
+
 def _email(value: str | None) -> str | None:
     if value and (len(value) > EMAIL_MAX or not EMAIL.fullmatch(value)):
         raise InputInvalid(f"{value!r} is not an e-mail address.")
@@ -169,18 +180,32 @@ def _email(value: str | None) -> str | None:
 
 
 def _check_url(value: str, what: str) -> str:
-    parts = urlsplit(value)
-    plain_is_fine = parts.scheme == "http" and is_loopback(value)
-    if not parts.hostname or not (parts.scheme == "https" or plain_is_fine):
+    _text(value, what, URL_MAX)
+    if not _is_url(value):
         raise InputInvalid(f"The {what} must be an https:// URL; {value!r} is not.")
     return value
 
 
+def _is_url(value: str) -> bool:
+    """Whether a browser reads it as we do: what it would strip or repair is refused."""
+    try:
+        parts = urlsplit(value)
+        secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(value))
+        has_host = bool(HOST_AND_PORT.fullmatch(parts.netloc)) and parts.port != 0
+    except ValueError:
+        return False
+    return secure and has_host and value.isprintable() and " " not in value
+
+
 def _origin(value: str) -> str:
+    """As browsers write it (RFC 6454): small letters, and no port where it is the usual one."""
     parts = urlsplit(_check_url(value, "frame origin"))
-    if parts.path not in {"", "/"} or parts.query or parts.fragment or parts.username:
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    usual = parts.port in {None, USUAL_PORTS[parts.scheme]}
+    origin = f"{parts.scheme}://{host}" if usual else f"{parts.scheme}://{host}:{parts.port}"
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise InputInvalid(
             f"A frame origin has a scheme, a host and perhaps a port, and no path: write "
-            f"{parts.scheme}://{parts.netloc} instead of {value!r}."
+            f"{origin} instead of {value!r}."
         )
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    return origin

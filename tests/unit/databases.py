@@ -32,21 +32,24 @@ class Postgresql:
     def __init__(self, url: str) -> None:
         self._url = as_settings_write_it(url)
         _migrate(self._url)
+        engine = sa.create_engine(self._url)
+        with engine.begin() as connection:
+            names = connection.exec_driver_sql(
+                "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename), tablename"
+                " FROM pg_tables WHERE schemaname IN ('public', 'dbos')"
+            )
+            emptied = [f"DELETE FROM {name}" for name, table in names if table not in KEPT]  # noqa: S608
+        engine.dispose()
+        # With few rows this is ten times as fast as TRUNCATE, which makes every file anew.
+        # "replica": foreign keys are not looked at, so the order does not matter.
+        begin = [f"SET lock_timeout = '{LOCK_TIMEOUT}'", "SET session_replication_role = replica"]
+        self._empty = "; ".join([*begin, *emptied])
 
     def fresh(self, _folder: Path) -> str:
         """The URL of the database, after emptying it."""
         engine = sa.create_engine(self._url)
         with engine.begin() as connection:
-            connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
-            names = [
-                f'"{namespace}"."{name}"'
-                for namespace, name in connection.exec_driver_sql(
-                    "SELECT schemaname, tablename FROM pg_tables "
-                    "WHERE schemaname IN ('public', 'dbos')"
-                )
-                if name not in KEPT
-            ]
-            connection.exec_driver_sql(f"TRUNCATE {', '.join(names)}")
+            connection.exec_driver_sql(self._empty)
         engine.dispose()
         return self._url
 
