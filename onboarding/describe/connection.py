@@ -157,9 +157,11 @@ def _failed(subject: Connection) -> Told:
         sentences=(
             _("You did everything right. Leaf did not accept the connection."),
             _("Our staff have to look at it. You do not have to do anything now."),
+            _("They tell you if you should connect again."),
         ),
         whether_shared=_("No data is shared yet."),
         who="staff",
+        others=(start(_("Connect again")),),
         show_contact=True,
     )
 
