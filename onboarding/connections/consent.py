@@ -145,7 +145,9 @@ def receive(
     attempt.outcome = Outcome.AUTHORIZED
     attempt.ended_at = moment
     attempt.access_token = vault.encrypt(tokens.access_token, place=attempt.access_token_place)
-    kept = min(ACCESS_TOKEN_KEPT, timedelta(seconds=tokens.expires_in))
+    kept = ACCESS_TOKEN_KEPT
+    if tokens.expires_in is not None:
+        kept = min(kept, timedelta(seconds=tokens.expires_in))
     attempt.access_token_until = moment + kept
     connection.refresh_token = vault.encrypt(tokens.refresh_token, place=connection.token_place)
     connection.token_received_at = moment

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import requests
@@ -23,6 +24,8 @@ from onboarding.settings import Settings
 
 SERVICE = "John Deere"
 ACTION = "exchange the code"
+LONGEST_LIFETIME = timedelta(days=366).total_seconds()
+"""Seconds; an access token that claims to live longer does not say anything."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,8 @@ class Tokens:
     """None: John Deere gave none; nothing can be handed to Leaf."""
     scopes: frozenset[str]
     """Granted scopes; compare them with those asked for as sets."""
-    expires_in: int
-    """Seconds that the access token lives; 0 if John Deere did not say."""
+    expires_in: int | None
+    """Seconds that the access token lives; None: John Deere did not say."""
 
 
 def consent_url(
@@ -143,6 +146,12 @@ def _tokens(answer: Answer, *, asked: Collection[str]) -> Tokens:
     )
 
 
-def _seconds(value: Any) -> int:
-    text = str(value)
-    return int(text) if text.isdecimal() and len(text) < 10 else 0
+def _seconds(value: Any) -> int | None:
+    """`expires_in`, which RFC 6749 section 5.1 only recommends; nonsense says nothing either."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return int(seconds) if 0 <= seconds <= LONGEST_LIFETIME else None

@@ -380,13 +380,36 @@ class TestExchange:
 
     @pytest.mark.parametrize(
         ("value", "seconds"),
-        [("3600", 3600), (None, 0), ("soon", 0), ([], 0), (-5, 0), (True, 0), (1e300, 0)],
+        [
+            (3600, 3600),
+            (43200.0, 43200),
+            (59.9, 59),
+            ("3600", 3600),
+            ("43200.0", 43200),
+            (0, 0),
+            (None, None),
+            ("", None),
+            ("soon", None),
+            ([], None),
+            (True, None),
+            (-5, None),
+            ("-1", None),
+            (1e300, None),
+            pytest.param(10**400, None, id="401 digits"),
+            ("inf", None),
+            (float("nan"), None),
+        ],
     )
-    def test_lifetime_is_seconds_or_zero(
-        self, deere: Deere, server: Server, value: Any, seconds: int
+    def test_lifetime_is_seconds_or_not_said(
+        self, deere: Deere, server: Server, value: Any, seconds: int | None
     ) -> None:
-        server.json("POST", TOKEN_PATH, {"access_token": ACCESS, "expires_in": value})
+        body = json.dumps({"access_token": ACCESS, "expires_in": value})
+        server.data("POST", TOKEN_PATH, body)
         assert exchange(deere).expires_in == seconds
+
+    def test_lifetime_that_is_left_out_is_not_said(self, deere: Deere, server: Server) -> None:
+        server.json("POST", TOKEN_PATH, {"access_token": ACCESS})
+        assert exchange(deere).expires_in is None
 
     @every_failure(but=("401",))
     def test_failure_becomes_the_error_of_the_table(
