@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask
+from flask import Flask, g
 from flask import request as flask_request
 from flask_compress import Compress
 from jinja2 import StrictUndefined
@@ -19,6 +19,7 @@ from onboarding import cli, headers, i18n, logs, views
 from onboarding import settings as settings_module
 from onboarding.errors import SettingsInvalid
 from onboarding.installation import Installation, assemble
+from onboarding.models import new_reference
 from onboarding.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,10 +30,15 @@ class Onboarding(Flask):
     """Flask, with a log line for a crash that holds no link."""
 
     def log_exception(self, exc_info: Any) -> None:
-        """Name the route instead of the path, which holds the grower's link."""
+        """Name the route instead of the path, which holds the grower's link.
+
+        The page shows the same reference, so that staff find this line when a grower calls.
+        """
+        g.crash_reference = f"E-{new_reference()}"
         rule = flask_request.url_rule
         self.logger.error(
-            "Unhandled error in %s %s",
+            "Unhandled error %s in %s %s",
+            g.crash_reference,
             flask_request.method,
             rule.rule if rule else "(no route)",
             exc_info=exc_info,
@@ -117,6 +123,7 @@ def _configure_templates(app: Flask, installation: Installation) -> None:
     )
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters["date"] = i18n.date
     app.jinja_env.globals["banner"] = _banner(installation.settings)
     app.jinja_env.globals["static_version"] = _static_version(ROOT / "static")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gettext as _gettext
+from datetime import datetime
 from pathlib import Path
 
 DOMAIN = "messages"
@@ -16,3 +17,8 @@ ngettext = translations.ngettext
 def mark(text: str) -> str:
     """Mark a text in a table for translation; it is translated where it is used."""
     return text
+
+
+def date(moment: datetime) -> str:
+    """A day as growers write it; templates use it as the filter `date`."""
+    return f"{moment.day} {moment:%B %Y}"

@@ -45,16 +45,16 @@ def steps(subject: Connection, told: Told) -> tuple[Step, ...]:
 
 
 def _sign_in(subject: Connection, told: Told) -> Step:
-    name = _("Signed in at John Deere")
-    if told.code in {"reconnect", "credential_missing", "disconnected", "no_refresh_token"}:
-        return Step(_("Sign in at John Deere"), "todo", _("Has to be done again"))
+    ahead = _("Sign in at John Deere")
+    if told.code == "no_refresh_token":
+        return Step(ahead, "problem", told.label)
+    if told.code in {"reconnect", "credential_missing", "disconnected"}:
+        return Step(ahead, "todo", _("Has to be done again"))
+    if told.code == "finishing":
+        return Step(ahead, "wait", _("John Deere is answering"))
     if subject.token_received_at is None or subject.stage in NOT_SIGNED_IN:
-        return Step(
-            _("Sign in at John Deere"),
-            "wait" if told.code == "finishing" else "now",
-            _("Not done yet"),
-        )
-    return Step(name, "done", _("You allowed access"))
+        return Step(ahead, "now", _("Not done yet"))
+    return Step(_("Signed in at John Deere"), "done", _("You allowed access"))
 
 
 def _sharing(subject: Connection, told: Told) -> Step:
@@ -81,6 +81,8 @@ def _leaf(subject: Connection, told: Told) -> Step:
     if subject.stage is Stage.HANDING_OVER:
         text = _("Waiting for Leaf") if told.code == "waiting_for_leaf" else _("On its way")
         return Step(name, "wait", text)
+    if subject.stage is Stage.DISCONNECTED:
+        return Step(name, "todo", _("Stopped"))
     if not subject.is_at_leaf:
         return Step(name, "todo", _("Follows by itself"))
     if told.tone == "ok":

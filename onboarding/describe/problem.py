@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from onboarding.describe.told import Action, Told
 from onboarding.i18n import gettext as _
 
 
-def problem(code: str) -> Told:
+def problem(code: str, *, back: str | None = None, reference: str | None = None) -> Told:
     """What is told on a page without a connection.
 
     :param code: `link_invalid`, `link_expired`, `link_revoked`, `opened_elsewhere`,
         `took_too_long`, `returned`, or an HTTP status as text
+    :param back: path of the page that the person came from, if it is known
+    :param reference: under which the logs hold the reason
     """
-    made = _PROBLEMS.get(code)
-    return made() if made else _unexpected()
+    told = _PROBLEMS.get(code, _unexpected)()
+    if back is not None:
+        told = replace(told, action=Action("page", _("Open the page again"), url=back))
+    return replace(told, reference=reference)
 
 
 def _link_invalid() -> Told:
@@ -39,8 +45,8 @@ def _link_expired() -> Told:
         label=_("Link expired"),
         title=_("This link has expired"),
         sentences=(
-            _("Links are valid for a limited time, for your protection."),
-            _("Ask for a new one."),
+            _("Links are valid for a limited time, for your protection. Ask for a new one."),
+            _("If you have connected before, that stays as it is."),
         ),
         who="grower",
         show_contact=True,
@@ -53,7 +59,10 @@ def _link_revoked() -> Told:
         tone="quiet",
         label=_("Link withdrawn"),
         title=_("This link is no longer valid"),
-        sentences=(_("It was withdrawn. Ask for a new one."),),
+        sentences=(
+            _("It was withdrawn. Ask for a new one."),
+            _("If you have connected before, that stays as it is."),
+        ),
         who="grower",
         show_contact=True,
     )
@@ -111,13 +120,15 @@ def _form_expired() -> Told:
         code="form_expired",
         tone="act",
         label=_("Page too old"),
-        title=_("Please go back and press the button again"),
+        title=_("Please press the button once more"),
         sentences=(
-            _("The page was open for too long, or your browser does not keep our cookie."),
-            _("Reload the page. If it happens again, allow cookies for this site."),
+            _("The page was open for too long, or your browser did not keep our cookie."),
+            _("Open your link again and press the button there."),
+            _("If this comes back, allow cookies for this site."),
         ),
         whether_shared=_("Nothing was shared."),
         who="grower",
+        show_contact=True,
     )
 
 
@@ -129,6 +140,7 @@ def _not_found() -> Told:
         title=_("There is no such page"),
         sentences=(_("Open your link again from the message in which you got it."),),
         who="grower",
+        show_contact=True,
         action=Action("page", _("Go to the first page"), url="/"),
     )
 
@@ -145,6 +157,7 @@ def _too_many() -> Told:
         ),
         whether_shared=_("Nothing was shared by this try."),
         who="grower",
+        show_contact=True,
     )
 
 
@@ -159,6 +172,7 @@ def _unexpected() -> Told:
             _("Please try again in a few minutes with your link."),
         ),
         who="staff",
+        show_contact=True,
     )
 
 

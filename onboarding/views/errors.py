@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask, render_template
+from flask import Flask, g, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, InternalServerError
 
@@ -18,5 +18,11 @@ def _show(error: HTTPException) -> ResponseReturnValue:
     if error.response is not None:
         return error.response
     status = error.code or InternalServerError.code
-    page = render_template("errors/error.html", status=status, told=describe.problem(str(status)))
+    token = (request.view_args or {}).get("token")
+    told = describe.problem(
+        str(status),
+        back=url_for("connect.show", token=token) if token else None,
+        reference=g.get("crash_reference"),
+    )
+    page = render_template("errors/error.html", status=status, told=told)
     return page, status, error.get_headers()[1:] if status == 405 else []
