@@ -26,7 +26,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from onboarding.errors import UpstreamError, UpstreamRejected, UpstreamUnavailable
-from onboarding.redaction import redact
+from onboarding.redaction import reason_in
 
 BODY_LIMIT = 4 * 1024 * 1024
 """Bytes of a body, unpacked, that are read before the answer is given up."""
@@ -36,8 +36,6 @@ RETRY_AFTER_LIMIT = 3600.0
 """Seconds; a service that asks for a longer pause is asked again after this."""
 LATER = frozenset({408, 425, 429})
 """Statuses below 500 that ask us to come back (RFC 9110 15.5.9, RFC 8470 5.2, RFC 6585 4)."""
-REASON_KEYS = ("title", "error", "detail", "message", "error_description")
-"""Where errors say why: problem details (RFC 9457), OAuth (RFC 6749 5.2), and common sense."""
 
 Authorize = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
@@ -47,10 +45,21 @@ class Timeout:
     """How long a call may take, in seconds."""
 
     connect: float
+    """For each address that the host's name has."""
     read: float
     """The longest silence."""
     total: float
-    """From the start of the call to the last byte of the answer."""
+    """From the start of the call on: a silence before the headers ends then, and the body, however
+    slowly it comes, is cut off. Not bounded: the system's look-up of the host's name, a second
+    and further addresses of it, and headers that trickle, each piece before `read` is over."""
+
+    def within(self, left: float) -> Timeout:
+        """The same for a call that has so many seconds left, more than 0."""
+        return Timeout(min(self.connect, left), min(self.read, left), min(self.total, left))
+
+    def for_urllib3(self) -> urllib3.Timeout:
+        """What `requests` hands on to urllib3: unlike its own two numbers it has a total."""
+        return urllib3.Timeout(connect=self.connect, read=self.read, total=self.total)
 
 
 DEFAULT_TIMEOUT = Timeout(connect=5, read=10, total=15)
@@ -134,7 +143,7 @@ def call(
             json=json,
             data=data,
             auth=auth or _unauthorized,
-            timeout=(timeout.connect, timeout.read),
+            timeout=timeout.for_urllib3(),  # type: ignore[arg-type]  # its adapter takes it
             allow_redirects=False,
             stream=True,
         )
@@ -142,12 +151,7 @@ def call(
         failure = why(err)
     else:
         return receive(
-            response,
-            service=service,
-            action=action,
-            accept=accept,
-            until=until,
-            secrets=secrets,
+            response, service=service, action=action, accept=accept, until=until, secrets=secrets
         )
     raise UpstreamUnavailable(service, action, reason=failure)
 
@@ -183,7 +187,7 @@ def refusal(
     answer: Answer, *, service: str, action: str, secrets: Collection[str] = ()
 ) -> UpstreamError:
     """The error that stands for an answer which is not what was asked for."""
-    reason = redact(_reason(answer.body), secrets)
+    reason = reason_in(answer.body, secrets)
     if answer.status in LATER or answer.status >= 500:
         return UpstreamUnavailable(
             service,
@@ -278,15 +282,6 @@ def _parse(raw: bytes, content_type: str) -> tuple[Any, str]:
     if kind == "text/plain":
         return None, ""
     return None, "HTML instead of JSON" if kind == "text/html" else "the answer is not JSON"
-
-
-def _reason(body: Any) -> str:
-    if not isinstance(body, dict):
-        return ""
-    errors = body.get("errors")  # John Deere: {"@type": "Errors", "errors": [{"message": …}]}
-    parts = [body, *errors] if isinstance(errors, list) else [body]
-    texts = [part.get(key) for part in parts if isinstance(part, dict) for key in REASON_KEYS]
-    return ": ".join(dict.fromkeys(text for text in texts if isinstance(text, str)))
 
 
 def _retry_after(value: str) -> float | None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import Any
 from urllib.parse import quote
 
 REASON_LIMIT = 200
 """Characters of a service's own words that are kept."""
+REASON_KEYS = ("title", "error", "detail", "message", "error_description")
+"""Where errors say why: problem details (RFC 9457), OAuth (RFC 6749 5.2), and common sense."""
 MASK = "***"
 _NAMED_SECRET = re.compile(
     r"""((?:token|secret|password|authorization)\w{0,20}["']?\s{0,5}[:=]\s{0,5}["']?)"""
@@ -16,6 +19,19 @@ _NAMED_SECRET = re.compile(
 )
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)*")
 _LONG_RUN = re.compile(r"[A-Za-z0-9_.~+/=%-]{20,}")
+
+
+def reason_in(body: Any, secrets: Collection[str] = ()) -> str:
+    """Why a service refused, out of the JSON of its answer; empty if it does not say.
+
+    :param secrets: as `redact`
+    """
+    if not isinstance(body, dict):
+        return ""
+    errors = body.get("errors")  # John Deere: {"@type": "Errors", "errors": [{"message": …}]}
+    parts = [body, *errors] if isinstance(errors, list) else [body]
+    texts = [part.get(key) for part in parts if isinstance(part, dict) for key in REASON_KEYS]
+    return redact(": ".join(dict.fromkeys(t for t in texts if isinstance(t, str))), secrets)
 
 
 def redact(text: str, secrets: Collection[str] = (), *, limit: int = REASON_LIMIT) -> str:

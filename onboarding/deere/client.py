@@ -114,8 +114,9 @@ class Deere:
         )
 
     def exchange(self, *, code: str, code_verifier: str) -> Tokens:
-        """Exchange the callback's code for tokens, within 25 seconds. Can be done once.
+        """Exchange the callback's code for tokens. Can be done once.
 
+        It takes 25 seconds at most, except for what `Timeout.total` does not bound.
         The metadata is not fetched for it: the code is getting old, and the copy that sent the
         grower to John Deere is at hand, here or with the caller.
 

@@ -99,7 +99,7 @@ def _client(settings: Settings, *, timeout: Timeout | None = None) -> _TokenClie
         scope=" ".join(settings.deere_scopes),
         redirect_uri=settings.callback_url,
         code_challenge_method="S256",
-        default_timeout=(timeout.connect, timeout.read) if timeout else None,
+        default_timeout=timeout.for_urllib3() if timeout else None,
     )
 
 

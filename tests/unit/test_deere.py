@@ -30,6 +30,7 @@ from onboarding.http import Timeout
 from onboarding.settings import WELL_KNOWN
 from tests.unit.conftest import ISSUER_PATH, SettingsFor
 from tests.unit.failures import (
+    FAILURES,
     IMPATIENT,
     PATIENT,
     Failure,
@@ -419,6 +420,15 @@ class TestExchange:
         with pytest.raises(UpstreamError) as caught:
             exchange(build(failure.timeout))
         failure.check(caught.value, service="John Deere")
+
+    def test_silence_ends_at_the_deadline_if_that_comes_first(
+        self, build: Callable[..., Deere], server: Server
+    ) -> None:
+        server.fail("POST", TOKEN_PATH, FAILURES["timeout"])
+        began = time.monotonic()
+        with pytest.raises(UpstreamUnavailable, match="no answer in time"):
+            exchange(build(Timeout(connect=5, read=15, total=0.5)))
+        assert time.monotonic() - began < 5
 
     @pytest.mark.parametrize(
         ("status", "body", "raises", "reason"),

@@ -22,6 +22,7 @@ from onboarding import http
 from onboarding.errors import UpstreamError, UpstreamRejected, UpstreamUnavailable
 from onboarding.redaction import redact
 from tests.unit.failures import (
+    FAILURES,
     IMPATIENT,
     JSON,
     PATIENT,
@@ -254,6 +255,15 @@ class TestFailures:
         failing(session, server, timeout=http.Timeout(connect=5, read=15, total=0.5))
         assert time.monotonic() - began < 5
 
+    def test_silence_ends_at_the_deadline_if_that_comes_first(
+        self, session: requests.Session, server: Server
+    ) -> None:
+        server.fail("GET", "/thing", FAILURES["timeout"])
+        began = time.monotonic()
+        error = failing(session, server, timeout=http.Timeout(connect=5, read=15, total=0.5))
+        assert error.reason == "no answer in time"
+        assert time.monotonic() - began < 5
+
     def test_http_date_is_a_pause(self, session: requests.Session, server: Server) -> None:
         when = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
         server.json("GET", "/thing", {}, status=503, Retry_After=when)
@@ -343,6 +353,13 @@ class TestReasons:
         for piece in ("a", "token", "token=", "eyJ", '"token" : "', "1."):
             redact(piece * (1_000_000 // len(piece)), [TOKEN])
         assert time.monotonic() - began < 20
+
+
+def test_no_part_of_a_call_outlasts_the_time_that_is_left() -> None:
+    timeout = http.Timeout(connect=3, read=10, total=15)
+    assert timeout.within(60) == timeout
+    assert timeout.within(12) == http.Timeout(connect=3, read=10, total=12)
+    assert timeout.within(0.5) == http.Timeout(connect=0.5, read=0.5, total=0.5)
 
 
 def test_only_visible_ascii_can_stand_in_a_header() -> None:
