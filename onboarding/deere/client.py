@@ -20,7 +20,12 @@ from onboarding.deere.organizations import (
     with_redirect,
 )
 from onboarding.deere.tokens import Tokens
-from onboarding.errors import TermsNotAccepted, UpstreamError, UpstreamRejected
+from onboarding.errors import (
+    TermsNotAccepted,
+    UpstreamError,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
 from onboarding.http import Answer, Timeout
 from onboarding.settings import Settings
 
@@ -30,6 +35,8 @@ METADATA_TIMEOUT = Timeout(connect=3, read=5, total=8)
 TOKEN_TIMEOUT = Timeout(connect=5, read=20, total=25)
 """The code lives about a minute, and a grower waits."""
 API_TIMEOUT = Timeout(connect=5, read=10, total=15)
+ORGANIZATIONS_BUDGET = 20.0
+"""Seconds for all pages of organizations: the grower's browser waits for them."""
 PAGE_LIMIT = 100
 """Pages of organizations, 10 each, that are read."""
 ACCEPT = "application/vnd.deere.axiom.v3+json"
@@ -133,19 +140,23 @@ class Deere:
             timeout=self._token_timeout,
         )
 
-    def organizations(self, access_token: str) -> tuple[Organization, ...]:
+    def organizations(
+        self, access_token: str, *, budget: float = ORGANIZATIONS_BUDGET
+    ) -> tuple[Organization, ...]:
         """Every organization that the account can see, its own and its partners'.
 
         `GET /organizations` (developer.deere.com, Organizations API), all pages up to 100.
 
+        :param budget: seconds for all pages together, bounded as `Timeout.total` is
         :raise TermsNotAccepted: John Deere wants its terms accepted first
         :raise UpstreamRejected: any other refusal
-        :raise UpstreamUnavailable: no answer, or none that is understood
+        :raise UpstreamUnavailable: no answer, none that is understood, or not all pages in time
         """
+        until = time.monotonic() + budget
         found: list[Organization] = []
         url = f"{self._settings.deere_api_url}/organizations"
         for _ in range(PAGE_LIMIT):
-            answer = self._get(url, access_token)
+            answer = self._get(url, access_token, until=until)
             found += _read_page(answer)
             next_url = self._next_page(answer)
             if next_url is None:
@@ -170,7 +181,10 @@ class Deere:
         uri = next(filter(self._is_trusted, uris), fallback)
         return with_redirect(uri, self._settings.organizations_url)
 
-    def _get(self, url: str, access_token: str) -> Answer:
+    def _get(self, url: str, access_token: str, *, until: float) -> Answer:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise UpstreamUnavailable(SERVICE, ACTION, reason="not all pages in time")
         answer = http.call(
             self._session,
             "GET",
@@ -180,7 +194,7 @@ class Deere:
             accept=(403,),
             headers={"Accept": ACCEPT},
             auth=http.bearer(access_token),
-            timeout=self._api_timeout,
+            timeout=self._api_timeout.within(left),
             secrets=(access_token,),
         )
         if answer.status == 403:

@@ -31,6 +31,7 @@ from onboarding.settings import WELL_KNOWN
 from tests.unit.conftest import ISSUER_PATH, SettingsFor
 from tests.unit.failures import (
     FAILURES,
+    HANG_LIMIT,
     IMPATIENT,
     PATIENT,
     Failure,
@@ -656,9 +657,20 @@ class TestOrganizations:
             ("9", "", True, False),
         ]
 
-    def serve_pages(self, server: Server, pages: int, origin: str | None = None) -> None:
+    def serve_pages(
+        self,
+        server: Server,
+        pages: int,
+        origin: str | None = None,
+        *,
+        seconds: float = 0,
+        hanging: int | None = None,
+    ) -> None:
+        """Ten organizations a page, so many seconds for each page; one may hang."""
+
         def page(request: Request) -> Response:
             number = int(request.path.partition("start=")[2] or 0)
+            server.released.wait(HANG_LIMIT if number == hanging else seconds)
             links = [{"rel": "self", "uri": request.url}]
             if number + 1 < pages:
                 base = origin or server.url
@@ -679,8 +691,51 @@ class TestOrganizations:
         self, deere: Deere, server: Server, caplog: pytest.LogCaptureFixture
     ) -> None:
         self.serve_pages(server, 1000)
-        assert len(deere.organizations(ACCESS)) == 1000
+        assert len(deere.organizations(ACCESS, budget=60)) == 1000
         assert "more than 100 pages" in caplog.text
+
+    def test_slow_pages_end_with_the_budget_and_do_not_pass_for_all(
+        self, deere: Deere, server: Server
+    ) -> None:
+        self.serve_pages(server, 1000, seconds=0.3)
+        began = time.monotonic()
+        with pytest.raises(UpstreamUnavailable, match="time") as caught:
+            deere.organizations(ACCESS, budget=1.0)
+        assert time.monotonic() - began < 5
+        assert caught.value.action == "read the organizations"
+        assert 1 <= len(server.sent) <= 4
+
+    @pytest.mark.parametrize("page", [0, 2])
+    def test_page_that_hangs_ends_with_the_budget(
+        self, deere: Deere, server: Server, page: int
+    ) -> None:
+        self.serve_pages(server, 3, hanging=page)
+        began = time.monotonic()
+        with pytest.raises(UpstreamUnavailable, match="in time"):
+            deere.organizations(ACCESS, budget=1.0)
+        assert time.monotonic() - began < 5
+
+    def test_page_that_trickles_ends_with_the_budget(self, deere: Deere, server: Server) -> None:
+        server.fail("GET", ORGANIZATIONS_PATH, FAILURES["trickling"])
+        began = time.monotonic()
+        with pytest.raises(UpstreamUnavailable, match="no whole answer in time"):
+            deere.organizations(ACCESS, budget=1.0)
+        assert time.monotonic() - began < 5
+
+    def test_large_budget_leaves_each_page_its_own_limit(
+        self, build: Callable[..., Deere], server: Server
+    ) -> None:
+        self.serve_pages(server, 2, hanging=1)
+        began = time.monotonic()
+        with pytest.raises(UpstreamUnavailable, match="no answer in time"):
+            build(IMPATIENT).organizations(ACCESS, budget=60)
+        assert time.monotonic() - began < 5
+
+    def test_budget_that_is_used_up_asks_nothing_more(self, deere: Deere, server: Server) -> None:
+        with pytest.raises(UpstreamUnavailable) as caught:
+            deere.organizations(ACCESS, budget=0)
+        assert caught.value.reason == "not all pages in time"
+        assert server.sent == []
 
     @pytest.mark.parametrize(
         "origin",
