@@ -19,13 +19,8 @@ from tests.support.wait import wait_until
 
 SUPERUSER = "postgres"
 START_SECONDS = 30.0
-FAST_NOT_SAFE = {
-    "fsync": "off",
-    "full_page_writes": "off",
-    "max_connections": "200",
-    "listen_addresses": "",
-    "timezone": "UTC",
-}
+SETTINGS = {"max_connections": "200", "listen_addresses": "", "timezone": "UTC"}
+FAST_NOT_SAFE = {"fsync": "off", "full_page_writes": "off"}
 
 
 def programs() -> Path | None:
@@ -44,8 +39,12 @@ def programs() -> Path | None:
 class Cluster:
     """A running server with a folder of its own; it is reached by a socket in that folder."""
 
-    def __init__(self, folder_of_programs: Path) -> None:
+    def __init__(self, folder_of_programs: Path, *, durable: bool = False) -> None:
+        """
+        :param durable: commit to the disk, as a real server does; tests are faster without
+        """
         self._programs = folder_of_programs
+        self._settings = SETTINGS if durable else SETTINGS | FAST_NOT_SAFE
         # Not below pytest's folders: as root, the server's user may not enter those.
         self._folder = Path(tempfile.mkdtemp(prefix="onboarding-postgres-"))
         self._as_user = _give_away(self._folder)
@@ -66,7 +65,7 @@ class Cluster:
             capture_output=True,
             cwd=self._folder,
         )
-        settings = FAST_NOT_SAFE | {"unix_socket_directories": str(self._folder)}
+        settings = self._settings | {"unix_socket_directories": str(self._folder)}
         self._server = Child(
             "postgres",
             [

@@ -103,6 +103,10 @@ class Stack:
         child = self._children.get(name)
         return child is not None and child.status is None
 
+    def pid(self, name: str) -> int:
+        """The id of a running process; those that it started are below it."""
+        return self._children[name].pid
+
     def kill(self, name: str) -> None:
         """`kill -9` of a process and of all that it started, at once."""
         self._children.pop(name).kill()

@@ -1,0 +1,42 @@
+"""The benchmark still runs; what it measures depends on the machine and is no test."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.browser import STEPS
+from tests.support.stack import ROOT
+
+SECONDS = 240
+"""Half a minute when the machine has nothing else to do."""
+
+
+@pytest.mark.timeout(SECONDS + 10)
+def test_a_quick_run_walks_whole_flows_and_writes_every_figure(tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
+    done = subprocess.run(
+        [
+            *(sys.executable, "benchmarks/onboarding.py"),
+            *("--quick", "--database", "sqlite", "--json", str(written)),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "one flow takes as long as" in done.stdout
+    found = json.loads(written.read_text())["sqlite"]
+    assert found["connected"] > 0
+    assert all(flows["per_second"] > 0 for flows in found["flows"])
+    assert set(found["commits"]["steps"]) == set(STEPS)
+    assert found["commits"]["steps"]["callback"] >= 2, "state is used before the exchange"
+    assert found["hand_overs"]["per_second"] > 0
+    assert found["memory_after"].keys() == {"web", "w1"}
+    assert found["slow"]["p95_ms"]
