@@ -93,16 +93,6 @@ class Leaf:
             if user and user.external_id == external_id:
                 yield user
 
-    def find_user(self, external_id: str) -> LeafUser | None:
-        """The first of `users`, or None."""
-        return next(self.users(external_id=external_id), None)
-
-    def user(self, leaf_user_id: str) -> LeafUser | None:
-        """`GET /users/{id}`; None if there is no such user."""
-        action = "read the Leaf user"
-        answer = self._api.call("GET", _user(leaf_user_id), action=action, accept=(404,))
-        return None if answer.status == 404 else _user_in(answer, action)
-
     def create_user(
         self, *, name: str, external_id: str, email: str | None = None, phone: str | None = None
     ) -> LeafUser:

@@ -144,8 +144,8 @@ class TestSignIn:
     def test_username_and_password_are_sent_and_the_token_is_used(
         self, leaf: Leaf, server: Server
     ) -> None:
-        server.json("GET", USER, {"id": "u-1"})
-        leaf.user("u-1")
+        server.json("GET", CREDENTIALS, NEWER)
+        leaf.credential("u-1")
         first, second = server.sent
         assert (first.method, first.path) == ("POST", "/api/authenticate")
         assert first.get_json() == {"username": "owner@example.com", "password": "owner password"}
@@ -155,7 +155,7 @@ class TestSignIn:
 
     def serve(self, server: Server, token: str) -> None:
         server.json("POST", SIGN_IN, {"id_token": token})
-        server.json("GET", USER, {"id": "u-1"})
+        server.json("GET", CREDENTIALS, NEWER)
 
     @pytest.mark.parametrize(
         ("claims", "seconds"),
@@ -171,12 +171,12 @@ class TestSignIn:
     ) -> None:
         self.serve(server, jwt(**claims))
         leaf = build()
-        leaf.user("u-1")
+        leaf.credential("u-1")
         clock.now += seconds - 1
-        leaf.user("u-1")
+        leaf.credential("u-1")
         assert sign_ins(server) == 1
         clock.now += 1
-        leaf.user("u-1")
+        leaf.credential("u-1")
         assert sign_ins(server) == 2
 
     @pytest.mark.parametrize("token", ["opaque", "a.b.c", "a.W10.c", "a.bnVsbA.c", "e30..c"])
@@ -185,9 +185,9 @@ class TestSignIn:
     ) -> None:
         self.serve(server, token)
         leaf = build()
-        leaf.user("u-1")
+        leaf.credential("u-1")
         clock.now += 22 * 3600
-        leaf.user("u-1")
+        leaf.credential("u-1")
         assert sign_ins(server) == 1
 
     def test_401_is_answered_by_one_new_sign_in(self, build: Build, server: Server) -> None:
@@ -207,9 +207,9 @@ class TestSignIn:
         assert server.sent[1].get_json() == server.sent[3].get_json()
 
     def test_second_401_is_rejected(self, leaf: Leaf, server: Server) -> None:
-        server.json("GET", USER, {}, status=401)
+        server.json("GET", CREDENTIALS, {}, status=401)
         with pytest.raises(UpstreamRejected) as caught:
-            leaf.user("u-1")
+            leaf.credential("u-1")
         assert caught.value.status == 401
         assert sign_ins(server) == 2
 
@@ -217,20 +217,20 @@ class TestSignIn:
         tokens = iter(["old", "new", "never"])
         barrier = threading.Barrier(8)
 
-        def user(request: Request) -> Response:
+        def credential(request: Request) -> Response:
             if request.headers["Authorization"] == "Bearer new":
-                return Response('{"id": "u-1"}')
+                return Response('{"id": "c-1"}')
             barrier.wait(20)
             return Response("{}", 401)
 
         server.http.expect_request(SIGN_IN).respond_with_handler(
             lambda _: Response(json.dumps({"id_token": next(tokens)}))
         )
-        server.http.expect_request(USER).respond_with_handler(user)
+        server.http.expect_request(CREDENTIALS).respond_with_handler(credential)
         leaf = build()
         with ThreadPoolExecutor(8) as pool:
-            users = list(pool.map(lambda _: leaf.user("u-1"), range(8)))
-        assert users == [LeafUser("u-1", None, "")] * 8
+            found = list(pool.map(lambda _: leaf.credential("u-1"), range(8)))
+        assert [credential and credential.id for credential in found] == ["c-1"] * 8
         assert sign_ins(server) == 2
 
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
@@ -242,7 +242,7 @@ class TestSignIn:
         leaf = build()
         for _ in range(3):
             with pytest.raises(SignInRefused) as caught:
-                leaf.user("u-1")
+                leaf.credential("u-1")
             assert caught.value.reason == "Bad credentials for '***'"
             assert caught.value.status == status
             clock.now += 20
@@ -250,7 +250,7 @@ class TestSignIn:
         clock.now += 1
         server.http.clear_all_handlers()
         self.serve(server, "token-1")
-        assert leaf.user("u-1") is not None
+        assert leaf.credential("u-1") is not None
 
     @every_failure(but=("400", "401", "403", "404", "409", "422"))
     def test_outage_of_the_sign_in_is_later_and_is_tried_again(
@@ -260,7 +260,7 @@ class TestSignIn:
         leaf = build(failure.timeout)
         for _ in range(2):
             with pytest.raises(UpstreamError) as caught:
-                leaf.user("u-1")
+                leaf.credential("u-1")
             failure.check(caught.value, service="Leaf")
         assert sign_ins(server) == 2
 
@@ -281,12 +281,9 @@ class TestSignIn:
 class TestUsers:
     def test_user_is_read_without_its_credentials(self, leaf: Leaf, server: Server) -> None:
         body = {"id": "u-1", "name": "Jane", "externalId": "g-1", "johnDeereCredentials": NEWER}
-        server.json("GET", USER, body)
-        assert leaf.user("u-1") == LeafUser(id="u-1", external_id="g-1", name="Jane")
-
-    def test_no_such_user_is_none(self, leaf: Leaf, server: Server) -> None:
-        server.data("GET", USER, status=404)
-        assert leaf.user("u-1") is None
+        server.json("GET", USERS, [body])
+        found = LeafUser(id="u-1", external_id="g-1", name="Jane")
+        assert list(leaf.users(external_id="g-1")) == [found]
 
     def test_users_are_those_with_exactly_this_external_id(
         self, leaf: Leaf, server: Server
@@ -303,11 +300,10 @@ class TestUsers:
         server.json("GET", USERS, body)
         found = [LeafUser("4", "grower-1", "A"), LeafUser("5", "grower-1", "B")]
         assert list(leaf.users(external_id="grower-1")) == found
-        assert leaf.find_user("grower-1") == found[0]
 
     def test_external_id_is_quoted(self, leaf: Leaf, server: Server) -> None:
         server.json("GET", USERS, [])
-        assert leaf.find_user("a&b=c d") is None
+        assert list(leaf.users(external_id="a&b=c d")) == []
         assert calls(server) == [("GET", USERS + "?externalId=a%26b%3Dc+d&page=0&size=100")]
 
     @pytest.mark.parametrize("count", [True, False], ids=["X-Total-Count", "no count"])
@@ -319,8 +315,8 @@ class TestUsers:
             return Response(json.dumps(users[: 230 - first]), headers=headers)
 
         server.http.expect_request(USERS).respond_with_handler(page)
-        assert leaf.find_user("g-229") == LeafUser("229", "g-229", "")
-        assert leaf.find_user("g-230") is None
+        assert list(leaf.users(external_id="g-229")) == [LeafUser("229", "g-229", "")]
+        assert list(leaf.users(external_id="g-230")) == []
         assert [request.args["page"] for request in server.sent[1:]] == list("012012")
 
     def test_endless_list_is_rejected_and_not_taken_for_none(
@@ -329,7 +325,7 @@ class TestUsers:
         users = [{"id": str(n), "externalId": "other"} for n in range(100)]
         server.json("GET", USERS, users)
         with pytest.raises(UpstreamRejected, match="more than 100 pages"):
-            leaf.find_user("g-1")
+            list(leaf.users(external_id="g-1"))
 
     def test_create_sends_what_is_known(self, leaf: Leaf, server: Server) -> None:
         server.json("POST", USERS, {"id": "u-9", "externalId": "g-1", "name": "Jané"}, status=201)
@@ -705,7 +701,6 @@ class TestConfiguration:
 
 OPERATIONS: dict[str, tuple[str, str, Callable[[Leaf], Any]]] = {
     "users": ("GET", USERS, lambda leaf: list(leaf.users(external_id="g"))),
-    "user": ("GET", USER, lambda leaf: leaf.user("u-1")),
     "create_user": ("POST", USERS, lambda leaf: leaf.create_user(name="n", external_id="g")),
     "credential": ("GET", CREDENTIALS, lambda leaf: leaf.credential("u-1")),
     "attach": ("POST", CREDENTIALS, attach),
@@ -727,8 +722,8 @@ OPERATIONS: dict[str, tuple[str, str, Callable[[Leaf], Any]]] = {
     "configure": ("GET", CONFIG, lambda leaf: leaf.configure("u-1", organization_data_sync="ALL")),
 }
 LISTS = ("users", "events", "sync_choices")
-OBJECTS = ("user", "create_user", "credential", "attach", "organizations")
-FOUR_OH_FOUR_IS_NONE = {"user", "credential", "detach", "health", "configure"}
+OBJECTS = ("create_user", "credential", "attach", "organizations")
+FOUR_OH_FOUR_IS_NONE = {"credential", "detach", "health", "configure"}
 SHORT_TABLE = ("400", "403", "409", "422", "429 with Retry-After", "500", "503", "HTML", "reset")
 
 
@@ -784,15 +779,13 @@ class TestFailures:
         with pytest.raises(UpstreamUnavailable, match="the answer has no"):
             run(leaf)
 
-    @pytest.mark.parametrize("operation", ["user", "create_user"])
     @pytest.mark.parametrize("body", [{}, {"id": None}, {"id": ""}, {"id": {}}])
-    def test_user_without_an_id_is_later(
-        self, leaf: Leaf, server: Server, operation: str, body: Any
+    def test_created_user_without_an_id_is_later(
+        self, leaf: Leaf, server: Server, body: Any
     ) -> None:
-        method, path, run = OPERATIONS[operation]
-        server.json(method, path, body)
+        server.json("POST", USERS, body)
         with pytest.raises(UpstreamUnavailable, match="the answer has no id"):
-            run(leaf)
+            leaf.create_user(name="n", external_id="g")
 
 
 class TestPaths:
@@ -826,7 +819,7 @@ class TestPaths:
         self, leaf: Leaf, server: Server, identifier: str
     ) -> None:
         with pytest.raises(InputInvalid):
-            leaf.user(identifier)
+            leaf.credential(identifier)
         with pytest.raises(InputInvalid):
             leaf.set_sync_choice("u-1", identifier, SyncChoice.SELECTED)
         assert server.sent == []
@@ -879,11 +872,12 @@ class TestSecrets:
     ) -> None:
         body = planted(form | {"unknown": {"deep": ["x"]}}) | {"scopes": [], "tokenMetadata": {}}
         server.json("GET", CREDENTIALS, body)
-        server.json("GET", USER, {"id": "u-1", "name": "Jane", "johnDeereCredentials": body})
+        user = {"id": "u-1", "name": "Jane", "externalId": "g", "johnDeereCredentials": body}
+        server.json("GET", USERS, [user])
         server.json("GET", EVENTS, [{"id": "e", "headers": PLANTED, "body": json.dumps(body)}])
         said = [
             leaf.credential("u-1", refresh_token=REFRESH),
-            leaf.user("u-1"),
+            *leaf.users(external_id="g"),
             *leaf.events("u-1"),
         ]
         assert PLANTED not in repr(said)
