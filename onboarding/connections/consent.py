@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from onboarding.clock import now
 from onboarding.connections import history, invitations
 from onboarding.deere import Tokens
-from onboarding.errors import ConsentElsewhere, ConsentExpired
+from onboarding.errors import ConsentElsewhere, ConsentExpired, TokenUnreadable
 from onboarding.links import digest, matches, new_secret
 from onboarding.models import ATTEMPT_LIFETIME, Attempt, Connection, Link, locked
 from onboarding.queue import Queue
@@ -86,7 +86,8 @@ def find(
 def use(session: Session, vault: Vault, attempt: Attempt) -> str | None:
     """Use up the attempt's state, before anything is exchanged for it.
 
-    :return: the PKCE verifier for the exchange; None if the state was used before or is too old
+    :return: the PKCE verifier for the exchange; None if the state was used before or is too old,
+        or if no key reads the verifier any more, which ends the attempt
     """
     used = session.scalar(
         sa.update(Attempt)
@@ -100,8 +101,12 @@ def use(session: Session, vault: Vault, attempt: Attempt) -> str | None:
     )
     if used is None or attempt.code_verifier is None:
         return None
-    verifier = vault.decrypt(attempt.code_verifier, place=attempt.verifier_place)
     session.refresh(attempt)
+    try:
+        verifier = vault.decrypt(attempt.code_verifier, place=attempt.verifier_place)
+    except TokenUnreadable as err:
+        finish(session, attempt, Outcome.INTERRUPTED, detail=str(err))
+        return None
     attempt.code_verifier = None
     return verifier
 
