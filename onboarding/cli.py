@@ -18,13 +18,14 @@ from flask.cli import AppGroup
 
 from onboarding import describe, vault
 from onboarding.clock import now
-from onboarding.connections import consent, hand_over, invitations, rotation
+from onboarding.connections import attention, consent, hand_over, invitations, rotation
 from onboarding.errors import OnboardingError, SettingsInvalid
 from onboarding.installation import Installation
 from onboarding.models import Connection, Event, Link
 
 SECRET_KEY_BYTES = 48
 EVENTS_SHOWN = 30
+CONNECTIONS_SHOWN = 100
 
 db = AppGroup("db", help="The database's tables.")
 keys = AppGroup("keys", help="Keys for signing and encryption.")
@@ -195,6 +196,21 @@ def connection_show(reference: str) -> None:
         for event in session.scalars(events.limit(EVENTS_SHOWN)):
             data = " ".join(f"{key}={value}" for key, value in event.data.items() if value)
             click.echo(f"  {event.at:%Y-%m-%d %H:%M:%S} {event.who} {event.kind} {data}")
+
+
+@connection.command("list")
+def connection_list() -> None:
+    """List the connections that wait for staff: reference, grower, why."""
+    with _installation().database.reading() as session:
+        for found in attention.first(session, CONNECTIONS_SHOWN):
+            grower = found.grower
+            click.echo(
+                f"{found.reference}  {grower.partner.slug}/{grower.external_id}  "
+                f"{describe.for_staff(found)}"
+            )
+        more = attention.count(session) - CONNECTIONS_SHOWN
+    if more > 0:
+        click.echo(f"… and {more} more", err=True)
 
 
 @connection.command("retry")

@@ -26,7 +26,11 @@ class Database:
             self._reader = self.engine
         else:
             self.engine = sa.create_engine(
-                url, pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW, pool_pre_ping=True
+                url,
+                pool_size=POOL_SIZE,
+                max_overflow=POOL_OVERFLOW,
+                pool_pre_ping=True,
+                hide_parameters=True,
             )
             # PostgreSQL's default would show every query of a transaction another moment.
             self._reader = self.engine.execution_options(
@@ -51,7 +55,9 @@ class Database:
 
 
 def _sqlite_engine(url: str) -> sa.Engine:
-    engine = sa.create_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW)
+    engine = sa.create_engine(
+        url, pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW, hide_parameters=True
+    )
 
     @sa.event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding import schema
 from onboarding.clock import now
+from onboarding.connections import attention
 from onboarding.connections.workers import SILENT_AFTER
 from onboarding.errors import TokenUnreadable, UpstreamError
 from onboarding.installation import Installation
@@ -60,6 +61,7 @@ def _database(installation: Installation) -> Iterator[Finding]:
     yield Finding(True, f"Database ({kind}) is up to date.")
     yield _keys(installation)
     yield _worker(installation)
+    yield _attention(installation)
     if installation.settings.deere_environment is Environment.STAGE:
         yield _stage_limit(installation)
 
@@ -95,6 +97,16 @@ def _worker(installation: Installation) -> Finding:
     if not alive:
         return Finding(False, "No worker runs: start one with flask --app wsgi worker")
     return Finding(True, f"Workers running: {alive}.")
+
+
+def _attention(installation: Installation) -> Finding:
+    with installation.database.reading() as session:
+        waiting = attention.count(session)
+    if waiting:
+        return Finding(
+            False, f"Connections that wait for staff: {waiting}. flask --app wsgi connection list"
+        )
+    return Finding(True, "No connection waits for staff.")
 
 
 def _stage_limit(installation: Installation) -> Finding:

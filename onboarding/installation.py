@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+
+from sqlalchemy.exc import IntegrityError
 
 from onboarding.clock import now
 from onboarding.db import Database
@@ -15,6 +18,8 @@ from onboarding.settings import Settings
 from onboarding.vault import Vault
 
 METADATA_COPY = "deere-metadata"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,5 +65,8 @@ class _Copies:
             return copy.text if copy else None
 
     def keep_metadata(self, text: str) -> None:
-        with self._database.transaction() as session:
-            session.merge(Copy(name=METADATA_COPY, text=text, fetched_at=now()))
+        try:
+            with self._database.transaction() as session:
+                session.merge(Copy(name=METADATA_COPY, text=text, fetched_at=now()))
+        except IntegrityError:
+            log.info("Another process has just kept its copy of John Deere's metadata")

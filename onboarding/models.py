@@ -179,6 +179,12 @@ class Connection(Base):
 
     checked_at: Mapped[datetime | None]
     check_due_at: Mapped[datetime | None]
+    check_number: Mapped[int] = mapped_column(default=0)
+    """Of the check that may report; an older one is left out."""
+    sync_owed: Mapped[bool] = mapped_column(default=False)
+    """Leaf has yet to read anew at John Deere which organizations are connected."""
+    failed_checks: Mapped[int] = mapped_column(default=0)
+    """Checks in a row that Leaf did not answer."""
     checks: Mapped[int] = mapped_column(default=0)
     """Health checks since the last change: the pauses between them grow with it."""
     connected_at: Mapped[datetime | None]
@@ -266,7 +272,6 @@ class Attempt(Base):
     state_digest: Mapped[bytes] = mapped_column(sa.LargeBinary(32), unique=True)
     browser_digest: Mapped[bytes] = mapped_column(sa.LargeBinary(32))
     code_verifier: Mapped[bytes | None] = mapped_column(sa.LargeBinary)
-    other_account: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import sqlalchemy as sa
 from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
@@ -22,6 +22,8 @@ HAND_OVER_QUEUE = "hand-over"
 CHECK_QUEUE = "check"
 HAND_OVER = "hand_over"
 CHECK = "check"
+IN_FRONT, BEHIND = 1, 10
+"""Priorities within a queue; the lower number first."""
 RUNNING = "PENDING"
 UNFINISHED = ["ENQUEUED", "DELAYED", RUNNING]
 FINISHED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
@@ -60,18 +62,30 @@ class Queue:
             options["delay_seconds"] = after.total_seconds()
         self._client.enqueue_in_transaction(session, options, str(connection_id), number)
 
-    def check(self, session: Session, connection_id: UUID, *, sync: bool = False) -> None:
+    def check(
+        self, session: Session, connection_id: UUID, *, number: int, in_no_hurry: bool
+    ) -> None:
         """Let a worker ask Leaf about a connection once the transaction has committed.
 
-        :param sync: let Leaf first read the organizations anew at John Deere
+        :param number: of the check; enqueueing one number twice is the same as once
+        :param in_no_hurry: after those that somebody waits for
         """
         options: EnqueueOptions = {
             "workflow_name": CHECK,
             "queue_name": CHECK_QUEUE,
-            "workflow_id": f"{CHECK}:{connection_id}:{uuid4()}",
+            "workflow_id": check_id(connection_id, number),
             "app_version": VERSION,
+            "priority": BEHIND if in_no_hurry else IN_FRONT,
         }
-        self._client.enqueue_in_transaction(session, options, str(connection_id), sync)
+        self._client.enqueue_in_transaction(session, options, str(connection_id), number)
+
+    def is_ready(self) -> bool:
+        """Whether the queue's tables are there.
+
+        :raise SQLAlchemyError: if they are not, or the database does not answer
+        """
+        self._client.list_workflows(limit=1, load_input=False, load_output=False)
+        return True
 
     def unfinished(self, workflow_ids: Iterable[str]) -> dict[str, str | None]:
         """Those of the given workflows that have not ended.
@@ -87,6 +101,10 @@ class Queue:
             status=RUNNING,
             workflow_id_prefix=f"{HAND_OVER}:{connection_id}:",
         )
+
+    def is_busy(self, worker: UUID) -> bool:
+        """Whether a worker has begun something that has not ended."""
+        return bool(self._unfinished(status=RUNNING, executor_id=str(worker)))
 
     def tidy(self, *, living: Callable[[], Collection[UUID]], ended_before: datetime) -> None:
         """Cancel what died with its worker, and delete the rows of what ended long ago.
@@ -124,6 +142,11 @@ class Queue:
 def hand_over_id(connection_id: UUID, number: int) -> str:
     """The queue's id of one try of one hand-over."""
     return f"{HAND_OVER}:{connection_id}:{number}"
+
+
+def check_id(connection_id: UUID, number: int) -> str:
+    """The queue's id of one check of one connection."""
+    return f"{CHECK}:{connection_id}:{number}"
 
 
 def database_url(url: str) -> str:

@@ -18,13 +18,16 @@ MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 
 def upgrade(database: Database, url: str) -> None:
-    """Apply every migration that is missing."""
+    """Apply every migration that is missing.
+
+    The queue's first: what is current then has both (see `is_current`).
+    """
+    run_dbos_database_migrations(database_url(url))
     with database.engine.connect() as connection:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         connection.commit()
-    run_dbos_database_migrations(database_url(url))
 
 
 def add_migration(database: Database, message: str) -> None:

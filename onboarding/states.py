@@ -53,12 +53,17 @@ class Cause(StrEnum):
     NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105
 
 
+MENDED_BY_STAFF = frozenset({Cause.LEAF_SIGN_IN_REFUSED, Cause.TOKEN_UNREADABLE})
+"""Causes that keep a hand-over waiting until a person has mended something."""
+
+
 class SharingTrouble(StrEnum):
     """Why John Deere did not tell us of an organization that can be shared."""
 
     TERMS_NOT_ACCEPTED = "terms_not_accepted"
     NO_ORGANIZATIONS = "no_organizations"
     PERMISSIONS_TOO_LOW = "permissions_too_low"
+    APPLICATION_REFUSED = "application_refused"
     DEERE_UNAVAILABLE = "deere_unavailable"
 
 

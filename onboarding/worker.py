@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import FrameType
+from typing import TypedDict
 from uuid import UUID, uuid4
 
+import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -56,9 +58,7 @@ def run(installation: Installation) -> None:
 
     It does not return: the process ends.
     """
-    worker = Worker(
-        id=uuid4(), host=socket.gethostname(), pid=os.getpid(), started_at=now(), seen_at=now()
-    )
+    worker = Worker(id=uuid4(), host=_host(), pid=os.getpid(), started_at=now(), seen_at=now())
     stopping = threading.Event()
     _stop_on_signals(stopping)
     # The row comes before the work: what an unknown worker runs counts as abandoned.
@@ -75,8 +75,10 @@ def run(installation: Installation) -> None:
         stopping.wait()
         log.info("Worker %s stops", worker.id)
         DBOS.destroy(workflow_completion_timeout_sec=STOPPING_SECONDS)
-    with installation.database.transaction() as session:
-        session.delete(session.merge(worker))
+    if not installation.queue.is_busy(worker.id):
+        # Else its silence frees the work, which may still be at Leaf at this moment.
+        with installation.database.transaction() as session:
+            session.execute(sa.delete(Worker).where(Worker.id == worker.id))
     # Python would wait for what is still being worked on, while another worker takes it up.
     logging.shutdown()
     os._exit(0)
@@ -123,8 +125,8 @@ def _define_workflows(
         )
 
     @DBOS.workflow(name=CHECK)
-    def check(connection_id: str, sync: bool) -> None:
-        watch.check(installation.database, leaf, UUID(connection_id), sync=sync)
+    def check(connection_id: str, number: int) -> None:
+        watch.check(installation.database, leaf, UUID(connection_id), number=number)
 
     @DBOS.workflow(name="sweep")
     def sweep(scheduled_at: datetime, context: None) -> None:
@@ -149,23 +151,32 @@ def _config(installation: Installation, worker_id: UUID) -> DBOSConfig:
 
 def _register_queues(requests_per_minute: int) -> None:
     """Both queues with their share of what Leaf may be asked, over all workers together."""
-    share = requests_per_minute * LIMITER_PERIOD_SECONDS / 60
-    hand_overs = max(1, int(share * SHARE_OF_HAND_OVERS / REQUESTS_PER_HAND_OVER))
-    checks = max(1, int(share * (1 - SHARE_OF_HAND_OVERS) / REQUESTS_PER_CHECK))
-    DBOS.register_queue(
-        HAND_OVER_QUEUE,
-        worker_concurrency=CONCURRENT_HAND_OVERS,
-        limiter={"limit": hand_overs, "period": LIMITER_PERIOD_SECONDS},
-        polling_interval_sec=POLLING_SECONDS,
-        on_conflict="always_update",
-    )
-    DBOS.register_queue(
-        CHECK_QUEUE,
-        worker_concurrency=CONCURRENT_CHECKS,
-        limiter={"limit": checks, "period": LIMITER_PERIOD_SECONDS},
-        polling_interval_sec=POLLING_SECONDS,
-        on_conflict="always_update",
-    )
+    for name, concurrency, requests, share in (
+        (HAND_OVER_QUEUE, CONCURRENT_HAND_OVERS, REQUESTS_PER_HAND_OVER, SHARE_OF_HAND_OVERS),
+        (CHECK_QUEUE, CONCURRENT_CHECKS, REQUESTS_PER_CHECK, 1 - SHARE_OF_HAND_OVERS),
+    ):
+        DBOS.register_queue(
+            name,
+            worker_concurrency=concurrency,
+            limiter=limiter(requests_per_minute * share / requests),
+            polling_interval_sec=POLLING_SECONDS,
+            on_conflict="always_update",
+        )
+
+
+class Limit(TypedDict):
+    """As DBOS wants it: so many starts in so many seconds."""
+
+    limit: int
+    period: float
+
+
+def limiter(per_minute: float) -> Limit:
+    """So many starts a minute, in small portions, so that none waits long for its turn."""
+    portion = per_minute * LIMITER_PERIOD_SECONDS / 60
+    if portion >= 1:
+        return {"limit": int(portion), "period": LIMITER_PERIOD_SECONDS}
+    return {"limit": 1, "period": 60 / per_minute}
 
 
 def _schedule(sweep: Callable[[datetime, None], None]) -> None:
@@ -197,6 +208,15 @@ def _sweep(installation: Installation, worker: Worker) -> None:
 def _living(installation: Installation) -> Sequence[UUID]:
     with installation.database.reading() as session:
         return workers.living(session)
+
+
+def _host() -> str:
+    """This machine, or this container of it: where a process number means one process."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        namespace = ""
+    return f"{socket.gethostname()} {namespace}".strip()
 
 
 def _is_gone(other: Worker, worker: Worker) -> bool:

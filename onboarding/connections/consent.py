@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import history, invitations
+from onboarding.connections.owed import owe_hand_over
 from onboarding.deere import Tokens
 from onboarding.errors import ConsentElsewhere, ConsentExpired, TokenUnreadable
 from onboarding.links import digest, matches, new_secret
@@ -27,6 +29,9 @@ FAILURES_COUNTED = timedelta(hours=1)
 TROUBLED_AFTER = 3
 """From this many failed attempts in that time a grower is pointed to a person."""
 FAILURES = frozenset(Outcome) - {Outcome.AUTHORIZED}
+OUR_FAULT = frozenset({Outcome.APPLICATION_REFUSED, Outcome.NO_REFRESH_TOKEN})
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,6 @@ def start(session: Session, vault: Vault, link: Link, *, other_account: bool = F
         link_id=link.id,
         state_digest=digest(state),
         browser_digest=digest(browser),
-        other_account=other_account,
         created_at=now(),
     )
     session.add(attempt)
@@ -61,7 +65,8 @@ def start(session: Session, vault: Vault, link: Link, *, other_account: bool = F
     if connection.stage in {Stage.INVITED, Stage.DISCONNECTED}:
         connection.stage_before = connection.stage
         connection.stage = Stage.AUTHORIZING
-    history.record(session, connection, "attempt_started", who=history.GROWER)
+    how = "another_account" if other_account else ""
+    history.record(session, connection, "attempt_started", who=history.GROWER, how=how)
     return Started(attempt.id, attempt.created_at, state, verifier, browser)
 
 
@@ -121,11 +126,13 @@ def finish(session: Session, attempt: Attempt, outcome: Outcome, *, detail: str 
     attempt.detail = detail
     attempt.code_verifier = None
     connection = locked(session, attempt.connection_id)
-    if connection.stage is Stage.AUTHORIZING:
+    if connection.stage is Stage.AUTHORIZING and not _has_open_attempt(session, connection):
         connection.stage = connection.stage_before or Stage.INVITED
     history.record(
         session, connection, f"attempt_{outcome.value}", who=history.GROWER, detail=detail
     )
+    if outcome in OUR_FAULT:
+        log.error("Attempt of %s ended: %s: %s", connection.reference, outcome.value, detail)
 
 
 def receive(
@@ -142,6 +149,8 @@ def receive(
     Without a refresh token there is nothing that Leaf could use: the attempt fails, and staff are
     told to look at the application's scopes.
     """
+    # The attempt first, as everywhere, so that nobody waits crosswise.
+    session.refresh(attempt, with_for_update={"of": [Attempt]})
     connection = locked(session, attempt.connection_id)
     if tokens.refresh_token is None:
         _note_missing_refresh_token(session, attempt, connection)
@@ -164,8 +173,12 @@ def receive(
     connection.credential_before_post = None
     connection.terms_url = None
     # Perhaps it is another account: what was seen of the last one is no news of this one.
-    connection.choose_url = None
+    connection.organizations.clear()
     connection.organizations_seen_at = None
+    connection.choose_url = None
+    connection.sharing_trouble = None
+    connection.sharing_detail = ""
+    connection.sync_owed = False
     connection.health = Health.UNKNOWN
     connection.health_text = ""
     history.record(session, connection, "token_received", who=history.GROWER)
@@ -175,17 +188,14 @@ def receive(
     owe_hand_over(session, queue, connection)
 
 
-def owe_hand_over(session: Session, queue: Queue, connection: Connection) -> None:
-    """Enqueue a first try of the hand-over of the token that the connection holds."""
-    connection.stage = Stage.HANDING_OVER
-    connection.stage_before = None
-    connection.cause = None
-    connection.detail = ""
-    connection.waiting_since = None
-    connection.check_due_at = None
-    connection.hand_over_try += 1
-    connection.hand_over_due_at = now()
-    queue.hand_over(session, connection.id, number=connection.hand_over_try, after=timedelta(0))
+def latest_authorized(session: Session, connection_id: UUID) -> Attempt | None:
+    """The newest attempt that brought a token."""
+    return session.scalar(
+        sa.select(Attempt)
+        .where(Attempt.connection_id == connection_id, Attempt.outcome == Outcome.AUTHORIZED)
+        .order_by(Attempt.ended_at.desc())
+        .limit(1)
+    )
 
 
 def latest(session: Session, connection_id: UUID) -> Attempt | None:
@@ -210,6 +220,22 @@ def is_troubled(session: Session, connection_id: UUID, *, moment: datetime) -> b
         )
     )
     return (failed or 0) >= TROUBLED_AFTER
+
+
+def _has_open_attempt(session: Session, connection: Connection) -> bool:
+    """Whether the grower may still come back from John Deere in another tab."""
+    session.flush()
+    return bool(
+        session.scalar(
+            sa.select(Attempt.id)
+            .where(
+                Attempt.connection_id == connection.id,
+                Attempt.outcome.is_(None),
+                Attempt.created_at > now() - ATTEMPT_LIFETIME,
+            )
+            .limit(1)
+        )
+    )
 
 
 def _note_missing_refresh_token(session: Session, attempt: Attempt, connection: Connection) -> None:

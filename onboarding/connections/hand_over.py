@@ -7,6 +7,7 @@ waits for an older one that a living worker is still at, with the same token or 
 
 from __future__ import annotations
 
+import logging
 import random
 from datetime import timedelta
 from uuid import UUID
@@ -15,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import history, workers
-from onboarding.connections.consent import owe_hand_over
 from onboarding.connections.delivery import ApplicationChanged, Delivery, TakenOver
+from onboarding.connections.owed import owe_check, owe_hand_over
 from onboarding.db import Database
 from onboarding.errors import (
     EnvironmentMismatch,
@@ -31,15 +32,15 @@ from onboarding.leaf import Credential, Leaf
 from onboarding.models import Connection, locked
 from onboarding.queue import Queue, hand_over_id
 from onboarding.settings import Settings
-from onboarding.states import Cause, Stage
+from onboarding.states import MENDED_BY_STAFF, Cause, Stage
 from onboarding.vault import Vault
 
 FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=15)
 GIVEN_UP_AFTER = timedelta(days=30)
 NOT_FOUND = 404
-FIRST_CHECK_AFTER = timedelta(seconds=15)
-"""When the first check counts as lost: it is enqueued at once."""
+
+log = logging.getLogger(__name__)
 
 
 def hand_over(
@@ -149,9 +150,8 @@ def _complete(database: Database, queue: Queue, task: Delivery, credential: Cred
         connection.stage = Stage.CHOOSING_ORGANIZATIONS
         connection.settle()
         connection.checks = 0
-        connection.check_due_at = now() + FIRST_CHECK_AFTER
         history.record(session, connection, "handed_over", status=credential.raw_status)
-        queue.check(session, connection.id)
+        owe_check(session, queue, connection)
 
 
 def _wait(
@@ -176,6 +176,8 @@ def _wait(
         if connection.waiting_since is None:
             connection.waiting_since = moment
             history.record(session, connection, "hand_over_waits", detail=detail)
+        if cause in MENDED_BY_STAFF and connection.cause is not cause:
+            log.error("Hand-over of %s waits for staff: %s", connection.reference, cause.value)
         connection.cause = cause
         connection.detail = detail
         connection.hand_over_taken_by = None
@@ -205,6 +207,7 @@ def _note_failure(session: Session, connection: Connection, cause: Cause, detail
     connection.hand_over_due_at = None
     connection.hand_over_taken_by = None
     history.record(session, connection, "hand_over_failed", cause=cause.value, detail=detail)
+    log.error("Hand-over of %s failed: %s: %s", connection.reference, cause.value, detail)
 
 
 def _cause_of(err: UpstreamError) -> Cause:

@@ -16,9 +16,11 @@ from onboarding.connections import history
 from onboarding.errors import InputInvalid
 from onboarding.models import Connection, Grower, Link, Partner
 from onboarding.settings import HOST_AND_PORT, is_loopback
+from onboarding.states import Cause
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+LEAF_USER = re.compile(r"[A-Za-z0-9-]{1,64}")
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 SLUG_MAX = 64
 NAME_MAX = 200
@@ -157,8 +159,17 @@ def _set_leaf_user(session: Session, grower: Grower, leaf_user_id: str) -> None:
             f"Leaf user {leaf_user_id} belongs to grower {owner.external_id!r} of partner "
             f"{owner.partner.slug!r}; two growers can't share one."
         )
-    if grower.leaf_user_id and grower.leaf_user_id != leaf_user_id:
-        raise InputInvalid(f"The grower has Leaf user {grower.leaf_user_id} already.")
+    if not LEAF_USER.fullmatch(leaf_user_id):
+        raise InputInvalid(f"{leaf_user_id!r} is not the id of a Leaf user: copy it from Leaf.")
+    if grower.leaf_user_id == leaf_user_id:
+        return
+    connection = connection_of(session, grower.id)
+    may_change = connection.handed_over_at is None or connection.cause is Cause.LEAF_USER_MISSING
+    if grower.leaf_user_id and not may_change:
+        raise InputInvalid(
+            f"The grower has Leaf user {grower.leaf_user_id} already, and a credential there."
+        )
+    history.record(session, connection, "leaf_user_set", who=history.STAFF, leaf_user=leaf_user_id)
     grower.leaf_user_id = leaf_user_id
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import consent, history
+from onboarding.connections.owed import owe_check
 from onboarding.db import Database
 from onboarding.deere import Deere
 from onboarding.deere import Organization as DeereOrganization
@@ -32,7 +34,14 @@ PAUSE_BETWEEN_READS_SECONDS = 2.0
 """Three reads, two pauses: John Deere may need a moment after "Save"."""
 LEAF_LAG = timedelta(minutes=10)
 """So long Leaf's "not connected" does not outweigh what John Deere itself said."""
+READING_SECONDS = 20.0
+"""For all pages of one reading: a thread of web is busy meanwhile."""
+LAST_READ_AFTER_SECONDS = 4.0
+"""The last of several reads begins within six seconds of the first."""
+LOOK_AFTER_SENDING = timedelta(seconds=30)
 FORBIDDEN = 403
+
+log = logging.getLogger(__name__)
 
 
 def look(
@@ -59,21 +68,13 @@ def look(
         with database.transaction() as session:
             _let_leaf_look(session, queue, locked(session, attempt.connection_id))
         return False
-    found: tuple[DeereOrganization, ...] = ()
-    failure: UpstreamRejected | UpstreamUnavailable | None = None
-    for number in range(reads):
-        if number:
-            time.sleep(PAUSE_BETWEEN_READS_SECONDS)
-        try:
-            found = deere.organizations(token)
-        except (UpstreamRejected, UpstreamUnavailable) as err:
-            failure = err
-            break
-        if any(organization.connected for organization in found):
-            break
+    found, failure = _read(deere, token, reads)
     with database.transaction() as session:
-        attempt = session.get_one(Attempt, attempt_id, populate_existing=True)
         connection = locked(session, attempt.connection_id)
+        newest = consent.latest_authorized(session, connection.id)
+        if newest is None or newest.id != attempt_id:
+            # Another account has been signed in with meanwhile; this is no news of that one.
+            return False
         if failure is not None:
             _note_trouble(session, connection, failure)
         else:
@@ -94,7 +95,7 @@ def send_to_choose(session: Session, attempt: Attempt) -> str | None:
     if not any(organization.member for organization in connection.organizations):
         # Only other farms' organizations: probably the wrong account, so the grower is asked.
         return None
-    attempt.sent_to_choose_at = now()
+    _expect_choice(locked(session, connection.id), attempt)
     return connection.choose_url
 
 
@@ -102,9 +103,9 @@ def page_for(
     session: Session, deere: Deere, connection: Connection, *, organization_id: str | None
 ) -> str:
     """John Deere's page for choosing organizations, or for one of them; the grower asked for it."""
-    latest = consent.latest(session, connection.id)
-    if latest is not None and latest.outcome is Outcome.AUTHORIZED:
-        latest.sent_to_choose_at = now()
+    attempt = consent.latest_authorized(session, connection.id)
+    if attempt is not None:
+        _expect_choice(locked(session, connection.id), attempt)
     if organization_id is None and connection.choose_url:
         return connection.choose_url
     rows = [
@@ -146,11 +147,11 @@ def merge_from_leaf(
         and moment - connection.organizations_seen_at < LEAF_LAG
     )
     known = {organization.deere_id: organization for organization in connection.organizations}
-    listed = [(entry, True) for entry in told.connected]
-    listed += [(entry, False) for entry in told.not_connected]
-    for entry, connected in listed:
+    listed = {entry.id: (entry, False) for entry in told.not_connected}
+    listed |= {entry.id: (entry, True) for entry in told.connected}
+    for entry, connected in listed.values():
         row = known.pop(entry.id, None) or _add(connection, entry.id, entry.name)
-        row.name = entry.name
+        row.name = entry.name or row.name
         row.manage_url = entry.management_uri or row.manage_url
         if connected or not deere_is_fresh:
             _set_connected(session, connection, row, connected)
@@ -159,18 +160,51 @@ def merge_from_leaf(
             _set_connected(session, connection, row, False)
     if connection.has_shared_organization:
         _forget_access_tokens(session, connection)
-    found_some = connection.sharing_trouble is SharingTrouble.NO_ORGANIZATIONS and listed
-    if connection.has_shared_organization or found_some:
+    # Leaf has read them, so John Deere is up; and if there are some, "none" is no longer true.
+    disproved = {SharingTrouble.DEERE_UNAVAILABLE}
+    if listed:
+        disproved.add(SharingTrouble.NO_ORGANIZATIONS)
+    if connection.has_shared_organization or connection.sharing_trouble in disproved:
         connection.sharing_trouble = None
         connection.sharing_detail = ""
+
+
+def _expect_choice(connection: Connection, attempt: Attempt) -> None:
+    """The grower goes to John Deere's page now, and need not come back by the way we know."""
+    attempt.sent_to_choose_at = now()
+    if connection.is_at_leaf:
+        connection.checks = 0
+        connection.sync_owed = True
+        connection.check_due_at = now() + LOOK_AFTER_SENDING
+
+
+def _read(
+    deere: Deere, token: str, reads: int
+) -> tuple[list[DeereOrganization], UpstreamRejected | UpstreamUnavailable | None]:
+    """What John Deere says, each organization once, or why it says nothing."""
+    found: dict[str, DeereOrganization] = {}
+    began = time.monotonic()
+    for number in range(reads):
+        if number:
+            time.sleep(PAUSE_BETWEEN_READS_SECONDS)
+        try:
+            listed = deere.organizations(token, budget=READING_SECONDS)
+        except (UpstreamRejected, UpstreamUnavailable) as err:
+            return [], err
+        # A list that grows while its pages are read names one twice.
+        found = {entry.id: entry for entry in sorted(listed, key=lambda entry: entry.connected)}
+        is_shared = any(entry.connected for entry in listed)
+        if is_shared or time.monotonic() - began > LAST_READ_AFTER_SECONDS:
+            break
+    return list(found.values()), None
 
 
 def _let_leaf_look(session: Session, queue: Queue, connection: Connection) -> None:
     if connection.is_at_leaf:
         # Since John Deere spoke, the grower may have been on its page: now Leaf's word counts.
         connection.organizations_seen_at = None
-        connection.check_due_at = now()
-        queue.check(session, connection.id, sync=True)
+        connection.sync_owed = True
+        owe_check(session, queue, connection)
 
 
 def _access_token(vault: Vault, attempt: Attempt) -> str | None:
@@ -189,7 +223,7 @@ def _note_organizations(
     deere: Deere,
     queue: Queue,
     connection: Connection,
-    found: tuple[DeereOrganization, ...],
+    found: Sequence[DeereOrganization],
 ) -> None:
     connection.organizations_seen_at = now()
     _replace(session, connection, found)
@@ -198,9 +232,11 @@ def _note_organizations(
     connection.sharing_detail = ""
     if connection.has_shared_organization:
         _forget_access_tokens(session, connection)
+        # Owed even before Leaf has the credential: its POST may be on the way at this moment.
+        connection.sync_owed = True
     if connection.is_at_leaf:
         connection.settle()
-        queue.check(session, connection.id, sync=True)
+        owe_check(session, queue, connection)
 
 
 def _forget_access_tokens(session: Session, connection: Connection) -> None:
@@ -216,7 +252,7 @@ def _replace(session: Session, connection: Connection, found: Iterable[DeereOrga
     known = {organization.deere_id: organization for organization in connection.organizations}
     for entry in found:
         row = known.pop(entry.id, None) or _add(connection, entry.id, entry.name)
-        row.name = entry.name
+        row.name = entry.name or row.name
         row.member = entry.member
         row.manage_url = entry.manage_uri or entry.connect_uri
         _set_connected(session, connection, row, entry.connected)
@@ -247,10 +283,23 @@ def _note_trouble(
     if isinstance(failure, TermsNotAccepted):
         trouble = SharingTrouble.TERMS_NOT_ACCEPTED
         connection.terms_url = failure.terms_url
-    elif isinstance(failure, UpstreamRejected) and failure.status == FORBIDDEN:
-        trouble = SharingTrouble.PERMISSIONS_TOO_LOW
+    elif isinstance(failure, UpstreamRejected):
+        trouble = _refusal(failure)
     else:
         trouble = SharingTrouble.DEERE_UNAVAILABLE
     connection.sharing_trouble = trouble
     connection.sharing_detail = str(failure)
     history.record(session, connection, "organizations_not_read", detail=str(failure))
+
+
+def _refusal(failure: UpstreamRejected) -> SharingTrouble:
+    """Whether John Deere refuses the grower's account or our application.
+
+    Only a 403 can be about the account; "The client does not have a proper access for this API"
+    is about the application's scopes and licence (developer.deere.com, errors).
+    """
+    is_about_client = "client" in failure.reason.lower()
+    if failure.status == FORBIDDEN and not is_about_client:
+        return SharingTrouble.PERMISSIONS_TOO_LOW
+    log.error("John Deere refuses our application: %s", failure)
+    return SharingTrouble.APPLICATION_REFUSED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -12,11 +13,12 @@ from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import consent, history, organizations, workers
+from onboarding.connections.owed import CHECK_LEASE, owe_check
 from onboarding.db import Database
 from onboarding.errors import UpstreamError
 from onboarding.leaf import Leaf, LeafOrganizations, Report
 from onboarding.models import ATTEMPT_LIFETIME, EXCHANGE_LIMIT, Attempt, Connection, Worker, locked
-from onboarding.queue import Queue, hand_over_id
+from onboarding.queue import Queue, check_id, hand_over_id
 from onboarding.states import Cause, Health, Outcome, Stage
 
 PAUSES_BETWEEN_CHECKS = tuple(
@@ -24,45 +26,59 @@ PAUSES_BETWEEN_CHECKS = tuple(
 )
 """After a change; the last one stays."""
 PAUSE_AFTER_FAILED_CHECK = timedelta(minutes=1)
-CHECK_LEASE = timedelta(minutes=5)
-"""A check that has been enqueued and has not reported by then is enqueued again."""
+LONGEST_PAUSE_AFTER_FAILED_CHECK = timedelta(hours=1)
 HAND_OVER_OVERDUE = timedelta(seconds=5)
 """From then on the sweep asks the queue whether it still has the work; it does when it is busy."""
 BATCH = 500
 """Rows per kind and sweep: memory does not grow with what there is to do."""
 
 
-def check(database: Database, leaf: Leaf, connection_id: UUID, *, sync: bool = False) -> None:
+def check(database: Database, leaf: Leaf, connection_id: UUID, *, number: int) -> None:
     """Ask Leaf for the credential's health and organizations, and write down what it says.
 
     When Leaf can't be asked, what was known stays, and the next check comes soon.
 
-    :param sync: let Leaf first read the organizations anew at John Deere
+    :param number: of the check; an outdated one does nothing
     """
     with database.reading() as session:
         connection = session.get_one(Connection, connection_id)
     leaf_user_id = connection.grower.leaf_user_id
-    if not connection.is_at_leaf or leaf_user_id is None:
+    if not connection.is_at_leaf or leaf_user_id is None or connection.check_number != number:
         return
-    report: Report | None = None
-    told: LeafOrganizations | None = None
-    trouble = ""
-    try:
-        report = leaf.health(leaf_user_id)
-        if report is not None:
-            if sync:
-                leaf.sync_organizations(leaf_user_id)
-            told = leaf.organizations(leaf_user_id)
-    except UpstreamError as err:
-        trouble = str(err)
+    answer = _ask(leaf, leaf_user_id, sync=connection.sync_owed)
     with database.transaction() as session:
         current = locked(session, connection_id)
-        if not current.is_at_leaf or current.handed_over_at != connection.handed_over_at:
-            return
-        if trouble and report is None:
-            _note_failed_check(current, trouble)
-        else:
-            _note_report(session, current, report, told)
+        if current.is_at_leaf and current.check_number == number:
+            current.sync_owed = current.sync_owed and not answer.synced
+            _note_answer(session, current, answer)
+
+
+@dataclass
+class _Answer:
+    """What Leaf said before it said no more."""
+
+    synced: bool = False
+    answered: bool = False
+    report: Report | None = None
+    """None, though answered: Leaf has no credential."""
+    organizations: LeafOrganizations | None = None
+    trouble: str = ""
+
+
+def _ask(leaf: Leaf, leaf_user_id: str, *, sync: bool) -> _Answer:
+    answer = _Answer()
+    try:
+        answer.report = leaf.health(leaf_user_id)
+        answer.answered = True
+        if answer.report is None:
+            return answer
+        if sync:
+            leaf.sync_organizations(leaf_user_id)
+            answer.synced = True
+        answer.organizations = leaf.organizations(leaf_user_id)
+    except UpstreamError as err:
+        answer.trouble = str(err)
+    return answer
 
 
 def sweep(database: Database, queue: Queue, *, process_is_gone: Callable[[Worker], bool]) -> None:
@@ -85,33 +101,15 @@ def sweep(database: Database, queue: Queue, *, process_is_gone: Callable[[Worker
         _erase_access_tokens(session)
 
 
-def _note_failed_check(connection: Connection, trouble: str) -> None:
-    connection.detail = trouble
-    connection.check_due_at = now() + PAUSE_AFTER_FAILED_CHECK
-
-
-def _note_report(
-    session: Session,
-    connection: Connection,
-    report: Report | None,
-    told: LeafOrganizations | None,
-) -> None:
-    moment = now()
-    before = (connection.stage, connection.health, connection.health_text, connection.cause)
-    if report is None:
-        connection.cause = Cause.CREDENTIAL_MISSING
-        connection.health, connection.health_text = Health.UNKNOWN, ""
-    else:
-        connection.cause = None
-        connection.health, connection.health_text = report.health, report.raw_status
-    connection.detail = ""
-    if told is not None:
-        organizations.merge_from_leaf(session, connection, told, moment=moment)
+def _note_answer(session: Session, connection: Connection, answer: _Answer) -> None:
+    before = _standing(connection)
+    if answer.answered:
+        _note_health(connection, answer.report)
+    if answer.organizations is not None:
+        organizations.merge_from_leaf(session, connection, answer.organizations, moment=now())
     connection.settle()
-    after = (connection.stage, connection.health, connection.health_text, connection.cause)
-    connection.checked_at = moment
-    connection.checks = 0 if after != before else connection.checks + 1
-    if after != before:
+    changed = _standing(connection) != before
+    if changed:
         history.record(
             session,
             connection,
@@ -121,9 +119,34 @@ def _note_report(
             text=connection.health_text,
         )
     if connection.stage is Stage.CONNECTED and connection.health is Health.OK:
-        connection.connected_at = connection.connected_at or moment
-    pause = PAUSES_BETWEEN_CHECKS[min(connection.checks, len(PAUSES_BETWEEN_CHECKS) - 1)]
-    connection.check_due_at = moment + pause * random.uniform(0.8, 1.2)  # noqa: S311
+        connection.connected_at = connection.connected_at or now()
+    connection.detail = answer.trouble
+    connection.failed_checks = connection.failed_checks + 1 if answer.trouble else 0
+    if not answer.trouble:
+        connection.checked_at = now()
+        connection.checks = 0 if changed else connection.checks + 1
+    connection.check_due_at = now() + _pause(connection) * random.uniform(0.8, 1.2)  # noqa: S311
+
+
+def _note_health(connection: Connection, report: Report | None) -> None:
+    if report is None:
+        connection.cause = Cause.CREDENTIAL_MISSING
+        connection.health, connection.health_text = Health.UNKNOWN, ""
+    else:
+        connection.cause = None
+        connection.health, connection.health_text = report.health, report.raw_status
+
+
+def _standing(connection: Connection) -> tuple[Stage, Health, str, Cause | None]:
+    return connection.stage, connection.health, connection.health_text, connection.cause
+
+
+def _pause(connection: Connection) -> timedelta:
+    """Until the next check: growing while nothing changes, and while Leaf does not answer."""
+    if connection.failed_checks:
+        doubled = PAUSE_AFTER_FAILED_CHECK * (1 << min(connection.failed_checks - 1, 10))
+        return min(doubled, LONGEST_PAUSE_AFTER_FAILED_CHECK)
+    return PAUSES_BETWEEN_CHECKS[min(connection.checks, len(PAUSES_BETWEEN_CHECKS) - 1)]
 
 
 def _revive_hand_overs(
@@ -163,6 +186,7 @@ def _revive_hand_overs(
 
 
 def _enqueue_checks(session: Session, queue: Queue) -> None:
+    """Enqueue the checks that are due, unless the queue still has the last one."""
     due = session.scalars(
         sa.select(Connection)
         .where(Connection.check_due_at < now())
@@ -170,9 +194,14 @@ def _enqueue_checks(session: Session, queue: Queue) -> None:
         .limit(BATCH)
         .with_for_update(of=Connection, skip_locked=True)
     ).all()
-    for connection in due:
-        connection.check_due_at = now() + CHECK_LEASE
-        queue.check(session, connection.id)
+    ids = {check_id(connection.id, connection.check_number): connection for connection in due}
+    unfinished = queue.unfinished(ids) if ids else {}
+    waiting_or_living = {None, *map(str, workers.living(session))}
+    for workflow_id, connection in ids.items():
+        if unfinished.get(workflow_id, "ended") in waiting_or_living:
+            connection.check_due_at = now() + CHECK_LEASE
+        else:
+            owe_check(session, queue, connection, in_no_hurry=True)
 
 
 def _end_attempts(session: Session) -> None:

@@ -7,7 +7,7 @@ for_staff(…)   the reason behind it, in one line
 shared_by(…)   what the scopes mean
 """
 
-from onboarding.describe.connection import connection, first_visit
+from onboarding.describe.connection import connection
 from onboarding.describe.page import Organizations, organizations, steps
 from onboarding.describe.problem import problem
 from onboarding.describe.sharing import asks_to_edit, not_shared_by, shared_by
@@ -22,7 +22,6 @@ __all__ = [
     "Told",
     "asks_to_edit",
     "connection",
-    "first_visit",
     "for_staff",
     "not_shared_by",
     "organizations",

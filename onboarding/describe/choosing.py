@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from onboarding.describe.actions import choose, other_account, start
 from onboarding.describe.told import Action, Told
 from onboarding.i18n import gettext as _
@@ -19,9 +21,15 @@ def choosing(subject: Connection, latest: Attempt | None, partner: str) -> Told:
         return _trouble(subject, subject.sharing_trouble)
     if subject.organizations and not any(row.member for row in subject.organizations):
         return _wrong_account()
-    if latest is not None and latest.sent_to_choose_at:
+    if latest is not None and _was_seen_since(subject, latest.sent_to_choose_at):
         return _nothing_chosen()
     return _not_asked_yet(partner)
+
+
+def _was_seen_since(subject: Connection, sent: datetime | None) -> bool:
+    """Whether John Deere or Leaf has told us of the organizations after the grower went there."""
+    looks = (subject.organizations_seen_at, subject.checked_at)
+    return sent is not None and any(look is not None and look > sent for look in looks)
 
 
 def _trouble(subject: Connection, trouble: SharingTrouble) -> Told:
@@ -32,6 +40,8 @@ def _trouble(subject: Connection, trouble: SharingTrouble) -> Told:
             return _terms_not_accepted(subject.terms_url)
         case SharingTrouble.PERMISSIONS_TOO_LOW:
             return _permissions_too_low()
+        case SharingTrouble.APPLICATION_REFUSED:
+            return _application_refused()
         case SharingTrouble.DEERE_UNAVAILABLE:
             return _deere_unavailable()
 
@@ -170,6 +180,23 @@ def _permissions_too_low() -> Told:
         who="grower",
         action=start(_("Connect again")),
         others=(other_account(),),
+    )
+
+
+def _application_refused() -> Told:
+    return Told(
+        code="organizations_refused",
+        tone="problem",
+        label=_("Refused by John Deere"),
+        title=_("John Deere did not show us your organizations"),
+        sentences=(
+            _("You are signed in, but John Deere refuses our request."),
+            _("The fault is on our side, not on yours. Our staff have to mend it."),
+        ),
+        whether_shared=_("Your permission is kept; no data is shared yet."),
+        who="staff",
+        others=(choose(_("Try again")),),
+        show_contact=True,
     )
 
 

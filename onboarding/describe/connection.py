@@ -27,8 +27,12 @@ def connection(
     """
     told = _of_stage(subject, latest, moment)
     if latest is not None and _failed_lately(subject, latest, moment):
-        what_happened = outcome(latest.outcome).title + "."
-        told = replace(told, sentences=(what_happened, *told.sentences))
+        ended = outcome(latest.outcome)
+        told = replace(
+            told,
+            sentences=(ended.title + ".", *told.sentences),
+            show_contact=told.show_contact or ended.show_contact,
+        )
     if troubled and told.tone != "ok":
         return _with_help(told, subject.reference)
     if told.show_contact:
@@ -55,7 +59,8 @@ def _failed_lately(subject: Connection, latest: Attempt, moment: datetime) -> bo
     """Whether an attempt to connect again has just failed; what was there before still stands."""
     return (
         subject.stage not in {Stage.INVITED, Stage.AUTHORIZING}
-        and latest.outcome not in {None, Outcome.AUTHORIZED, Outcome.NO_REFRESH_TOKEN}
+        and latest.outcome not in {None, Outcome.AUTHORIZED}
+        and subject.cause is not Cause.NO_REFRESH_TOKEN
         and latest.ended_at is not None
         and moment - latest.ended_at < FAILURE_TOLD
     )
@@ -155,15 +160,27 @@ def _failed(subject: Connection) -> Told:
         label=_("We are on it"),
         title=_("Something went wrong on our side"),
         sentences=(
-            _("You did everything right. Leaf did not accept the connection."),
+            _("You did everything right."),
+            _reason(subject.cause),
             _("Our staff have to look at it. You do not have to do anything now."),
-            _("They tell you if you should connect again."),
+            _("Connect again only if your contact asks you to."),
         ),
-        whether_shared=_("No data is shared yet."),
+        # Leaf may still hold an older credential, so no more is said than we know.
+        whether_shared="" if subject.handed_over_at else _("No data is shared yet."),
         who="staff",
         others=(start(_("Connect again")),),
         show_contact=True,
     )
+
+
+def _reason(cause: Cause | None) -> str:
+    match cause:
+        case Cause.GIVEN_UP:
+            return _("Leaf, which brings your data to its place, could not be reached for weeks.")
+        case Cause.APPLICATION_CHANGED:
+            return _("Our access to John Deere was changed while your permission was on its way.")
+        case _:
+            return _("Leaf, which brings your data to its place, did not accept the connection.")
 
 
 def _disconnected(partner: str) -> Told:

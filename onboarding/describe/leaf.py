@@ -9,7 +9,7 @@ from onboarding.describe.told import Told
 from onboarding.i18n import gettext as _
 from onboarding.i18n import ngettext
 from onboarding.models import Connection
-from onboarding.states import Cause, Health
+from onboarding.states import MENDED_BY_STAFF, Cause, Health
 
 PATIENCE = timedelta(seconds=20)
 """A hand-over normally takes a second or two; after this the page says that Leaf is late."""
@@ -18,8 +18,13 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 def handing_over(subject: Connection, moment: datetime, partner: str) -> Told:
     """Leaf is getting the token now, or would, if it answered."""
+    if subject.cause in MENDED_BY_STAFF:
+        return _waiting_for_staff(subject)
     since = subject.waiting_since
-    if since is None or moment - since < PATIENCE:
+    if since is None:
+        began = subject.token_received_at or moment
+        return _on_its_way(partner) if moment - began < PATIENCE else _late(partner)
+    if moment - since < PATIENCE:
         return _on_its_way(partner)
     return Told(
         code="waiting_for_leaf",
@@ -51,6 +56,43 @@ def _on_its_way(partner: str) -> Told:
             _("This takes a few seconds. The page updates by itself."),
         ),
         who="nobody",
+    )
+
+
+def _late(partner: str) -> Told:
+    """Nobody has tried yet: the worker is busy, or none runs."""
+    return Told(
+        code="handing_over_late",
+        tone="wait",
+        label=_("Connecting"),
+        title=_("This takes longer than usual"),
+        sentences=(
+            _(
+                "Your permission waits for its turn to go to Leaf, the service that brings your "
+                "data to %(partner)s."
+            )
+            % {"partner": partner},
+            _("You do not have to do anything: close this page and come back any time."),
+        ),
+        who="nobody",
+    )
+
+
+def _waiting_for_staff(subject: Connection) -> Told:
+    kept = _("Your permission is safe with us, and we go on by ourselves once it is mended.")
+    unsure = _("If you have to connect again, this page will say so.")
+    readable = subject.cause is not Cause.TOKEN_UNREADABLE
+    return Told(
+        code="waiting_for_staff",
+        tone="wait",
+        label=_("We are on it"),
+        title=_("Something has to be mended on our side"),
+        sentences=(
+            _("You did everything right. Our staff have to look at it."),
+            kept if readable else unsure,
+        ),
+        who="staff",
+        show_contact=True,
     )
 
 

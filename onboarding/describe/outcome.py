@@ -24,6 +24,8 @@ def outcome(ended: Outcome | None) -> Told:
             return _deere_unavailable()
         case Outcome.INTERRUPTED:
             return _interrupted()
+        case Outcome.CODE_REFUSED:
+            return _code_refused()
         case _:
             return _took_too_long()
 
@@ -33,9 +35,9 @@ def _denied() -> Told:
         code="denied",
         tone="quiet",
         label=_("Declined"),
-        title=_("You did not allow access"),
+        title=_("Access was not given"),
         sentences=(
-            _("You pressed Cancel at John Deere, so nothing happened."),
+            _("John Deere says that access was not allowed, so nothing happened."),
             _("You can connect whenever you are ready."),
         ),
         whether_shared=_("Nothing was shared."),
@@ -71,7 +73,7 @@ def no_refresh_token() -> Told:
         title=_("John Deere gave us no lasting access"),
         sentences=(
             _("You allowed access, but John Deere did not give us what we need to keep it."),
-            _("The fault is on our side. We are on it and will tell you when to try again."),
+            _("The fault is on our side. Your contact can tell you when to try again."),
         ),
         whether_shared=_("No data was passed on."),
         who="staff",
@@ -105,6 +107,22 @@ def _interrupted() -> Told:
         sentences=(
             _("Something on our side stopped before John Deere had answered."),
             _("Please start again. It usually takes less than a minute."),
+        ),
+        whether_shared=_("Nothing was shared."),
+        who="grower",
+        action=start(_("Start again")),
+    )
+
+
+def _code_refused() -> Told:
+    return Told(
+        code="code_refused",
+        tone="problem",
+        label=_("Sign-in not completed"),
+        title=_("The sign-in could not be completed"),
+        sentences=(
+            _("John Deere did not accept the answer that it had given us a moment before."),
+            _("This happens when it takes long on the way. Please start again."),
         ),
         whether_shared=_("Nothing was shared."),
         who="grower",

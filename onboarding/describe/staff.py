@@ -33,6 +33,9 @@ WHAT_TO_DO = {
 SHARING = {
     SharingTrouble.TERMS_NOT_ACCEPTED: mark("The grower must accept John Deere's terms."),
     SharingTrouble.NO_ORGANIZATIONS: mark("The grower's account has no organization."),
+    SharingTrouble.APPLICATION_REFUSED: mark(
+        "John Deere refuses our application: does it have the scopes and the licence?"
+    ),
     SharingTrouble.PERMISSIONS_TOO_LOW: mark("The grower's rights at John Deere are too low."),
     SharingTrouble.DEERE_UNAVAILABLE: mark("John Deere did not tell us the organizations."),
 }

@@ -7,11 +7,17 @@ import json
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import requests
 
 from onboarding import http
-from onboarding.errors import SignInRefused, UpstreamRejected
+from onboarding.errors import (
+    SignInRefused,
+    UpstreamError,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
 from onboarding.http import Timeout
 
 SERVICE = "Leaf"
@@ -23,10 +29,13 @@ MARGIN = timedelta(minutes=5).total_seconds()
 """Seconds before its end from which on a token is not used any more."""
 REFUSAL_LASTS = 60.0
 """Seconds for which a refused sign-in is not tried again, so that no account gets locked."""
+OUTAGE_LASTS = 5.0
+"""Seconds for which a sign-in without a useful answer is not tried again: threads that waited for
+one that hangs would else wait for the next, each in its turn."""
 
 
 class SignIn:
-    """Holds Leaf's token. Threads that need one at the same time share one sign-in."""
+    """Holds Leaf's token. Threads that need one at once share one sign-in and its failure."""
 
     def __init__(
         self,
@@ -47,7 +56,7 @@ class SignIn:
         self._lock = threading.Lock()
         self._token = ""
         self._use_until = 0.0
-        self._refusal: tuple[int | None, str] = (None, "")
+        self._failure: Callable[[], UpstreamError] | None = None
         self._ask_again_at = 0.0
 
     def token(self, *, instead_of: str = "") -> str:
@@ -56,7 +65,7 @@ class SignIn:
         :param instead_of: one that Leaf has just refused
         :raise SignInRefused: Leaf does not accept username and password, or did not within the
             last minute
-        :raise UpstreamUnavailable: Leaf can't be asked
+        :raise UpstreamUnavailable: Leaf can't be asked, or could not within the last seconds
         """
         with self._lock:
             if self._token in {"", instead_of} or self._clock() >= self._use_until:
@@ -73,19 +82,27 @@ class SignIn:
             self._renew()
 
     def _renew(self) -> None:
-        if self._clock() < self._ask_again_at:
-            status, reason = self._refusal
-            raise SignInRefused(SERVICE, ACTION, status=status, reason=reason)
+        if self._failure and self._clock() < self._ask_again_at:
+            raise self._failure()
         try:
             token = self._ask()
+        except UpstreamUnavailable as err:
+            later = partial(UpstreamUnavailable, retry_after=err.retry_after)
+            raise self._remember(later, err, OUTAGE_LASTS) from err
         except UpstreamRejected as err:
-            self._refusal = (err.status, err.reason)
-            self._ask_again_at = self._clock() + REFUSAL_LASTS
-            raise SignInRefused(SERVICE, ACTION, status=err.status, reason=err.reason) from err
+            raise self._remember(SignInRefused, err, REFUSAL_LASTS) from err
         now = self._clock()
         lasts = (_expiry(token) or now + TOKEN_LIFETIME) - now
         self._token = token
         self._use_until = now + lasts - min(MARGIN, lasts / 2)
+
+    def _remember(
+        self, kind: Callable[..., UpstreamError], err: UpstreamError, lasts: float
+    ) -> UpstreamError:
+        """Make of a failure an error, now and for everybody who asks within so many seconds."""
+        self._failure = partial(kind, SERVICE, ACTION, status=err.status, reason=err.reason)
+        self._ask_again_at = self._clock() + lasts
+        return self._failure()
 
     def _ask(self) -> str:
         """`POST /api/authenticate` (docs.withleaf.io, api-reference/authentication)."""

@@ -89,7 +89,7 @@ def read_environment() -> dict[str, str]:
 
 
 def _sandbox(found: Mapping[str, str], url: str, instance: Path) -> dict[str, str]:
-    # Growers of the sandbox never mix with real ones.
+    # Growers of the sandbox do not mix with real ones, unless DATABASE_URL says so.
     database = f"sqlite:///{instance.resolve() / 'with-sandbox.sqlite'}"
     return {
         "DATABASE_URL": found.get("DATABASE_URL", database),

@@ -257,8 +257,7 @@ def _view(session: Session, token: str) -> _View:
         connection,
         latest=consent.latest(session, connection.id),
         moment=moment,
-        troubled=connection.stage is not Stage.CONNECTED
-        and consent.is_troubled(session, connection.id, moment=moment),
+        troubled=consent.is_troubled(session, connection.id, moment=moment),
     )
     return _View(link, token, connection, told, moment)
 

@@ -22,7 +22,7 @@ from onboarding.models import Attempt
 from onboarding.redaction import redact
 from onboarding.states import Outcome
 from onboarding.views.connect import problem_page, remember_browser
-from onboarding.views.limits import CALLBACK_PER_ADDRESS, CALLBACK_PER_LINK, limiter
+from onboarding.views.limits import CALLBACK_PER_ADDRESS, count_return, limiter
 from onboarding.views.parts import installation
 
 DETAIL_MAX = 300
@@ -40,11 +40,10 @@ def callback() -> ResponseReturnValue:
         return _opened_elsewhere(err.attempt_id)
     except ConsentExpired:
         return problem_page("took_too_long", 400)
-    with limiter.limit(CALLBACK_PER_LINK, key_func=lambda: str(attempt.link_id)):
-        verifier = _use(attempt)
+    count_return(attempt.link_id)
+    verifier = _use(attempt)
     if verifier is None:
-        # Reloaded, too old, or back: the page says how far the attempt came.
-        return _to_page(attempt)
+        return _again(attempt)
     refusal = _refusal(request.args)
     if refusal is None:
         refusal = _exchange(attempt, verifier)
@@ -66,16 +65,25 @@ def returned() -> ResponseReturnValue:
         attempt = organizations.returning(session, _connections_of_browser())
     if attempt is None:
         return problem_page("returned", 400)
-    with limiter.limit(CALLBACK_PER_LINK, key_func=lambda: str(attempt.link_id)):
-        organizations.look(
-            parts.database,
-            parts.vault,
-            parts.deere,
-            parts.queue,
-            attempt.id,
-            reads=organizations.READS_AFTER_RETURN,
-        )
+    count_return(attempt.link_id)
+    organizations.look(
+        parts.database,
+        parts.vault,
+        parts.deere,
+        parts.queue,
+        attempt.id,
+        reads=organizations.READS_AFTER_RETURN,
+    )
     return _to_page(attempt)
+
+
+def _again(attempt: Attempt) -> Response:
+    """Reloaded, too old, or back: the page says how far the attempt came."""
+    response = _to_page(attempt)
+    if attempt.outcome is Outcome.AUTHORIZED:
+        # Perhaps the first answer never arrived, and with it the cookie.
+        remember_browser(response, attempt.connection_id)
+    return response
 
 
 def _find_attempt() -> Attempt:

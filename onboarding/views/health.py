@@ -21,10 +21,12 @@ def live() -> ResponseReturnValue:
 
 @bp.get("/ready")
 def ready() -> ResponseReturnValue:
-    """200 if the database answers and has its tables, else 503."""
+    """200 if the database answers and has its tables and the queue's, else 503."""
+    parts = installation()
     try:
-        with installation().database.reading() as session:
+        with parts.database.reading() as session:
             session.execute(sa.select(Partner.id).limit(1))
+        parts.queue.is_ready()
     except SQLAlchemyError:
         return {"ready": False}, 503
     return {"ready": True}

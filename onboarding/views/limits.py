@@ -6,16 +6,28 @@ must not be guessed (links, states) is too long to be guessed at any rate.
 
 from __future__ import annotations
 
-from flask import request
+from uuid import UUID
+
+from flask import abort, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
+from limits import parse
 
 START_PER_ADDRESS = "60 per minute"
 START_PER_LINK = "30 per hour"
 CALLBACK_PER_ADDRESS = "120 per minute"
-CALLBACK_PER_LINK = "60 per hour"
+CALLBACK_PER_LINK = parse("60 per hour")
 
 limiter = Limiter(key_func=get_remote_address, storage_uri="memory://", strategy="moving-window")
+
+
+def count_return(link_id: UUID) -> None:
+    """Count a return from John Deere for a link; too many of them end the request with 429.
+
+    Not by `limiter.limit(…)`: used inside a view, it shares its key between threads.
+    """
+    if not limiter.limiter.hit(CALLBACK_PER_LINK, "return", str(link_id)):
+        abort(429)
 
 
 def link_in_path() -> str:

@@ -144,7 +144,7 @@ def test_deny_shares_nothing_and_offers_the_same_button_again(people: People) ->
     page = grower.cancel()
     assert page.url == grower.link
     assert grower.state()["code"] == "denied"
-    assert "You did not allow access" in page.text
+    assert "Access was not given" in page.text
     assert "Nothing was shared." in page.text
     assert grower.connection().stage is Stage.INVITED
     assert [attempt.outcome for attempt in grower.attempts()] == [Outcome.DENIED]
@@ -171,7 +171,6 @@ def test_different_account_gets_johns_deeres_sign_in_although_one_is_signed_in(
     grower.wait_for_code("connected")
     assert grower.shared() == {"Smith Farms"}
     assert [one["account"] for one in grower.at_leaf()] == ["one-farm"]
-    assert [attempt.other_account for attempt in grower.attempts()] == [False, True]
 
 
 def test_two_growers_in_one_browser_stay_apart(people: People) -> None:

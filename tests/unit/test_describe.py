@@ -27,7 +27,14 @@ FORBIDDEN_WORDS = re.compile(
     re.IGNORECASE,
 )
 AT_LEAF = {Stage.CONNECTED, Stage.CHOOSING_ORGANIZATIONS}
-OURS = {"application_refused", "no_refresh_token", "failed", "unknown_health"}
+OURS = {
+    "application_refused",
+    "failed",
+    "no_refresh_token",
+    "organizations_refused",
+    "unknown_health",
+    "waiting_for_staff",
+}
 """Codes of what only staff can mend."""
 
 Kind = Literal["none", "shared", "not shared", "partners only"]
@@ -72,7 +79,7 @@ class Case:
         connection.cause = self.cause
         connection.sharing_trouble = self.trouble
         # Also while authorizing: there may have been a token before.
-        received = None if self.stage is Stage.INVITED else NOW - timedelta(minutes=1)
+        received = None if self.stage is Stage.INVITED else NOW - timedelta(seconds=5)
         connection.token_received_at = received
 
     def attempt(self) -> Attempt | None:
@@ -224,8 +231,8 @@ CHOOSING = Case(Stage.CHOOSING_ORGANIZATIONS)
         ),
         (
             Case(Stage.INVITED, outcome=Outcome.CODE_REFUSED),
-            "took_too_long",
-            "quiet",
+            "code_refused",
+            "problem",
             "grower",
             "start",
         ),
@@ -356,12 +363,33 @@ def test_choosing_nothing_is_told_apart_from_not_having_been_asked() -> None:
     case = replace(CHOOSING, organizations="not shared")
     attempt = case.attempt()
     assert attempt is not None
-    attempt.sent_to_choose_at = NOW
+    attempt.sent_to_choose_at = NOW - timedelta(seconds=30)
+    connection = case.connection()
 
-    told = describe.connection(case.connection(), latest=attempt, moment=NOW)
+    told = describe.connection(connection, latest=attempt, moment=NOW)
+    assert told.code == "choose_organizations", "nobody has looked since, so nothing is claimed"
 
+    connection.organizations_seen_at = NOW
+    told = describe.connection(connection, latest=attempt, moment=NOW)
     assert told.code == "no_organization_chosen"
     assert "Organization Management Level 1" in " ".join(told.sentences)
+
+
+def test_a_hand_over_that_nobody_began_is_not_called_a_matter_of_seconds() -> None:
+    connection = Case(Stage.HANDING_OVER, organizations="shared").connection()
+    connection.token_received_at = NOW - timedelta(hours=3)
+
+    told = describe.connection(connection, latest=None, moment=NOW)
+
+    assert told.code == "handing_over_late"
+
+
+@pytest.mark.parametrize("cause", [Cause.LEAF_SIGN_IN_REFUSED, Cause.TOKEN_UNREADABLE])
+def test_our_own_mistake_is_not_called_leafs_silence(cause: Cause) -> None:
+    told = Case(Stage.HANDING_OVER, cause=cause, organizations="shared").told()
+
+    assert (told.code, told.who) == ("waiting_for_staff", "staff")
+    assert ("safe" in " ".join(told.sentences)) is (cause is not Cause.TOKEN_UNREADABLE)
 
 
 def test_terms_have_a_link_when_john_deere_gave_one() -> None:
