@@ -253,16 +253,48 @@ class TestSignIn:
         assert leaf.credential("u-1") is not None
 
     @every_failure(but=("400", "401", "403", "404", "409", "422"))
-    def test_outage_of_the_sign_in_is_later_and_is_tried_again(
-        self, build: Build, server: Server, failure: Failure
+    def test_outage_of_the_sign_in_is_later_and_not_tried_again_for_five_seconds(
+        self, build: Build, server: Server, clock: Clock, failure: Failure
     ) -> None:
         server.fail("POST", SIGN_IN, failure)
         leaf = build(failure.timeout)
-        for _ in range(2):
+        for asked, seconds in ((1, 4), (1, 1), (2, 0)):
             with pytest.raises(UpstreamError) as caught:
                 leaf.credential("u-1")
             failure.check(caught.value, service="Leaf")
-        assert sign_ins(server) == 2
+            assert caught.value.action == "sign in"
+            assert sign_ins(server) == asked
+            clock.now += seconds
+
+    def test_sign_in_works_again_after_an_outage(
+        self, build: Build, server: Server, clock: Clock
+    ) -> None:
+        server.fail("POST", SIGN_IN, FAILURES["503"])
+        leaf = build()
+        with pytest.raises(UpstreamUnavailable):
+            leaf.credential("u-1")
+        server.http.clear_all_handlers()
+        self.serve(server, "token-1")
+        clock.now += 5
+        assert leaf.credential("u-1") is not None
+
+    def test_threads_that_wait_for_a_sign_in_that_hangs_share_its_failure(
+        self, build: Build, server: Server
+    ) -> None:
+        server.fail("POST", SIGN_IN, FAILURES["timeout"])
+        leaf = build(Timeout(connect=5, read=2, total=2))
+
+        def failed(_: int) -> UpstreamError:
+            with pytest.raises(UpstreamError) as caught:
+                leaf.credential("u-1")
+            return caught.value
+
+        with ThreadPoolExecutor(8) as pool:
+            errors = list(pool.map(failed, range(8)))
+        for error in errors:
+            FAILURES["timeout"].check(error, service="Leaf")
+        assert len({id(error) for error in errors}) == 8
+        assert sign_ins(server) == 1
 
     @pytest.mark.parametrize(
         "body", [{}, [], None, "text", {"id_token": None}, {"id_token": ""}, {"id_token": "a\nb"}]
