@@ -21,10 +21,12 @@ from onboarding.errors import LinkInvalid
 STATE_BYTES = 32
 ATTEMPT_COOKIE_PREFIX = "__Host-attempt-"
 GROWER_COOKIE_PREFIX = "__Host-grower-"
+CHOICE_COOKIE = "__Host-choice"
 ATTEMPT_COOKIES_KEPT = 20
 GROWER_COOKIES_KEPT = 30
 """Both kinds together stay well below the 8 kB that servers allow a header."""
 GROWER_COOKIE_LIFETIME = timedelta(days=90)
+CHOICE_COOKIE_LIFETIME = timedelta(hours=1)
 NOT_OURS = "this installation did not make this link, or a part of it is missing"
 
 

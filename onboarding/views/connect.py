@@ -29,6 +29,8 @@ from onboarding.connections import consent, invitations, organizations
 from onboarding.errors import LinkInvalid
 from onboarding.forms import OrganizationsForm, StartForm
 from onboarding.links import (
+    CHOICE_COOKIE,
+    CHOICE_COOKIE_LIFETIME,
     GROWER_COOKIE_LIFETIME,
     attempt_cookie,
     grower_cookie,
@@ -141,7 +143,9 @@ def choose(token: str) -> ResponseReturnValue:
         )
     response = make_response(redirect(url, 303))
     # John Deere sends the browser back without a word, and it need not be the one that connected.
-    remember_browser(response, connection.id)
+    # It holds no more than the link that the browser has, and ends with it.
+    age = int(CHOICE_COOKIE_LIFETIME.total_seconds())
+    _set_cookie(response, CHOICE_COOKIE, token, max_age=age)
     return response
 
 
@@ -174,6 +178,16 @@ def problem_page(code: str, status: int, *, partner: Partner | None = None) -> R
         accent_url=accent_url(partner) if partner else None,
     )
     return make_response(page, status)
+
+
+def link_of_choice(session: Session) -> Link | None:
+    """The link with which this browser went to choose organizations, if it can still be used."""
+    try:
+        link_id = installation().links.link_id(request.cookies.get(CHOICE_COOKIE, ""))
+    except LinkInvalid:
+        return None
+    link = session.get(Link, link_id)
+    return link if link is not None and link.is_usable(now()) else None
 
 
 def remember_browser(response: Response, connection_id: UUID) -> None:

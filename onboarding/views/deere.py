@@ -8,7 +8,7 @@ from flask import Blueprint, Response, make_response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
-from onboarding.connections import consent, organizations
+from onboarding.connections import consent, invitations, organizations
 from onboarding.deere import Tokens
 from onboarding.errors import (
     CodeRefused,
@@ -21,7 +21,7 @@ from onboarding.links import attempt_cookie, connection_ids, grower_cookie
 from onboarding.models import Attempt
 from onboarding.redaction import redact
 from onboarding.states import Outcome
-from onboarding.views.connect import problem_page, remember_browser
+from onboarding.views.connect import link_of_choice, problem_page, remember_browser
 from onboarding.views.limits import CALLBACK_PER_ADDRESS, count_return, limiter
 from onboarding.views.parts import installation
 
@@ -61,8 +61,11 @@ def returned() -> ResponseReturnValue:
     Anybody may open this, any number of times: it only reads again.
     """
     parts = installation()
+    own = _connections_of_browser()
     with parts.database.reading() as session:
-        attempt = organizations.returning(session, _connections_of_browser())
+        link = link_of_choice(session)
+        chosen = [invitations.connection_of(session, link.grower_id).id] if link else []
+        attempt = organizations.returning(session, own + chosen)
     if attempt is None:
         return problem_page("returned", 400)
     count_return(attempt.link_id)
@@ -74,7 +77,10 @@ def returned() -> ResponseReturnValue:
         attempt.id,
         reads=organizations.READS_AFTER_RETURN,
     )
-    return _to_page(attempt)
+    if attempt.connection_id in own or link is None:
+        return _to_page(attempt)
+    # A browser that only has the link goes back to that link, and learns of no other one.
+    return _to_link(link.id)
 
 
 def _again(attempt: Attempt) -> Response:
@@ -180,7 +186,11 @@ def _to_choose(attempt: Attempt) -> Response:
 
 
 def _to_page(attempt: Attempt) -> Response:
-    token = installation().links.token(attempt.link_id)
+    return _to_link(attempt.link_id)
+
+
+def _to_link(link_id: UUID) -> Response:
+    token = installation().links.token(link_id)
     return make_response(redirect(url_for("connect.show", token=token), 303))
 
 

@@ -27,6 +27,7 @@ LOADS = {"link": "href", "script": "src", "img": "src", "iframe": "src", "use": 
 COOKIE_SECONDS = {
     "__Host-attempt-": str(30 * 60),
     "__Host-grower-": str(90 * 24 * 3600),
+    "__Host-choice": str(3600),
     "__Host-session": "",
 }
 
