@@ -13,7 +13,7 @@ from onboarding.connections import invitations
 from onboarding.db import Database
 from onboarding.errors import InputInvalid
 from onboarding.models import Connection, Grower, Link, Partner
-from onboarding.states import Stage
+from onboarding.states import Cause, Stage
 from tests.unit.rows import PARTNER, add_partner, connection_of, history_of, invited
 
 FORTNIGHT = timedelta(days=14)
@@ -232,13 +232,51 @@ def test_a_leaf_user_of_another_grower_is_refused_by_name(fresh_database: Databa
     assert count(fresh_database, Grower) == 1
 
 
-def test_a_growers_leaf_user_is_not_exchanged(fresh_database: Database) -> None:
+def handed_over(database: Database, *, cause: Cause | None = None) -> None:
+    with database.transaction() as session:
+        connection = session.scalars(sa.select(Connection)).one()
+        connection.handed_over_at = now()
+        connection.cause = cause
+
+
+def test_a_mistyped_leaf_user_can_be_corrected_before_the_hand_over(
+    fresh_database: Database,
+) -> None:
     add_partner(fresh_database)
     invite(fresh_database, leaf_user_id="leaf-1")
+    invite(fresh_database, leaf_user_id="leaf-2")
+
+    with fresh_database.reading() as session:
+        assert session.scalars(sa.select(Grower.leaf_user_id)).one() == "leaf-2"
+
+
+def test_a_leaf_user_with_a_credential_is_not_exchanged(fresh_database: Database) -> None:
+    add_partner(fresh_database)
+    invite(fresh_database, leaf_user_id="leaf-1")
+    handed_over(fresh_database)
 
     with pytest.raises(InputInvalid, match="has Leaf user leaf-1 already"):
         invite(fresh_database, leaf_user_id="leaf-2")
     invite(fresh_database, leaf_user_id="leaf-1")
+
+
+def test_a_leaf_user_that_leaf_no_longer_knows_can_be_replaced(fresh_database: Database) -> None:
+    add_partner(fresh_database)
+    invite(fresh_database, leaf_user_id="leaf-1")
+    handed_over(fresh_database, cause=Cause.LEAF_USER_MISSING)
+
+    invite(fresh_database, leaf_user_id="leaf-2")
+
+    with fresh_database.reading() as session:
+        assert session.scalars(sa.select(Grower.leaf_user_id)).one() == "leaf-2"
+
+
+@pytest.mark.parametrize("wrong", [".", "..", "a/b", "x" * 65])
+def test_what_can_be_no_leaf_user_is_refused(fresh_database: Database, wrong: str) -> None:
+    add_partner(fresh_database)
+
+    with pytest.raises(InputInvalid, match="is not the id of a Leaf user"):
+        invite(fresh_database, leaf_user_id=wrong)
 
 
 def test_a_revoked_link_stays_worthless_and_others_work(fresh_database: Database) -> None:
