@@ -271,7 +271,7 @@ def test_a_leaf_user_that_leaf_no_longer_knows_can_be_replaced(fresh_database: D
         assert session.scalars(sa.select(Grower.leaf_user_id)).one() == "leaf-2"
 
 
-@pytest.mark.parametrize("wrong", [".", "..", "a/b", "x" * 65])
+@pytest.mark.parametrize("wrong", [".", "..", "a/b", "x y"])
 def test_what_can_be_no_leaf_user_is_refused(fresh_database: Database, wrong: str) -> None:
     add_partner(fresh_database)
 
