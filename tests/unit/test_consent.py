@@ -1,0 +1,508 @@
+"""An attempt at consent, from the click to the token, with a real database and a real queue."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+import time_machine
+
+from onboarding import settings
+from onboarding.clock import now
+from onboarding.connections import consent
+from onboarding.connections.consent import Started
+from onboarding.db import Database
+from onboarding.deere import Tokens
+from onboarding.errors import ConsentElsewhere, ConsentExpired
+from onboarding.links import digest
+from onboarding.models import Attempt, Connection, Event, Link
+from onboarding.queue import Queue, hand_over_id
+from onboarding.states import Cause, Environment, Health, Outcome, Stage
+from onboarding.vault import Vault, new_key
+from tests.support.wait import wait_until
+from tests.unit.rows import connection_of, history_of, invited
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+HALF_AN_HOUR = timedelta(minutes=30)
+LIMIT_SECONDS = 20.0
+TOKENS = Tokens(
+    access_token="access-9kQ2Lm7xWz4TbV1n",
+    refresh_token="refresh-7Hq2Zx81kP0_wVbN3m",
+    scopes=frozenset({"ag1", "org1", "offline_access"}),
+    expires_in=43_200,
+)
+
+
+class Walk:
+    """The use cases, each in a transaction of its own, as the views call them."""
+
+    def __init__(self, database: Database, url: str) -> None:
+        self.database = database
+        self.vault = Vault([b"k" * 32])
+        self.queue = Queue(database.engine)
+        self.settings = settings.load(
+            {
+                "SECRET_KEY": "s" * 32,
+                "ENCRYPTION_KEYS": new_key(),
+                "PUBLIC_URL": "https://connect.example",
+                "DATABASE_URL": url,
+                "DEERE_CLIENT_KEY": "client-key",
+                "DEERE_CLIENT_SECRET": "client-secret",
+                "DEERE_ENVIRONMENT": "STAGE",
+                "DEERE_SCOPES": "ag1 org1 offline_access",
+                "LEAF_USERNAME": "owner@example.com",
+                "LEAF_PASSWORD": "owner password",
+            }
+        )
+
+    def start(self, link: Link) -> Started:
+        with self.database.transaction() as session:
+            return consent.start(session, self.vault, session.get_one(Link, link.id))
+
+    def find(self, state: str | None, cookie: str | None) -> Attempt:
+        with self.database.reading() as session:
+            return consent.find(session, state=state, browser_secret=lambda _attempt: cookie)
+
+    def use(self, started: Started) -> str | None:
+        with self.database.transaction() as session:
+            attempt = session.get_one(Attempt, started.attempt_id)
+            return consent.use(session, self.vault, attempt)
+
+    def finish(self, started: Started, outcome: Outcome, *, detail: str = "") -> None:
+        with self.database.transaction() as session:
+            attempt = session.get_one(Attempt, started.attempt_id)
+            consent.finish(session, attempt, outcome, detail=detail)
+
+    def receive(self, started: Started, tokens: Tokens = TOKENS) -> None:
+        with self.database.transaction() as session:
+            attempt = session.get_one(Attempt, started.attempt_id)
+            consent.receive(
+                session, self.vault, self.queue, self.settings, attempt=attempt, tokens=tokens
+            )
+
+    def attempt(self, started: Started) -> Attempt:
+        with self.database.reading() as session:
+            return session.get_one(Attempt, started.attempt_id)
+
+    def put(self, link: Link, **values: object) -> None:
+        """Set columns of the link's connection."""
+        with self.database.transaction() as session:
+            where = Connection.grower_id == link.grower_id
+            session.execute(sa.update(Connection).where(where).values(**values))
+
+    def enqueued(self, connection: Connection) -> list[int]:
+        """The tries of the hand-over that wait in the queue."""
+        ids = {hand_over_id(connection.id, number): number for number in range(1, 10)}
+        return sorted(ids[found] for found in self.queue.unfinished(ids))
+
+    def token(self, connection: Connection) -> str | None:
+        """The refresh token that the connection holds."""
+        if connection.refresh_token is None:
+            return None
+        return self.vault.decrypt(connection.refresh_token, place=connection.token_place)
+
+
+@pytest.fixture
+def walk(fresh_database: Database, fresh_url: str) -> Walk:
+    return Walk(fresh_database, fresh_url)
+
+
+@pytest.fixture
+def link(walk: Walk) -> Link:
+    return invited(walk.database)
+
+
+def at_once(*works: Callable[[], object]) -> list[object]:
+    """The results of all, begun at the same moment."""
+    together = threading.Barrier(len(works))
+
+    def run(work: Callable[[], object]) -> object:
+        together.wait(LIMIT_SECONDS)
+        return work()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        futures = [pool.submit(run, work) for work in works]
+        return [future.result(LIMIT_SECONDS) for future in futures]
+
+
+def test_an_attempt_keeps_nothing_that_could_be_used_by_who_reads_the_database(
+    walk: Walk, link: Link
+) -> None:
+    started = walk.start(link)
+
+    row = walk.attempt(started)
+    kept = b"".join(value for value in vars(row).values() if isinstance(value, bytes))
+    for secret in (started.state, started.code_verifier, started.browser_secret):
+        assert secret.encode() not in kept
+        assert secret not in repr(started)
+    assert row.state_digest == digest(started.state)
+    assert row.link_id == link.id
+    assert connection_of(walk.database, link).stage is Stage.AUTHORIZING
+
+
+def test_every_attempt_has_secrets_of_its_own(walk: Walk, link: Link) -> None:
+    attempts = [walk.start(link) for _ in range(5)]
+
+    secrets = {(one.state, one.code_verifier, one.browser_secret) for one in attempts}
+    assert len({secret for three in secrets for secret in three}) == 15
+
+
+def test_a_callback_of_the_same_browser_finds_its_attempt(walk: Walk, link: Link) -> None:
+    started = walk.start(link)
+
+    assert walk.find(started.state, started.browser_secret).id == started.attempt_id
+
+
+@pytest.mark.parametrize("state", [None, "", "unknown", "é" * 10])
+def test_an_unknown_state_belongs_to_no_attempt(walk: Walk, link: Link, state: str | None) -> None:
+    started = walk.start(link)
+
+    with pytest.raises(ConsentExpired):
+        walk.find(state, started.browser_secret)
+
+
+def test_another_browser_is_refused_and_costs_the_grower_nothing(walk: Walk, link: Link) -> None:
+    started, other = walk.start(link), walk.start(link)
+
+    for cookie in (None, "", other.browser_secret, started.state, started.browser_secret[:-1]):
+        with pytest.raises(ConsentElsewhere) as caught:
+            walk.find(started.state, cookie)
+        assert caught.value.attempt_id == started.attempt_id
+        assert started.state not in str(caught.value)
+    assert walk.find(started.state, started.browser_secret).used_at is None
+    assert walk.use(started) == started.code_verifier
+
+
+def test_a_state_is_used_once(walk: Walk, link: Link) -> None:
+    started = walk.start(link)
+
+    assert walk.use(started) == started.code_verifier
+    assert walk.use(started) is None
+    row = walk.attempt(started)
+    assert row.code_verifier is None
+    assert row.used_at is not None
+    assert walk.find(started.state, started.browser_secret).id == started.attempt_id
+
+
+def test_a_state_is_used_once_even_by_many_at_the_same_moment(walk: Walk, link: Link) -> None:
+    started = walk.start(link)
+
+    found = at_once(*[lambda: walk.use(started)] * 8)
+
+    assert found.count(None) == 7
+    assert found.count(started.code_verifier) == 1
+
+
+@pytest.mark.parametrize(
+    ("age", "fresh"),
+    [
+        (HALF_AN_HOUR - timedelta(seconds=1), True),
+        (HALF_AN_HOUR, False),
+        (timedelta(days=9), False),
+    ],
+)
+def test_a_state_is_good_for_half_an_hour(
+    walk: Walk, link: Link, age: timedelta, fresh: bool
+) -> None:
+    with time_machine.travel(NOON, tick=False):
+        started = walk.start(link)
+
+    with time_machine.travel(NOON + age, tick=False):
+        assert (walk.use(started) is not None) is fresh
+        assert walk.attempt(started).is_open(now()) is False
+    assert (walk.attempt(started).used_at is not None) is fresh
+
+
+def test_an_attempt_whose_key_is_gone_ends_as_our_fault(walk: Walk, link: Link) -> None:
+    started = walk.start(link)
+    walk.vault = Vault([b"another key, of 32 bytes exactly"])
+
+    assert walk.use(started) is None
+
+    row = walk.attempt(started)
+    assert (row.outcome, row.code_verifier) == (Outcome.INTERRUPTED, None)
+    assert "ENCRYPTION_KEYS" in row.detail
+
+
+@pytest.mark.parametrize("before", [Stage.INVITED, Stage.DISCONNECTED])
+@pytest.mark.parametrize("outcome", [Outcome.DENIED, Outcome.DEERE_UNAVAILABLE, Outcome.EXPIRED])
+def test_an_attempt_that_came_to_nothing_leads_back_to_where_it_began(
+    walk: Walk, link: Link, before: Stage, outcome: Outcome
+) -> None:
+    walk.put(link, stage=before)
+    started = walk.start(link)
+    assert connection_of(walk.database, link).stage is Stage.AUTHORIZING
+
+    walk.finish(started, outcome, detail="access_denied: The resource owner denied the request")
+
+    connection, row = connection_of(walk.database, link), walk.attempt(started)
+    assert connection.stage is before
+    assert (row.outcome, row.code_verifier) == (outcome, None)
+    assert row.ended_at is not None
+    assert row.detail == "access_denied: The resource owner denied the request"
+    kinds = history_of(walk.database, connection.id)
+    assert kinds == ["link_made", "attempt_started", f"attempt_{outcome.value}"]
+
+
+@pytest.mark.parametrize(
+    "stage", [Stage.HANDING_OVER, Stage.CHOOSING_ORGANIZATIONS, Stage.CONNECTED, Stage.FAILED]
+)
+def test_what_was_connected_stays_so_while_a_reconnect_is_tried_and_declined(
+    walk: Walk, link: Link, stage: Stage
+) -> None:
+    walk.put(link, stage=stage, health=Health.OK)
+
+    started = walk.start(link)
+    assert connection_of(walk.database, link).stage is stage
+    walk.finish(started, Outcome.DENIED)
+
+    connection = connection_of(walk.database, link)
+    assert (connection.stage, connection.health) == (stage, Health.OK)
+
+
+def test_from_the_commit_on_the_token_is_kept_and_its_hand_over_is_owed(
+    walk: Walk, link: Link
+) -> None:
+    started = walk.start(link)
+    walk.use(started)
+
+    walk.receive(started)
+
+    connection, row = connection_of(walk.database, link), walk.attempt(started)
+    assert connection.stage is Stage.HANDING_OVER
+    assert walk.token(connection) == TOKENS.refresh_token
+    assert walk.enqueued(connection) == [connection.hand_over_try] == [1]
+    assert connection.hand_over_due_at is not None
+    assert connection.hand_over_due_at <= now()
+    assert (connection.client_key, connection.environment) == ("client-key", Environment.STAGE)
+    assert row.outcome is Outcome.AUTHORIZED
+    assert row.access_token is not None
+    access = walk.vault.decrypt(row.access_token, place=row.access_token_place)
+    assert access == TOKENS.access_token
+    assert history_of(walk.database, connection.id)[-1] == "token_received"
+
+
+def test_a_crash_before_the_commit_leaves_neither_a_token_nor_work(walk: Walk, link: Link) -> None:
+    started = walk.start(link)
+
+    def crash() -> None:
+        with walk.database.transaction() as session:
+            attempt = session.get_one(Attempt, started.attempt_id)
+            consent.receive(
+                session, walk.vault, walk.queue, walk.settings, attempt=attempt, tokens=TOKENS
+            )
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        crash()
+
+    connection = connection_of(walk.database, link)
+    assert (connection.stage, connection.refresh_token) == (Stage.AUTHORIZING, None)
+    assert walk.enqueued(connection) == []
+    assert walk.attempt(started).outcome is None
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "kept"),
+    [(43_200, timedelta(hours=1)), (600, timedelta(minutes=10)), (0, timedelta(0))],
+)
+def test_the_access_token_is_kept_for_an_hour_at_most(
+    walk: Walk, link: Link, expires_in: int, kept: timedelta
+) -> None:
+    with time_machine.travel(NOON, tick=False):
+        started = walk.start(link)
+        walk.receive(started, replace(TOKENS, expires_in=expires_in))
+
+    assert walk.attempt(started).access_token_until == NOON + kept
+
+
+def test_a_reconnect_puts_the_new_token_in_the_place_of_the_waiting_one(
+    walk: Walk, link: Link
+) -> None:
+    walk.receive(walk.start(link))
+    walk.put(link, cause=Cause.LEAF_UNAVAILABLE, detail="down", waiting_since=now())
+
+    walk.receive(walk.start(link), replace(TOKENS, refresh_token="the second token"))
+
+    connection = connection_of(walk.database, link)
+    assert walk.token(connection) == "the second token"
+    assert connection.hand_over_try == 2
+    assert 2 in walk.enqueued(connection)
+    assert (connection.cause, connection.detail, connection.waiting_since) == (None, "", None)
+    assert connection.health is Health.UNKNOWN
+
+
+WITHOUT = replace(TOKENS, refresh_token=None)
+
+
+def test_no_refresh_token_is_a_failure_that_staff_can_read(walk: Walk, link: Link) -> None:
+    started = walk.start(link)
+
+    walk.receive(started, WITHOUT)
+
+    connection, row = connection_of(walk.database, link), walk.attempt(started)
+    assert (connection.stage, connection.cause) == (Stage.FAILED, Cause.NO_REFRESH_TOKEN)
+    assert "offline_access" in connection.detail
+    assert connection.refresh_token is None
+    assert walk.enqueued(connection) == []
+    assert (row.outcome, row.access_token) == (Outcome.NO_REFRESH_TOKEN, None)
+
+
+@pytest.mark.parametrize("stage", [Stage.CONNECTED, Stage.CHOOSING_ORGANIZATIONS])
+def test_no_refresh_token_on_a_reconnect_takes_nothing_away(
+    walk: Walk, link: Link, stage: Stage
+) -> None:
+    walk.put(link, stage=stage, health=Health.OK)
+    started = walk.start(link)
+
+    walk.receive(started, WITHOUT)
+
+    connection = connection_of(walk.database, link)
+    assert (connection.stage, connection.health) == (stage, Health.OK)
+    assert connection.cause is None
+    assert walk.attempt(started).outcome is Outcome.NO_REFRESH_TOKEN
+
+
+def test_no_refresh_token_does_not_stop_the_hand_over_of_an_earlier_one(
+    walk: Walk, link: Link
+) -> None:
+    walk.receive(walk.start(link))
+
+    walk.receive(walk.start(link), WITHOUT)
+
+    connection = connection_of(walk.database, link)
+    assert connection.stage is Stage.HANDING_OVER
+    assert walk.token(connection) == TOKENS.refresh_token
+
+
+@pytest.mark.parametrize(
+    ("granted", "missing"),
+    [
+        ({"ag1", "org1", "offline_access"}, None),
+        ({"offline_access", "org1", "ag1", "files"}, None),
+        ({"offline_access", "ag1"}, ["org1"]),
+        (set[str](), ["ag1", "offline_access", "org1"]),
+    ],
+)
+def test_scopes_that_were_not_granted_are_recorded(
+    walk: Walk, link: Link, granted: set[str], missing: list[str] | None
+) -> None:
+    walk.receive(walk.start(link), replace(TOKENS, scopes=frozenset(granted)))
+
+    connection = connection_of(walk.database, link)
+    assert connection.scopes_asked == ["ag1", "org1", "offline_access"]
+    assert connection.scopes_granted == sorted(granted)
+    assert connection.stage is Stage.HANDING_OVER
+    with walk.database.reading() as session:
+        noted = session.scalars(sa.select(Event.data).where(Event.kind == "scopes_missing")).all()
+    assert noted == ([{"scopes": missing}] if missing else [])
+
+
+def test_many_attempts_at_once_do_not_disturb_each_other(walk: Walk, link: Link) -> None:
+    attempts = [walk.start(link) for _ in range(12)]
+
+    for started in reversed(attempts):
+        assert walk.find(started.state, started.browser_secret).id == started.attempt_id
+        assert walk.use(started) == started.code_verifier
+
+
+def test_two_tabs_that_finish_at_the_same_moment_leave_one_token_and_its_hand_over(
+    walk: Walk, link: Link
+) -> None:
+    tokens = [replace(TOKENS, refresh_token=f"token of tab {n}") for n in range(4)]
+
+    at_once(*[partial(walk.receive, walk.start(link), one) for one in tokens])
+
+    connection = connection_of(walk.database, link)
+    assert walk.token(connection) in {one.refresh_token for one in tokens}
+    assert connection.hand_over_try == 4
+    assert walk.enqueued(connection) == [1, 2, 3, 4]
+
+
+def test_declining_in_one_tab_does_not_undo_what_another_brings_meanwhile(
+    walk: Walk, link: Link
+) -> None:
+    declined, allowed = walk.start(link), walk.start(link)
+    waits_for_writer = walk.database.engine.dialect.name == "sqlite"
+
+    with ThreadPoolExecutor(1) as pool:
+        with walk.database.transaction() as session:
+            attempt = session.get_one(Attempt, declined.attempt_id)
+            assert attempt.connection.stage is Stage.AUTHORIZING
+            other = pool.submit(walk.receive, allowed)
+            wait_until(lambda: waits_for_writer or other.done(), what="the other tab is through")
+            consent.finish(session, attempt, Outcome.DENIED)
+        other.result(LIMIT_SECONDS)
+
+    connection = connection_of(walk.database, link)
+    assert connection.stage is Stage.HANDING_OVER
+    assert walk.token(connection) == TOKENS.refresh_token
+
+
+def test_the_newest_attempt_is_the_one_that_counts(walk: Walk, link: Link) -> None:
+    walk.start(invited(walk.database, "another grower"))
+    connection_id = connection_of(walk.database, link).id
+
+    with walk.database.reading() as session:
+        assert consent.latest(session, connection_id) is None
+    newest = [walk.start(link) for _ in range(3)][-1]
+
+    with walk.database.reading() as session:
+        found = consent.latest(session, connection_id)
+    assert found is not None
+    assert found.id == newest.attempt_id
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "troubled"),
+    [
+        ([], False),
+        ([Outcome.DENIED] * 2, False),
+        ([Outcome.DENIED] * 3, True),
+        ([Outcome.CODE_REFUSED, Outcome.EXPIRED, Outcome.NO_REFRESH_TOKEN], True),
+        ([Outcome.DENIED, Outcome.AUTHORIZED, Outcome.DENIED, None, None], False),
+    ],
+)
+def test_three_failures_in_an_hour_call_for_a_person(
+    walk: Walk, link: Link, outcomes: list[Outcome | None], troubled: bool
+) -> None:
+    with time_machine.travel(NOON, tick=False):
+        _past_attempts(walk, link, outcomes)
+
+    assert _is_troubled(walk, link, NOON + timedelta(minutes=59)) is troubled
+    assert not _is_troubled(walk, link, NOON + timedelta(minutes=60))
+
+
+def test_another_growers_failures_do_not_count(walk: Walk, link: Link) -> None:
+    with time_machine.travel(NOON, tick=False):
+        _past_attempts(walk, invited(walk.database, "another"), [Outcome.DENIED] * 3)
+
+    assert not _is_troubled(walk, link, NOON)
+
+
+def _past_attempts(walk: Walk, link: Link, outcomes: list[Outcome | None]) -> None:
+    connection_id: UUID = connection_of(walk.database, link).id
+    with walk.database.transaction() as session:
+        for outcome in outcomes:
+            attempt = Attempt(
+                connection_id=connection_id,
+                link_id=link.id,
+                state_digest=uuid4().bytes,
+                browser_digest=b"",
+                created_at=now(),
+                outcome=outcome,
+            )
+            session.add(attempt)
+
+
+def _is_troubled(walk: Walk, link: Link, moment: datetime) -> bool:
+    connection_id = connection_of(walk.database, link).id
+    with walk.database.reading() as session:
+        return consent.is_troubled(session, connection_id, moment=moment)
