@@ -1,0 +1,284 @@
+"""The doctor: one line for each check, and for what is wrong what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from onboarding.clock import now
+from onboarding.db import Database
+from onboarding.doctor import Finding, examine
+from onboarding.installation import Installation, assemble
+from onboarding.models import Connection, Organization, Worker
+from onboarding.settings import WELL_KNOWN
+from onboarding.states import Cause, Environment, Stage
+from onboarding.vault import Vault
+from tests.unit.conftest import ISSUER_PATH, SettingsFor
+from tests.unit.failures import FAILURES, Server
+from tests.unit.rows import connection_of, invited
+
+SIGN_IN = "/api/authenticate"
+METADATA = ISSUER_PATH + WELL_KNOWN
+Install = Callable[..., Installation]
+
+
+@pytest.fixture
+def install(settings_for: SettingsFor, server: Server) -> Iterator[Install]:
+    """`install(url)`: an installation on a database, with John Deere and Leaf on the server."""
+    made: list[Installation] = []
+
+    def build(url: str, **fields: Any) -> Installation:
+        settings = settings_for(server.http, database_url=url, **fields)
+        made.append(assemble(settings))
+        return made[-1]
+
+    yield build
+    for installation in made:
+        installation.database.engine.dispose()
+
+
+@pytest.fixture
+def installation(install: Install, fresh_url: str) -> Installation:
+    """On a migrated database."""
+    return install(fresh_url)
+
+
+@pytest.fixture
+def healthy(server: Server) -> None:
+    """John Deere and Leaf answer as they should."""
+    answer_metadata(server)
+    server.json("POST", SIGN_IN, {"id_token": "token-1"})
+
+
+def answer_metadata(server: Server, **changes: str) -> None:
+    issuer = server.url + ISSUER_PATH
+    endpoints = {f"{name}_endpoint": f"{issuer}/v1/{name}" for name in ("authorization", "token")}
+    server.json("GET", METADATA, {"issuer": issuer} | endpoints | changes)
+
+
+def add_worker(database: Database, *, silent_for: timedelta = timedelta(0)) -> None:
+    seen = now() - silent_for
+    with database.transaction() as session:
+        session.add(Worker(id=uuid4(), host="here", pid=1, started_at=seen, seen_at=seen))
+
+
+def line(installation: Installation, beginning: str) -> Finding:
+    """The one line that begins like this; nothing is examined behind it."""
+    found = next((one for one in examine(installation) if one.text.startswith(beginning)), None)
+    assert found is not None, f"no line begins with {beginning!r}: {list(examine(installation))}"
+    return found
+
+
+@pytest.mark.usefixtures("healthy")
+def test_a_healthy_installation_has_no_wrong_line(
+    installation: Installation, server: Server
+) -> None:
+    add_worker(installation.database)
+
+    found = list(examine(installation))
+
+    kind = installation.database.engine.dialect.name
+    assert [one.text for one in found if not one.fine] == []
+    assert [one.text for one in found] == [
+        "Sandbox: nothing reaches John Deere or Leaf.",
+        f"Database ({kind}) is up to date.",
+        "Keys: SECRET_KEY has 32 characters or more, ENCRYPTION_KEYS has 1.",
+        "Workers running: 1.",
+        "No connection waits for staff.",
+        "STAGE allows 5 organizations in all, 0 are connected.",
+        f"John Deere's metadata is there, its issuer is {server.url}{ISSUER_PATH}.",
+        "Leaf accepts the sign-in of owner@example.com.",
+        "Redirect URI to register at John Deere: https://connect.example/deere/callback",
+        "Redirect URI to register at John Deere: https://connect.example/deere/organizations",
+    ]
+
+
+@pytest.mark.usefixtures("healthy")
+def test_a_database_without_tables_says_what_to_run_and_the_rest_is_still_checked(
+    install: Install, empty_url: str
+) -> None:
+    found = list(examine(install(empty_url)))
+
+    wrong = [one.text for one in found if not one.fine]
+    assert len(wrong) == 1
+    assert wrong[0].endswith("is not up to date: run flask --app wsgi db upgrade")
+    assert [one.text.split()[0] for one in found[2:]] == ["John", "Leaf", "Redirect", "Redirect"]
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_database_that_is_not_there_names_the_setting_and_no_password(
+    install: Install, tmp_path: Path, kind: str
+) -> None:
+    url = {
+        "sqlite": f"sqlite:///{tmp_path}/no/such/folder/app.sqlite",
+        "postgresql": f"postgresql+psycopg://user:hunter22@/app?host={tmp_path}",
+    }[kind]
+
+    found = list(examine(install(url)))
+
+    assert [one.text for one in found if not one.fine] == [
+        f"Database ({kind}) can't be reached: check DATABASE_URL."
+    ]
+    assert "hunter22" not in str(found)
+
+
+@pytest.mark.parametrize("silent_for", [None, timedelta(seconds=31), timedelta(days=3)])
+def test_without_a_living_worker_it_says_how_to_start_one(
+    installation: Installation, silent_for: timedelta | None
+) -> None:
+    if silent_for is not None:
+        add_worker(installation.database, silent_for=silent_for)
+
+    found = line(installation, "No worker runs")
+
+    assert not found.fine
+    assert found.text.endswith("start one with flask --app wsgi worker")
+
+
+def test_only_workers_that_live_are_counted(installation: Installation) -> None:
+    add_worker(installation.database)
+    add_worker(installation.database, silent_for=timedelta(seconds=20))
+    add_worker(installation.database, silent_for=timedelta(minutes=5))
+
+    assert line(installation, "Workers") == Finding(True, "Workers running: 2.")
+
+
+@pytest.mark.parametrize("unreadable", [0, 2])
+def test_a_waiting_token_that_no_key_reads_is_found(
+    installation: Installation, unreadable: int
+) -> None:
+    vaults = [installation.vault] * 3
+    vaults[unreadable] = Vault([b"a key that was dropped too early"])
+    for number, vault in enumerate(vaults):
+        link = invited(installation.database, f"grower-{number}")
+        connection_id = connection_of(installation.database, link).id
+        with installation.database.transaction() as session:
+            row = session.get_one(Connection, connection_id)
+            row.refresh_token = vault.encrypt("refresh", place=row.token_place)
+            row.token_received_at = now() + timedelta(minutes=number)
+
+    found = line(installation, "ENCRYPTION_KEYS")
+
+    assert not found.fine
+    assert "bring the old key back" in found.text
+
+
+def test_connections_that_wait_for_staff_are_wrong_and_listed_elsewhere(
+    installation: Installation,
+) -> None:
+    for number in range(2):
+        invited(installation.database, f"grower-{number}")
+    with installation.database.transaction() as session:
+        session.execute(sa.update(Connection).values(stage=Stage.FAILED, cause=Cause.LEAF_REFUSED))
+
+    found = line(installation, "Connections that wait for staff")
+
+    assert not found.fine
+    assert found.text.endswith("for staff: 2. flask --app wsgi connection list")
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"issuer": "https://signin.elsewhere.example/oauth2/default"}, "names another issuer"),
+        ({"issuer": ""}, "names another issuer"),
+        ({"token_endpoint": "https://elsewhere.example/token"}, "has its token_endpoint elsewhere"),
+    ],
+)
+def test_metadata_that_is_not_of_the_issuer_is_refused(
+    install: Install, tmp_path: Path, server: Server, changes: dict[str, str], what: str
+) -> None:
+    answer_metadata(server, **changes)
+    server.json("POST", SIGN_IN, {"id_token": "token-1"})
+
+    found = line(install(f"sqlite:///{tmp_path}/app.sqlite"), "John Deere")
+
+    assert not found.fine
+    assert what in found.text
+    assert "Check DEERE_METADATA_URL" in found.text
+
+
+@pytest.mark.parametrize("failure", ["404", "503", "reset"])
+def test_metadata_that_cannot_be_fetched_is_wrong_even_with_a_copy_at_hand(
+    installation: Installation, server: Server, failure: str
+) -> None:
+    answer_metadata(server)
+    installation.deere.metadata()
+    server.http.clear()
+    server.fail("GET", METADATA, FAILURES[failure])
+
+    found = line(installation, "John Deere")
+
+    assert not found.fine
+    assert found.text.endswith("Check DEERE_METADATA_URL and the way out of this network.")
+
+
+@pytest.mark.parametrize("failure", ["400", "401", "503", "reset"])
+def test_leaf_refusing_or_failing_names_the_settings_and_no_password(
+    install: Install, tmp_path: Path, server: Server, failure: str
+) -> None:
+    answer_metadata(server)
+    server.fail("POST", SIGN_IN, FAILURES[failure])
+
+    found = line(install(f"sqlite:///{tmp_path}/app.sqlite"), "Leaf")
+
+    assert not found.fine
+    assert found.text.endswith("Check LEAF_USERNAME, LEAF_PASSWORD and LEAF_API_URL.")
+    assert "owner password" not in found.text
+
+
+REAL = {
+    "deere_metadata_url": f"https://signin.deere.example/oauth2/a{WELL_KNOWN}",
+    "leaf_api_url": "https://leaf.example",
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({}, "Sandbox: nothing reaches John Deere or Leaf."),
+        (REAL, "Real services, John Deere application in STAGE."),
+        (
+            REAL | {"deere_environment": Environment.PRODUCTION},
+            "Real services, John Deere application in PRODUCTION.",
+        ),
+    ],
+)
+def test_the_first_line_says_which_world_it_is(
+    install: Install, tmp_path: Path, fields: dict[str, Any], text: str
+) -> None:
+    found = next(examine(install(f"sqlite:///{tmp_path}/app.sqlite", **fields)))
+
+    assert found == Finding(True, text)
+
+
+@pytest.mark.parametrize(("connected", "fine"), [(4, True), (5, False), (6, False)])
+def test_stages_limit_of_five_organizations_is_foreseen(
+    install: Install, fresh_url: str, connected: int, fine: bool
+) -> None:
+    installation = install(fresh_url, **REAL)
+    link = invited(installation.database)
+    connection_id = connection_of(installation.database, link).id
+    with installation.database.transaction() as session:
+        for number in range(connected + 2):
+            session.add(
+                Organization(
+                    connection_id=connection_id,
+                    deere_id=str(number),
+                    name="Farm",
+                    connected=number < connected,
+                )
+            )
+
+    found = line(installation, "STAGE allows")
+
+    assert found.fine is fine
+    assert f"{connected} are connected" in found.text
+    assert ("Ask John Deere for production" in found.text) is not fine
