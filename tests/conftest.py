@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.support.postgres import Cluster, programs
 from tests.support.stack import ROOT, Stack
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+QUIETED = ("authlib", "dbos", "urllib3")
 LOG_CHARS = 4000
 NOT_RUN = pytest.StashKey[dict[str, list[str]]]()
 
@@ -67,6 +69,15 @@ def pytest_terminal_summary(
     for reason, tests in config.stash[NOT_RUN].items():
         terminalreporter.section("not run", red=True)
         terminalreporter.line(f"{len(tests)} could not run: {reason}", red=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loggers() -> Iterator[None]:
+    """Apps that a file's tests make set the levels of loggers; the next file has them as before."""
+    levels = {name: logging.getLogger(name).level for name in QUIETED}
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture(scope="session")
