@@ -1,0 +1,288 @@
+"""Every page that a grower can meet: its name, its heading, and how to come to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import requests
+from playwright.sync_api import Page
+
+from onboarding.clock import now
+from onboarding.models import Organization
+from onboarding.states import Cause, Health, Outcome, Stage
+from tests.browser.scenes import COLOURED, Scenes, ago
+
+Opening = Callable[[Page], None]
+"""Brings the page on a browser's screen."""
+FLOOD = 400
+FLOODER = "198.51.100.7"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A page. `status` is that of its answer; `make` prepares what is needed to open it."""
+
+    name: str
+    heading: str
+    make: Callable[[Scenes], Opening | str]
+    status: int = 200
+
+    def opening(self, scenes: Scenes) -> Opening:
+        """Prepare the situation."""
+        made = self.make(scenes)
+        return _at(made) if isinstance(made, str) else made
+
+
+def _at(url: str) -> Opening:
+    def go(page: Page) -> None:
+        page.goto(url)
+
+    return go
+
+
+def _denied(scenes: Scenes) -> str:
+    person = scenes.person()
+    person.open()
+    person.start()
+    person.sign_in("one-farm")
+    person.cancel()
+    return person.link
+
+
+def _deere_down(scenes: Scenes) -> str:
+    scenes.stack.control.add_fault("deere.token", "status", status=503)
+    person = scenes.person()
+    person.authorize("one-farm")
+    return person.link
+
+
+def _finishing(scenes: Scenes) -> str:
+    link = scenes.started()
+    with scenes.attempt(link) as attempt:
+        attempt.used_at = now()
+    return link
+
+
+def _took_too_long(scenes: Scenes) -> str:
+    link = scenes.started()
+    with scenes.attempt(link) as attempt:
+        attempt.created_at = ago(minutes=31)
+    return link
+
+
+def _handing_over(scenes: Scenes) -> str:
+    scenes.stack.control.add_fault("leaf.credentials.create", "hang", seconds=60)
+    return scenes.walked("one-farm", settled=False)
+
+
+def _waiting_for_leaf(scenes: Scenes) -> str:
+    scenes.stack.control.add_fault("leaf.credentials.create", "status", status=503)
+    link = scenes.walked("one-farm", settled=False)
+    scenes.wait_for(link, lambda row: row.waiting_since, what="Leaf has refused once")
+    with scenes.connection(link) as connection:
+        connection.waiting_since = ago(minutes=12)
+    return link
+
+
+def _refused_by_leaf(scenes: Scenes) -> str:
+    scenes.stack.control.add_fault("leaf.credentials.create", "status", status=400)
+    return scenes.walked("one-farm")
+
+
+def _choose(scenes: Scenes) -> str:
+    link = scenes.walked("three-farms", [])
+    with scenes.attempt(link) as attempt:
+        attempt.sent_to_choose_at = None
+    return link
+
+
+def _organizations_down(scenes: Scenes) -> str:
+    scenes.stack.control.add_fault("deere.organizations", "status", status=503)
+    return scenes.walked("one-farm")
+
+
+def _denied_again(scenes: Scenes) -> str:
+    person = scenes.visitor(scenes.at_leaf(health=Health.UNAUTHENTICATED))
+    person.open()
+    person.start()
+    person.sign_in("one-farm")
+    person.cancel()
+    return person.link
+
+
+def _wide_names(scenes: Scenes) -> str:
+    link = scenes.at_leaf()
+    with scenes.connection(link) as connection:
+        connection.organizations += [
+            Organization(
+                deere_id=str(number),
+                name=name,
+                connected=number % 2 == 0,
+                member=number != 5,
+            )
+            for number, name in enumerate(
+                (
+                    "Landwirtschaftsbetriebsgesellschaft Großwanzleben-Klostermansfeld",
+                    "Ñandú & Søn's <Ranch>",
+                    "A",
+                    "SUPERCALIFRAGILISTICEXPIALIDOCIOUSFARMINGCOOPERATIVEINCORPORATED",
+                    "Prairie View Acres",
+                    "Neighbour's Land",
+                )
+            )
+        ]
+    return link
+
+
+def _expired(scenes: Scenes) -> str:
+    return scenes.change_link(scenes.link(), expires_at=ago(days=1))
+
+
+def _opened_elsewhere(scenes: Scenes) -> str:
+    return scenes.person().until_callback("one-farm")
+
+
+def _form_expired(scenes: Scenes) -> Opening:
+    link = scenes.link()
+
+    def go(page: Page) -> None:
+        page.goto(link)
+        page.context.clear_cookies()
+        page.locator("#next").click()
+        page.wait_for_url("**/start")
+
+    return go
+
+
+def _too_many(scenes: Scenes) -> Opening:
+    url = f"{scenes.stack.public_url}/deere/callback"
+    as_flooder = {"X-Forwarded-For": FLOODER}
+    refused = 0
+    # Each connection may end at another of web's processes, and each of them counts for itself.
+    for _ in range(FLOOD):
+        status = requests.get(url, headers=as_flooder, timeout=10).status_code
+        refused = refused + 1 if status == 429 else 0
+        if refused > 20:
+            break
+
+    def go(page: Page) -> None:
+        page.set_extra_http_headers(as_flooder)
+        for _ in range(20):
+            answer = page.goto(url)
+            if answer is not None and answer.status == 429:
+                return
+
+    return go
+
+
+def _crashed(scenes: Scenes) -> str:
+    # A colour that no form of ours would have let in: the page can't be made.
+    return scenes.link(partner=scenes.partner("broken", "Broken Co-op", colour="#zzzzzz"))
+
+
+CASES = (
+    Case("landing", "Connect your John Deere data", lambda s: f"{s.stack.public_url}/"),
+    Case("start", "Connect John Deere", lambda s: s.link()),
+    Case("start-bare", "Connect John Deere", lambda s: s.link(partner="demo")),
+    Case("start-coloured", "Connect John Deere", lambda s: s.link(partner=COLOURED)),
+    Case("authorizing", "Waiting for you at John Deere", lambda s: s.started()),
+    Case("denied", "Access was not given", _denied),
+    Case("took-too-long", "That took too long", _took_too_long),
+    Case("interrupted", "The sign-in was cut off", lambda s: s.failed(Outcome.INTERRUPTED)),
+    Case("deere-down", "John Deere can’t be reached", _deere_down),
+    Case(
+        "application-refused",
+        "John Deere did not accept our request",
+        lambda s: s.walked("application-refused"),
+    ),
+    Case("third-failure", "Access was not given", lambda s: s.failed(Outcome.DENIED, times=3)),
+    Case("finishing", "Finishing with John Deere", _finishing),
+    Case("handing-over", "Connecting to Leaf", _handing_over),
+    Case("waiting-for-leaf", "Waiting for Leaf", _waiting_for_leaf),
+    Case("choose-organizations", "One step left: choose what to share", _choose),
+    Case("nothing-chosen", "No organization is shared yet", lambda s: s.walked("three-farms", [])),
+    Case(
+        "no-organization", "This account has no organization", lambda s: s.walked("no-organization")
+    ),
+    Case(
+        "wrong-account",
+        "Is this the right John Deere account?",
+        lambda s: s.walked("partners-only"),
+    ),
+    Case(
+        "permissions-too-low",
+        "Your rights at John Deere are too low",
+        lambda s: s.walked("staff-refused"),
+    ),
+    Case("terms", "John Deere has new terms for you", lambda s: s.walked("terms-not-accepted")),
+    Case("terms-no-link", "John Deere has new terms for you", lambda s: s.walked("foreign-terms")),
+    Case("organizations-down", "John Deere does not answer just now", _organizations_down),
+    Case("checking", "Almost there", lambda s: s.at_leaf(health=Health.UNKNOWN)),
+    Case("connected", "Connected", lambda s: s.at_leaf()),
+    Case("connected-coloured", "Connected", lambda s: s.at_leaf(partner=COLOURED)),
+    Case(
+        "connected-some",
+        "Connected",
+        lambda s: s.walked("three-farms", ["Oak Hollow", "Miller Creek Farm"]),
+    ),
+    Case("connected-wide", "Connected", _wide_names),
+    Case(
+        "missing-permission",
+        "A permission is missing",
+        lambda s: s.at_leaf(health=Health.MISSING_PERMISSION),
+    ),
+    Case(
+        "temporarily-unavailable",
+        "Connected, with a pause at John Deere",
+        lambda s: s.at_leaf(health=Health.TEMPORARILY_UNAVAILABLE),
+    ),
+    Case(
+        "unauthenticated",
+        "Please connect again",
+        lambda s: s.at_leaf(health=Health.UNAUTHENTICATED),
+    ),
+    Case("unauthenticated-denied", "Please connect again", _denied_again),
+    Case(
+        "unknown-health",
+        "We are looking into your connection",
+        lambda s: s.at_leaf(health=Health.UNKNOWN, health_text="PAUSED"),
+    ),
+    Case(
+        "credential-missing",
+        "Please connect again",
+        lambda s: s.at_leaf(cause=Cause.CREDENTIAL_MISSING, health=Health.UNKNOWN),
+    ),
+    Case("failed", "Something went wrong on our side", _refused_by_leaf),
+    Case(
+        "no-refresh-token",
+        "John Deere gave us no lasting access",
+        lambda s: s.walked("no-refresh-token"),
+    ),
+    Case("disconnected", "Disconnected", lambda s: s.at_leaf(stage=Stage.DISCONNECTED)),
+    Case("link-invalid", "This link is not complete", lambda s: f"{s.stack.public_url}/c/abc", 404),
+    Case("link-expired", "This link has expired", _expired, 410),
+    Case(
+        "link-revoked",
+        "This link is no longer valid",
+        lambda s: s.change_link(s.link(), revoked_at=ago(days=1)),
+        410,
+    ),
+    Case("opened-elsewhere", "You started in another browser", _opened_elsewhere, 400),
+    Case(
+        "unknown-state",
+        "Please start again",
+        lambda s: f"{s.stack.public_url}/deere/callback?state=unknown&code=unknown",
+        400,
+    ),
+    Case(
+        "returned-elsewhere",
+        "Please open your link again",
+        lambda s: f"{s.stack.public_url}/deere/organizations",
+        400,
+    ),
+    Case("form-expired", "Please press the button once more", _form_expired, 400),
+    Case("not-found", "There is no such page", lambda s: f"{s.stack.public_url}/nothing", 404),
+    Case("too-many", "That was a little too often", _too_many, 429),
+    Case("crashed", "Something went wrong on our side", _crashed, 500),
+)

@@ -1,0 +1,53 @@
+"""Pages on two screens, each prepared once for all that is looked at on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext
+
+from tests.browser.cases import CASES, Opening
+from tests.browser.scenes import Scenes
+from tests.browser.watch import Shown, Watch, Weight
+from tests.support.browser import DESKTOP, PHONE, visitor
+from tests.support.stack import Stack
+
+
+@pytest.fixture
+def scenes(stack: Stack) -> Iterator[Scenes]:
+    """Makes growers in every situation."""
+    made = Scenes(stack)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session", params=CASES, ids=lambda case: case.name)
+def shown(
+    request: pytest.FixtureRequest, running_stack: Stack, chromium: Browser
+) -> Iterator[Shown]:
+    """Each page of the product in turn, on a phone and on a desk.
+
+    The situation lasts as long as all tests look at the page: of the session's scope, and with
+    the sandbox as new before, not before each test.
+    """
+    running_stack.restore()
+    scenes = Scenes(running_stack)
+    try:
+        opening = request.param.opening(scenes)
+        with visitor(chromium, size=PHONE) as phone, visitor(chromium, size=DESKTOP) as desk:
+            yield _show(request.param, opening, phone, desk)
+    finally:
+        scenes.close()
+
+
+def _show(case, opening: Opening, phone: BrowserContext, desk: BrowserContext) -> Shown:
+    watch = Watch(phone, desk)
+    pages = phone.new_page(), desk.new_page()
+    weight = Weight(pages[0])
+    for page in pages:
+        opening(page)
+        page.wait_for_load_state()
+    return Shown(case, *pages, weight=weight, watch=watch)

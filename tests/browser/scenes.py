@@ -1,0 +1,178 @@
+"""Growers in every situation in which a page shows them something else.
+
+Where one walk through the sandbox leads there, the grower walks; where it would take days, or a
+machine that breaks down, the rows are set as it would have left them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import object_session
+
+from onboarding.clock import now
+from onboarding.connections import consent, invitations
+from onboarding.models import Attempt, Connection, Link, Organization, Partner
+from onboarding.states import Health, Outcome, Stage
+from tests.support.people import People, Person
+from tests.support.stack import Stack
+from tests.support.wait import wait_until
+
+HELPFUL, COLOURED = "prairie", "north-fork"
+SUPPORT = {
+    "support_name": "Dana Whitfield",
+    "support_email": "help@prairie-coop.example",
+    "support_phone": "(515) 555-0142",
+    "support_url": "https://prairie-coop.example/help",
+}
+
+
+class Scenes:
+    """Makes growers of a partner that says whom to call, if no other partner is named.
+
+    :ivar stack: the processes
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self._people = People(stack)
+        self._add_partner(HELPFUL, "Prairie Co-op")
+        self._add_partner(COLOURED, "North Fork Crop Insurance", colour="#7a2e4d")
+
+    def person(self, *, partner: str = HELPFUL) -> Person:
+        """A new grower who has opened nothing yet."""
+        return self._people.invited(partner=partner)
+
+    def visitor(self, link: str) -> Person:
+        """Somebody with a link that exists already."""
+        return self._people.visitor(link)
+
+    def link(self, *, partner: str = HELPFUL) -> str:
+        """The link of a new grower."""
+        return self.person(partner=partner).link
+
+    def walked(
+        self,
+        account: str,
+        organizations: Collection[str] | None = None,
+        *,
+        partner: str = HELPFUL,
+        settled: bool = True,
+    ) -> str:
+        """The link of a grower who went the whole way.
+
+        :param organizations: those to tick; None: all
+        :param settled: whether to wait until nobody works on the token any more
+        """
+        person = self.person(partner=partner)
+        person.connect(account, organizations)
+        if settled:
+            self.wait_for(person.link, lambda row: row.stage is not Stage.HANDING_OVER)
+        return person.link
+
+    def wait_for(self, link: str, condition: Any, *, what: str = "the hand-over ends") -> None:
+        """Wait until the connection's row fulfils a condition."""
+
+        def fulfilled() -> bool:
+            with self.connection(link, write=False) as row:
+                return bool(condition(row))
+
+        wait_until(fulfilled, what=what)
+
+    def started(self) -> str:
+        """The link of a grower who is at John Deere now."""
+        person = self.person()
+        person.open()
+        person.start()
+        return person.link
+
+    def failed(self, outcome: Outcome, *, times: int = 1) -> str:
+        """The link of a grower whose attempts have just ended so."""
+        person = self.person()
+        for _ in range(times):
+            person.open()
+            person.start()
+            with self.attempt(person.link) as attempt:
+                attempt.used_at = now()
+                session = object_session(attempt)
+                assert session is not None
+                consent.finish(session, attempt, outcome)
+        return person.link
+
+    def at_leaf(self, *, partner: str = HELPFUL, **fields: Any) -> str:
+        """The link of a grower whose token Leaf has taken, with one shared organization.
+
+        :param fields: of the connection, to be set
+        """
+        link = self.link(partner=partner)
+        with self.connection(link) as connection:
+            connection.stage, connection.health = Stage.CONNECTED, Health.OK
+            connection.token_received_at = connection.handed_over_at = now()
+            connection.organizations.append(
+                Organization(deere_id="450101", name="Smith Farms", connected=True)
+            )
+            for name, value in fields.items():
+                setattr(connection, name, value)
+        return link
+
+    @contextmanager
+    def connection(self, link: str, *, write: bool = True) -> Iterator[Connection]:
+        """The connection of a link's grower; what is changed is committed at the end."""
+        with self._session_to(write) as session:
+            grower_id = session.get_one(Link, self._link_id(link)).grower_id
+            yield invitations.connection_of(session, grower_id)
+
+    @contextmanager
+    def attempt(self, link: str, *, write: bool = True) -> Iterator[Attempt]:
+        """The newest attempt of a link's grower; what is changed is committed at the end."""
+        with self._session_to(write) as session:
+            grower_id = session.get_one(Link, self._link_id(link)).grower_id
+            connection = invitations.connection_of(session, grower_id)
+            attempt = consent.latest(session, connection.id)
+            assert attempt is not None, "nobody has started"
+            yield attempt
+
+    def attempts(self, link: str) -> int:
+        """How often the link was used to start."""
+        with self._session_to(write=False) as session:
+            query = sa.select(sa.func.count()).select_from(Attempt)
+            return session.scalar(query.where(Attempt.link_id == self._link_id(link))) or 0
+
+    def change_link(self, link: str, **values: datetime) -> str:
+        """Set fields of a link, for example `revoked_at`; returns it."""
+        with self._session_to(write=True) as session:
+            session.execute(sa.update(Link).where(Link.id == self._link_id(link)).values(**values))
+        return link
+
+    def partner(self, slug: str, name: str, **fields: Any) -> str:
+        """Add a partner, or set its fields; returns the slug."""
+        self._add_partner(slug, name)
+        with self._session_to(write=True) as session:
+            session.execute(sa.update(Partner).where(Partner.slug == slug).values(**fields))
+        return slug
+
+    def close(self) -> None:
+        """Close the browsers of those who walked."""
+        self._people.close()
+
+    def _add_partner(self, slug: str, name: str, **fields: Any) -> None:
+        with self._session_to(write=True) as session:
+            if session.scalar(invitations.partner_named(slug)) is None:
+                invitations.add_partner(session, slug=slug, name=name, **SUPPORT, **fields)
+
+    def _session_to(self, write: bool) -> Any:
+        database = self.stack.installation.database
+        return database.transaction() if write else database.reading()
+
+    def _link_id(self, link: str) -> UUID:
+        return self.stack.installation.links.link_id(link.rpartition("/")[2])
+
+
+def ago(**time: float) -> datetime:
+    """A moment in the past, for example `ago(minutes=5)`."""
+    return now() - timedelta(**time)

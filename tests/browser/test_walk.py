@@ -1,0 +1,157 @@
+"""The whole flow in Chromium: on a phone and on a desk, with script and without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, Page, ViewportSize
+
+from tests.browser.scenes import Scenes
+from tests.browser.walker import Walker
+from tests.browser.watch import Watch
+from tests.support.browser import DESKTOP, PHONE, visitor
+from tests.support.control import Control
+
+EACH_WAY = pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+ON_ONE_DATABASE = pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
+SLOW_LEAF_SECONDS = 1.5
+"""Long enough for the page to say first that it waits."""
+
+
+@pytest.fixture
+def size(database: str, script: bool) -> ViewportSize:
+    """A phone or a desk: both on both databases, and both with script and without."""
+    return PHONE if database.startswith("sqlite") is script else DESKTOP
+
+
+@contextmanager
+def watched(
+    browser: Browser, *, size: ViewportSize = PHONE, script: bool = True
+) -> Iterator[tuple[Page, Watch]]:
+    """A page in a new browser. At the end nothing may have been complained about."""
+    with visitor(browser, size=size, script=script) as context:
+        watch = Watch(context)
+        yield context.new_page(), watch
+    assert watch.complaints == []
+
+
+@EACH_WAY
+def test_grower_connects_and_the_page_says_so_by_itself(
+    scenes: Scenes, control: Control, chromium: Browser, size: ViewportSize, script: bool
+) -> None:
+    person = scenes.person()
+    control.add_fault("leaf.credentials.create", "latency", seconds=SLOW_LEAF_SECONDS, times=1)
+    with watched(chromium, size=size, script=script) as (page, watch):
+        grower = Walker(page)
+        grower.connect(person.link, "three-farms", ["Oak Hollow", "Miller Creek Farm"])
+        grower.reads("Connecting to Leaf")
+        loads = watch.loads(person.link)
+        grower.reads("Connected")
+        assert page.url == person.link
+        assert page.get_by_text("Shared with Prairie Co-op").is_visible()
+        # Without script the page has to load itself again; with it, nobody sees it blink.
+        assert (watch.loads(person.link) > loads) is (not script)
+    (credential,) = person.at_leaf()
+    assert (credential["account"], credential["live"]) == ("three-farms", True)
+    assert person.shared() == {"Oak Hollow", "Miller Creek Farm"}
+
+
+@EACH_WAY
+def test_grower_who_cancels_reads_that_nothing_was_shared(
+    scenes: Scenes, chromium: Browser, size: ViewportSize, script: bool
+) -> None:
+    person = scenes.person()
+    with watched(chromium, size=size, script=script) as (page, _):
+        grower = Walker(page)
+        page.goto(person.link)
+        grower.press("Connect John Deere")
+        grower.press("one-farm")
+        grower.press("Cancel")
+        grower.reads("Access was not given")
+        assert page.get_by_text("Nothing was shared.").is_visible()
+        grower.press("Use a different John Deere account")
+        grower.reads("Sign in")
+    assert person.at_leaf() == []
+
+
+@ON_ONE_DATABASE
+def test_button_leads_through_when_john_deere_asks_for_nothing_on_the_way(
+    scenes: Scenes, chromium: Browser
+) -> None:
+    """One press, answered by redirects through both servers and back: `form-action` allows all."""
+    with watched(chromium) as (page, _):
+        grower = Walker(page)
+        grower.authorize(scenes.link(), "one-farm")
+        grower.reads("Choose organizations")
+        # Signed in and agreed already: from the press straight to the page for organizations.
+        page.goto(scenes.link())
+        grower.press("Connect John Deere")
+        grower.choose(["Smith Farms"])
+        grower.reads("Connected")
+        # Now shared already, too: from the press straight to our own page.
+        person = scenes.person()
+        page.goto(person.link)
+        grower.press("Connect John Deere")
+        page.wait_for_url(person.link)
+        grower.reads("Connected")
+
+
+@ON_ONE_DATABASE
+def test_grower_who_chose_nothing_goes_back_to_choose(scenes: Scenes, chromium: Browser) -> None:
+    with watched(chromium) as (page, _):
+        grower = Walker(page)
+        grower.connect(scenes.link(), "one-farm", [])
+        grower.reads("No organization is shared yet")
+        grower.press("Choose organizations")
+        grower.choose(["Smith Farms"])
+        grower.reads("Connected")
+
+
+@ON_ONE_DATABASE
+def test_the_way_is_walked_with_the_keyboard_alone(scenes: Scenes, chromium: Browser) -> None:
+    with watched(chromium, size=DESKTOP) as (page, _):
+        grower = Walker(page)
+        page.goto(scenes.link())
+        _tab_to(page, "Connect John Deere")
+        page.keyboard.press("Enter")
+        grower.reads("Sign in")
+        _tab_to(page, "one-farm")
+        page.keyboard.press("Enter")
+        grower.reads("Allow access?")
+        _tab_to(page, "Allow Access")
+        page.keyboard.press("Enter")
+        grower.reads("Choose organizations")
+        _tab_to(page, "Smith Farms")
+        page.keyboard.press("Space")
+        _tab_to(page, "Save")
+        page.keyboard.press("Enter")
+        grower.reads("Connected")
+
+
+@ON_ONE_DATABASE
+def test_skip_link_leads_past_the_letterhead(scenes: Scenes, chromium: Browser) -> None:
+    with watched(chromium) as (page, _):
+        page.goto(scenes.link())
+        page.keyboard.press("Tab")
+        skip = page.get_by_role("link", name="Skip to the text")
+        assert skip.bounding_box() is not None
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "next"
+
+
+def _tab_to(page: Page, name: str) -> None:
+    """Press Tab until something with this text or label has the focus."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if (
+            page.evaluate(
+                "() => { const one = document.activeElement;"
+                " return (one.labels?.[0] ?? one).textContent.trim(); }"
+            )
+            == name
+        ):
+            return
+    raise AssertionError(f"the Tab key never comes to {name!r} on {page.url}")
