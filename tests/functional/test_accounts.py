@@ -40,7 +40,7 @@ CONNECTED = End(
 NO_ORGANIZATION = End(
     code="no_organizations",
     heading="This account has no organization",
-    sentence="Create one at operationscenter.deere.com, or accept the invitation",
+    sentence="create an organization at operationscenter.deere.com, or accept the invitation",
     trouble=SharingTrouble.NO_ORGANIZATIONS,
 )
 NOTHING_CHOSEN = End(
@@ -95,8 +95,8 @@ ENDS = {
     ),
     "application-refused": End(
         code="application_refused",
-        heading="Connect John Deere",
-        sentence="John Deere did not accept our request The fault is on our side, not on yours.",
+        heading="John Deere did not accept our request",
+        sentence="The fault is on our side, not on yours.",
         stage=Stage.INVITED,
         health=Health.UNKNOWN,
         at_leaf=0,
@@ -113,7 +113,7 @@ ENDS = {
     "missing-permission": End(
         code="missing_permission",
         heading="A permission is missing",
-        sentence="allow what is missing, and press Save.",
+        sentence="allow what is missing, press Save.",
         stage=Stage.CONNECTED,
         health=Health.MISSING_PERMISSION,
         shared=1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from http import HTTPStatus
 from http.cookies import Morsel, SimpleCookie
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element
@@ -74,7 +75,8 @@ def _headers(answer: requests.Response, deere: str) -> Iterator[str]:
         yield "X-Frame-Options"
     if headers["X-Content-Type-Options"] != "nosniff":
         yield "X-Content-Type-Options"
-    referrer = "no-referrer" if path == CALLBACK_PATH else "same-origin"
+    is_callback = path == CALLBACK_PATH and answer.status_code != HTTPStatus.METHOD_NOT_ALLOWED
+    referrer = "no-referrer" if is_callback else "same-origin"
     if headers["Referrer-Policy"] != referrer:
         yield f"Referrer-Policy: {headers['Referrer-Policy']}"
     if "Cross-Origin-Opener-Policy" in headers:
@@ -87,7 +89,7 @@ def _location(answer: requests.Response, deere: str) -> Iterator[str]:
     location = answer.headers.get("Location")
     if location is None:
         return
-    if answer.status_code != 303:
+    if answer.status_code != HTTPStatus.SEE_OTHER:
         yield f"{answer.status_code} instead of 303"
     ours = location.startswith("/") and not location.startswith(("//", "/\\"))
     if not ours and not location.startswith(f"{deere}/"):
