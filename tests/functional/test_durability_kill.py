@@ -84,7 +84,9 @@ def test_worker_killed_anywhere_on_its_way_delivers_after_a_restart(
         handed_over(stack, name, limit=TAKEN_OVER_SECONDS)
     control.clear_faults()
     late = control.wait_for(
-        lambda entry: entry["point"] == POST and entry["fault"] == "hang" and entry["answered"],
+        lambda one: bool(
+            one["external_id"] == "before-post" and one["fault"] == "hang" and one["answered"]
+        ),
         what="the dead worker's request is answered",
     )
     assert late["status"] == 409

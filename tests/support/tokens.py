@@ -13,23 +13,18 @@ from urllib.parse import urlsplit
 import psycopg
 import sqlalchemy as sa
 
-from onboarding.models import Attempt, Connection, Event, Grower, Partner
+from onboarding.models import Attempt, Connection, Event, Grower
 from tests.support.control import Entry
-from tests.support.stack import PARTNER, SANDBOX, Stack
+from tests.support.stack import SANDBOX, Stack
 from tests.support.wait import wait_until
 
 LOCK_SECONDS = 30.0
 POST = "leaf.credentials.create"
 
 
-def connection_of(stack: Stack, external_id: str, *, partner: str = PARTNER) -> Connection:
+def connection_of(stack: Stack, external_id: str) -> Connection:
     """A grower's connection as it stands in the database now."""
-    query = (
-        sa.select(Connection)
-        .join(Grower)
-        .join(Partner)
-        .where(Grower.external_id == external_id, Partner.slug == partner)
-    )
+    query = sa.select(Connection).join(Grower).where(Grower.external_id == external_id)
     with stack.installation.database.reading() as session:
         return session.scalars(query).one()
 
@@ -143,7 +138,7 @@ def commits_held(stack: Stack) -> Iterator[None]:
             yield
             held.execute("ROLLBACK")
         return
-    with psycopg.connect(stack.database_url) as server:
+    with _postgresql(stack) as server:
         server.execute("LOCK TABLE connection IN EXCLUSIVE MODE")
         yield
         server.rollback()
@@ -151,6 +146,10 @@ def commits_held(stack: Stack) -> Iterator[None]:
 
 def _file(stack: Stack) -> Path:
     return Path(urlsplit(stack.database_url).path)
+
+
+def _postgresql(stack: Stack) -> psycopg.Connection:
+    return psycopg.connect(stack.database_url.replace("+psycopg", ""))
 
 
 def _forms(secret: str) -> set[bytes]:
@@ -172,7 +171,7 @@ def _everything_stored(stack: Stack) -> Iterable[tuple[str, bytes]]:
         for path in (file, *file.parent.glob(f"{file.name}-*")):
             yield path.name, path.read_bytes()
         return
-    with psycopg.connect(stack.database_url) as server:
+    with _postgresql(stack) as server:
         tables = server.execute(
             "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
             " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
