@@ -25,6 +25,7 @@ DEERE_API_URLS = {
 DEERE_SCOPES = "ag1 ag2 ag3 eq1 org1 files offline_access"
 LEAF_API_URL = "https://api.withleaf.io"
 ENCRYPTION_KEY_BYTES = 32
+SQLITE_FILE = "onboarding.sqlite"
 POSTGRESQL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
 SECRET_KEY_MIN_CHARS = 32
 LARGEST_NUMBER = 100_000
@@ -119,7 +120,7 @@ class _Reader:
         settings = Settings(
             secret_key=self._secret_key(),
             encryption_keys=self._encryption_keys(),
-            database_url=self._database_url(instance),
+            database_url=self._database_url() or f"sqlite:///{instance.resolve() / SQLITE_FILE}",
             public_url=self._url("PUBLIC_URL", origin=True),
             trusted_proxies=self._number("TRUSTED_PROXIES", default=0, least=0),
             deere_client_key=self._text("DEERE_CLIENT_KEY"),
@@ -135,6 +136,8 @@ class _Reader:
             link_lifetime_days=self._number("LINK_LIFETIME_DAYS", default=14, least=1),
         )
         self._complain()
+        if not self._get("DATABASE_URL"):
+            self._make_folder(instance)
         return settings
 
     def _get(self, name: str) -> str:
@@ -191,10 +194,10 @@ class _Reader:
             )
         return scopes
 
-    def _database_url(self, instance: Path) -> str:
+    def _database_url(self) -> str:
         value = self._get("DATABASE_URL")
         if not value:
-            return self._default_database_url(instance)
+            return value
         scheme, separator, rest = value.partition("://")
         if not separator or scheme not in {"sqlite", *POSTGRESQL_SCHEMES}:
             self._wrong.append("DATABASE_URL must begin with postgresql:// or sqlite://")
@@ -215,7 +218,7 @@ class _Reader:
             self._wrong.append("DATABASE_URL must name a file: sqlite:////folder/file.sqlite")
         return url
 
-    def _default_database_url(self, instance: Path) -> str:
+    def _make_folder(self, instance: Path) -> None:
         try:
             instance.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as err:
@@ -223,7 +226,7 @@ class _Reader:
                 f"DATABASE_URL is not set, and the folder {instance} for SQLite can't be made: "
                 f"{err.strerror}"
             )
-        return f"sqlite:///{instance.resolve() / 'onboarding.sqlite'}"
+            self._complain()
 
     def _url(self, name: str, *, default: str = "", origin: bool = False) -> str:
         value = (self._get(name) or default).rstrip("/")

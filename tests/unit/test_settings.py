@@ -248,6 +248,13 @@ def test_no_folder_is_made_when_the_database_is_elsewhere(tmp_path: Path) -> Non
     assert not (tmp_path / "instance").exists()
 
 
+def test_no_folder_is_made_for_settings_that_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsInvalid):
+        read(tmp_path / "instance", SECRET_KEY="short")
+
+    assert not (tmp_path / "instance").exists()
+
+
 def test_a_folder_that_cannot_be_made_is_a_wrong_setting(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
