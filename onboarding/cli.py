@@ -15,6 +15,7 @@ import click
 import sqlalchemy as sa
 from flask import Flask, current_app
 from flask.cli import AppGroup
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from onboarding import describe, vault
 from onboarding.clock import now
@@ -53,6 +54,12 @@ def _plain_errors() -> Iterator[None]:
         yield
     except OnboardingError as err:
         raise click.ClickException(str(err)) from err
+    except (OperationalError, ProgrammingError) as err:
+        # Not to be reached, or without our tables.
+        what = str(err.orig).partition("\n")[0]
+        raise click.ClickException(
+            f"the database can't be used: {what}. What to do says: flask --app wsgi doctor"
+        ) from err
 
 
 @db.command("upgrade")
@@ -61,7 +68,8 @@ def db_upgrade() -> None:
     from onboarding import schema
 
     parts = _installation()
-    schema.upgrade(parts.database, parts.settings.database_url)
+    with _plain_errors():
+        schema.upgrade(parts.database, parts.settings.database_url)
     click.echo("The database is up to date.", err=True)
 
 
@@ -176,7 +184,7 @@ def revoke_link(url: str) -> None:
 @click.argument("reference")
 def connection_show(reference: str) -> None:
     """Show a connection by its reference code: where it stands, why, and what happened."""
-    with _installation().database.reading() as session:
+    with _plain_errors(), _installation().database.reading() as session:
         found = _find(reference, session.scalar(_by_reference(reference)))
         latest = consent.latest(session, found.id)
         told = describe.connection(found, latest=latest, moment=now())
@@ -195,13 +203,14 @@ def connection_show(reference: str) -> None:
         events = sa.select(Event).where(Event.connection_id == found.id).order_by(Event.id.desc())
         for event in session.scalars(events.limit(EVENTS_SHOWN)):
             data = " ".join(f"{key}={value}" for key, value in event.data.items() if value)
-            click.echo(f"  {event.at:%Y-%m-%d %H:%M:%S} {event.who} {event.kind} {data}")
+            text = f"{event.at:%Y-%m-%d %H:%M:%S} {event.who} {event.kind} {data}"
+            click.echo(f"  {text.rstrip()}")
 
 
 @connection.command("list")
 def connection_list() -> None:
     """List the connections that wait for staff: reference, grower, why."""
-    with _installation().database.reading() as session:
+    with _plain_errors(), _installation().database.reading() as session:
         for found in attention.first(session, CONNECTIONS_SHOWN):
             grower = found.grower
             click.echo(
@@ -241,7 +250,9 @@ def worker() -> None:
     from onboarding.worker import run
 
     parts = _installation()
-    if not schema.is_current(parts.database):
+    with _plain_errors():
+        current = schema.is_current(parts.database)
+    if not current:
         raise click.ClickException(
             "the database is not up to date. Run: flask --app wsgi db upgrade"
         )

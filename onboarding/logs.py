@@ -20,6 +20,8 @@ def configure() -> None:
     quiet_logs()
     # It announces the database and each migration; what fails it says at WARNING.
     logging.getLogger("dbos").setLevel(logging.WARNING)
+    # It announces its own modules, seven lines before every command that looks at the tables.
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
 
 
 def init_app(app: Flask) -> None:

@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from dbos import run_dbos_database_migrations
+from dbos import DBOS
 
 from onboarding.db import Database
 from onboarding.queue import database_url
@@ -22,7 +22,7 @@ def upgrade(database: Database, url: str) -> None:
 
     The queue's first: what is current then has both (see `is_current`).
     """
-    run_dbos_database_migrations(database_url(url))
+    DBOS.migrate(database_url(url))
     with database.engine.connect() as connection:
         config = _config()
         config.attributes["connection"] = connection
