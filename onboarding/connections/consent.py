@@ -50,7 +50,7 @@ def start(session: Session, vault: Vault, link: Link, *, other_account: bool = F
 
     :param other_account: let John Deere ask for the sign-in again
     """
-    connection = locked(session, invitations.connection_of(session, link.grower_id).id)
+    connection = locked(session, invitations.connection_id_of(session, link.grower_id))
     state, verifier, browser = new_secret(), new_secret(), new_secret()
     attempt = Attempt(
         connection_id=connection.id,
@@ -94,7 +94,7 @@ def use(session: Session, vault: Vault, attempt: Attempt) -> str | None:
     :return: the PKCE verifier for the exchange; None if the state was used before or is too old,
         or if no key reads the verifier any more, which ends the attempt
     """
-    used = session.scalar(
+    used = session.execute(
         sa.update(Attempt)
         .where(
             Attempt.id == attempt.id,
@@ -102,13 +102,12 @@ def use(session: Session, vault: Vault, attempt: Attempt) -> str | None:
             Attempt.created_at > now() - ATTEMPT_LIFETIME,
         )
         .values(used_at=now())
-        .returning(Attempt.id)
-    )
-    if used is None or attempt.code_verifier is None:
+        .returning(Attempt.code_verifier)
+    ).one_or_none()
+    if used is None or used.code_verifier is None:
         return None
-    session.refresh(attempt)
     try:
-        verifier = vault.decrypt(attempt.code_verifier, place=attempt.verifier_place)
+        verifier = vault.decrypt(used.code_verifier, place=attempt.verifier_place)
     except TokenUnreadable as err:
         finish(session, attempt, Outcome.INTERRUPTED, detail=str(err))
         return None

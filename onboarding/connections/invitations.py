@@ -138,6 +138,11 @@ def connection_of(session: Session, grower_id: UUID) -> Connection:
     return session.scalars(sa.select(Connection).where(Connection.grower_id == grower_id)).one()
 
 
+def connection_id_of(session: Session, grower_id: UUID) -> UUID:
+    """Its id alone, for who locks it next and reads it then."""
+    return session.scalars(sa.select(Connection.id).where(Connection.grower_id == grower_id)).one()
+
+
 def _grower(session: Session, partner: Partner, external_id: str, name: str) -> Grower:
     grower = session.scalar(
         sa.select(Grower).where(Grower.partner_id == partner.id, Grower.external_id == external_id)

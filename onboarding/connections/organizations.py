@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -44,6 +45,16 @@ FORBIDDEN = 403
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Look:
+    """What came of asking John Deere."""
+
+    asked: bool
+    """Whether John Deere was asked, so that what is written down is of now."""
+    page_to_choose: str | None = None
+    """John Deere's page, if the grower is to be sent there now."""
+
+
 def look(
     database: Database,
     vault: Vault,
@@ -52,14 +63,15 @@ def look(
     attempt_id: UUID,
     *,
     reads: int = 1,
-) -> bool:
+    send: bool = False,
+) -> Look:
     """Read the organizations at John Deere with the attempt's access token and write them down.
 
     Trouble at John Deere is written down too: it is a state of the connection, no exception.
     Without an access token Leaf is asked, by a worker.
 
     :param reads: how often to read at most while none is connected
-    :return: whether John Deere was asked, so that what is written down is of now
+    :param send: also decide, in the same transaction, whether the grower is to go and choose
     """
     with database.reading() as session:
         attempt = session.get_one(Attempt, attempt_id)
@@ -67,27 +79,27 @@ def look(
     if token is None:
         with database.transaction() as session:
             _let_leaf_look(session, queue, locked(session, attempt.connection_id))
-        return False
+        return Look(asked=False)
     found, failure = _read(deere, token, reads)
     with database.transaction() as session:
         connection = locked(session, attempt.connection_id)
         newest = consent.latest_authorized(session, connection.id)
         if newest is None or newest.id != attempt_id:
             # Another account has been signed in with meanwhile; this is no news of that one.
-            return False
+            return Look(asked=False)
         if failure is not None:
             _note_trouble(session, connection, failure)
         else:
             _note_organizations(session, deere, queue, connection, found)
-    return True
+        page = _send_to_choose(connection, newest) if send else None
+    return Look(asked=True, page_to_choose=page)
 
 
-def send_to_choose(session: Session, attempt: Attempt) -> str | None:
+def _send_to_choose(connection: Connection, attempt: Attempt) -> str | None:
     """Where to send the grower for choosing organizations, once per attempt.
 
     :return: John Deere's page; None if one is shared, none can be, or the grower was sent before
     """
-    connection = attempt.connection
     if attempt.sent_to_choose_at or not connection.choose_url:
         return None
     if connection.has_shared_organization:
@@ -95,7 +107,7 @@ def send_to_choose(session: Session, attempt: Attempt) -> str | None:
     if not any(organization.member for organization in connection.organizations):
         # Only other farms' organizations: probably the wrong account, so the grower is asked.
         return None
-    _expect_choice(locked(session, connection.id), attempt)
+    _expect_choice(connection, attempt)
     return connection.choose_url
 
 

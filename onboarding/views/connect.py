@@ -132,7 +132,9 @@ def choose(token: str) -> ResponseReturnValue:
     trouble_is_of_now = (
         latest is not None
         and connection.sharing_trouble is not None
-        and organizations.look(parts.database, parts.vault, parts.deere, parts.queue, latest.id)
+        and organizations.look(
+            parts.database, parts.vault, parts.deere, parts.queue, latest.id
+        ).asked
     )
     with parts.database.transaction() as session:
         connection = invitations.connection_of(session, _usable_link(session, token).grower_id)
@@ -269,11 +271,12 @@ def _view(session: Session, token: str) -> _View:
     link = _usable_link(session, token)
     connection = invitations.connection_of(session, link.grower_id)
     moment = now()
+    latest = consent.latest(session, connection.id)
     told = describe.connection(
         connection,
-        latest=consent.latest(session, connection.id),
+        latest=latest,
         moment=moment,
-        troubled=consent.is_troubled(session, connection.id, moment=moment),
+        troubled=latest is not None and consent.is_troubled(session, connection.id, moment=moment),
     )
     return _View(link, token, connection, told, moment)
 

@@ -177,9 +177,9 @@ def _finish(attempt: Attempt, outcome: Outcome, detail: str) -> None:
 def _to_choose(attempt: Attempt) -> Response:
     """On to John Deere's page for organizations if one has to be chosen, else to our own."""
     parts = installation()
-    organizations.look(parts.database, parts.vault, parts.deere, parts.queue, attempt.id)
-    with parts.database.transaction() as session:
-        url = organizations.send_to_choose(session, session.get_one(Attempt, attempt.id))
+    url = organizations.look(
+        parts.database, parts.vault, parts.deere, parts.queue, attempt.id, send=True
+    ).page_to_choose
     response = make_response(redirect(url, 303)) if url else _to_page(attempt)
     remember_browser(response, attempt.connection_id)
     return response
