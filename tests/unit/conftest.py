@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from pytest_httpserver import HTTPServer
 
@@ -17,6 +18,15 @@ from onboarding.states import Environment
 from tests.support.postgres import Cluster
 from tests.unit.databases import Postgresql, Sqlite, as_settings_write_it
 from tests.unit.failures import Server, ThreadedServer
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile(
+    "unhurried",
+    deadline=None,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("unhurried")
 
 ISSUER_PATH = "/oauth2/aus78tnlaysMraFhC1t7"
 SettingsFor = Callable[..., Settings]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Literal, get_args
-from uuid import UUID
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import get_args
 
 import pytest
 
@@ -16,17 +13,16 @@ from onboarding import describe
 from onboarding.describe import Action, Told
 from onboarding.describe.staff import SHARING, WHAT_TO_DO
 from onboarding.describe.told import Tone, Who
-from onboarding.models import Attempt, Connection, Grower, Organization, Partner
+from onboarding.models import Connection, Organization
 from onboarding.settings import DEERE_SCOPES
 from onboarding.states import Cause, Health, Outcome, SharingTrouble, Stage
+from tests.unit.cases import NOW, Case, every_case, organization
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=3)
 FORBIDDEN_WORDS = re.compile(
     r"!|\b(successful\w*|oops|sorry|invalid|error code|null|undefined|token|OAuth|stage)\b",
     re.IGNORECASE,
 )
-AT_LEAF = {Stage.CONNECTED, Stage.CHOOSING_ORGANIZATIONS}
 OURS = {
     "application_refused",
     "failed",
@@ -36,99 +32,6 @@ OURS = {
     "waiting_for_staff",
 }
 """Codes of what only staff can mend."""
-
-Kind = Literal["none", "shared", "not shared", "partners only"]
-Unfinished = Literal["never", "open", "exchanging", "left"]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One state that a connection may be in."""
-
-    stage: Stage
-    health: Health = Health.UNKNOWN
-    cause: Cause | None = None
-    trouble: SharingTrouble | None = None
-    outcome: Outcome | Unfinished = Outcome.AUTHORIZED
-    organizations: Kind = "none"
-
-    def connection(self) -> Connection:
-        made = Connection(
-            id=UUID(int=1),
-            grower=Grower(name="Maple Farm", partner=Partner(slug="demo", name="Demo Co-op")),
-            reference="ABCDEFGH",
-            detail="",
-            sharing_detail="",
-            scopes_asked=["ag1", "offline_access"],
-            scopes_granted=["ag1", "offline_access"],
-            organizations={
-                "none": [],
-                "shared": [_organization("1", connected=True), _organization("2")],
-                "not shared": [_organization("1")],
-                "partners only": [_organization("3", member=False)],
-            }[self.organizations],
-        )
-        self.put_in(made)
-        return made
-
-    def put_in(self, connection: Connection) -> None:
-        """Give a connection this state; its organizations stay."""
-        connection.stage = self.stage
-        connection.health = self.health
-        connection.health_text = "" if self.health is Health.UNKNOWN else self.health.value
-        connection.cause = self.cause
-        connection.sharing_trouble = self.trouble
-        # Also while authorizing: there may have been a token before.
-        received = None if self.stage is Stage.INVITED else NOW - timedelta(seconds=5)
-        connection.token_received_at = received
-
-    def attempt(self) -> Attempt | None:
-        if self.outcome == "never":
-            return None
-        began = NOW - (timedelta(hours=2) if self.outcome == "left" else timedelta(minutes=5))
-        made = Attempt(created_at=began)
-        if self.outcome == "exchanging":
-            made.used_at = NOW - timedelta(seconds=5)
-        elif isinstance(self.outcome, Outcome):
-            made.outcome = self.outcome
-            made.used_at = made.ended_at = NOW - timedelta(minutes=1)
-        return made
-
-    def told(self) -> Told:
-        return describe.connection(self.connection(), latest=self.attempt(), moment=NOW)
-
-    def is_truly_connected(self) -> bool:
-        """Leaf holds the credential, it is good, and an organization is shared; nothing less."""
-        return (
-            self.stage in AT_LEAF
-            and self.health is Health.OK
-            and self.organizations == "shared"
-            and self.cause is not Cause.CREDENTIAL_MISSING
-        )
-
-
-def _organization(deere_id: str, *, connected: bool = False, member: bool = True) -> Organization:
-    return Organization(
-        deere_id=deere_id, name=f"Farm {deere_id}", connected=connected, member=member
-    )
-
-
-def every_case() -> Iterator[tuple[Case, Connection, Attempt | None]]:
-    """Every combination, also those that should never come about.
-
-    The connection is the same object each time, in another state: making one is slow.
-    """
-    outcomes: list[Outcome | Unfinished] = [*Outcome, *get_args(Unfinished)]
-    attempts = {one: Case(Stage.INVITED, outcome=one).attempt() for one in outcomes}
-    for kind in get_args(Kind):
-        connection = Case(Stage.INVITED, organizations=kind).connection()
-        causes = [None, *Cause] if kind in {"shared", "not shared"} else [None]
-        states = itertools.product(Stage, Health, causes, [None, *SharingTrouble])
-        for stage, health, cause, trouble in states:
-            case = Case(stage, health, cause, trouble, organizations=kind)
-            case.put_in(connection)
-            for outcome, attempt in attempts.items():
-                yield replace(case, outcome=outcome), connection, attempt
 
 
 def texts(told: Told) -> list[str]:
@@ -463,7 +366,7 @@ def test_staff_read_nothing_where_nothing_is_wrong() -> None:
 
 def test_shared_organizations_are_named_and_many_are_counted() -> None:
     connection = READY.connection()
-    connection.organizations = [_organization(str(n), connected=True) for n in range(1, 7)]
+    connection.organizations = [organization(str(n), connected=True) for n in range(1, 7)]
 
     step = describe.steps(connection, READY.told())[1]
 
