@@ -12,6 +12,9 @@ REASON_LIMIT = 200
 REASON_KEYS = ("title", "error", "detail", "message", "error_description")
 """Where errors say why: problem details (RFC 9457), OAuth (RFC 6749 5.2), and common sense."""
 MASK = "***"
+TOO_LONG_FOR_WORDS = 40
+"""Characters in a row from which on it is masked whatever it is: one random token of 43 characters
+in some 1500 has no digit."""
 _NAMED_SECRET = re.compile(
     r"""((?:token|secret|password|authorization)\w{0,20}["']?\s{0,5}[:=]\s{0,5}["']?)"""
     r"""(?:(?:bearer|basic)\s+)?[^\s"',;&}]{8,}""",
@@ -50,4 +53,5 @@ def redact(text: str, secrets: Collection[str] = (), *, limit: int = REASON_LIMI
 
 
 def _mask_if_tokenlike(run: re.Match[str]) -> str:
-    return MASK if any(c.isdigit() for c in run[0]) else run[0]
+    is_token = len(run[0]) >= TOO_LONG_FOR_WORDS or any(c.isdigit() for c in run[0])
+    return MASK if is_token else run[0]

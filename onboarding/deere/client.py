@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -185,6 +185,7 @@ class Deere:
         left = until - time.monotonic()
         if left <= 0:
             raise UpstreamUnavailable(SERVICE, ACTION, reason="not all pages in time")
+        secrets = (access_token, self._settings.deere_client_secret)
         answer = http.call(
             self._session,
             "GET",
@@ -195,10 +196,10 @@ class Deere:
             headers={"Accept": ACCEPT},
             auth=http.bearer(access_token),
             timeout=self._api_timeout.within(left),
-            secrets=(access_token,),
+            secrets=secrets,
         )
         if answer.status == 403:
-            raise _forbidden(answer, access_token)
+            raise _forbidden(answer, secrets)
         return answer
 
     def _next_page(self, answer: Answer) -> str | None:
@@ -236,11 +237,11 @@ def _read_page(answer: Answer) -> list[Organization]:
     return complete
 
 
-def _forbidden(answer: Answer, access_token: str) -> UpstreamError:
+def _forbidden(answer: Answer, secrets: Collection[str]) -> UpstreamError:
     """Required customer action: `X-Deere-Terms-Location` names the page with the terms."""
     terms: Any = answer.headers.get("X-Deere-Terms-Location")
     if terms is None:
-        return http.refusal(answer, service=SERVICE, action=ACTION, secrets=(access_token,))
+        return http.refusal(answer, service=SERVICE, action=ACTION, secrets=secrets)
     return TermsNotAccepted(
         SERVICE, ACTION, status=answer.status, terms_url=terms if is_deere(terms) else None
     )

@@ -33,6 +33,7 @@ class Api:
         clock: Callable[[], float],
     ) -> None:
         self._api_url = api_url
+        self._password = password
         self._session = session
         self._timeout = timeout
         self._sign_in = SignIn(
@@ -71,7 +72,7 @@ class Api:
                 json=json,
                 auth=http.bearer(token),
                 timeout=self._timeout,
-                secrets=(token, *secrets),
+                secrets=(token, self._password, *secrets),
             )
 
         token = self._sign_in.token()

@@ -33,6 +33,8 @@ from tests.unit.failures import (
 )
 
 TOKEN = "kT7-8f2Qz_0aLw93.xY~5bNm1"
+LETTERS = "fjKdWqLpZxCvBnMaSdFgHjKlQwErTyUiOpAsDfGhJkL"
+"""A token of 43 characters without a digit."""
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJncm93ZXIifQ.c2lnbmF0dXJl"
 
 
@@ -331,12 +333,13 @@ class TestReasons:
             "refresh_token=onlyletters&x",
             '{"refreshToken": "onlyletters", "clientSecret":"onlyletters"}',
             "Authorization: Basic onlyletters",
+            f"code {LETTERS} is bad",
         ],
     )
     def test_what_looks_like_a_token_is_masked(self, text: str) -> None:
         shown = redact(text)
         assert "***" in shown
-        for secret in (TOKEN, JWT, "onlyletters"):
+        for secret in (TOKEN, JWT, LETTERS, "onlyletters"):
             assert secret not in shown
 
     def test_plain_words_are_left_as_they_are(self) -> None:
