@@ -18,6 +18,8 @@ function show(html) {
   const fresh = page.querySelector("main");
   if (!fresh || sent() || fresh.dataset.fingerprint === main.dataset.fingerprint) return;
   const focused = document.activeElement;
+  // A link that was withdrawn says no more for whom it was.
+  document.querySelector("header").replaceWith(page.querySelector("header"));
   main.replaceWith(fresh);
   main = fresh;
   delay = FIRST;
