@@ -13,11 +13,14 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from onboarding.db import Database
+from onboarding.models import Link
 from onboarding.settings import WELL_KNOWN, Settings
 from onboarding.states import Environment
 from tests.support.postgres import Cluster
 from tests.unit.databases import Postgresql, Sqlite, as_settings_write_it
 from tests.unit.failures import Server, ThreadedServer
+from tests.unit.rows import invited
+from tests.unit.walk import Walk
 
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile(
@@ -124,3 +127,15 @@ def fresh_database(fresh_url: str) -> Iterator[Database]:
     database = Database(fresh_url)
     yield database
     database.engine.dispose()
+
+
+@pytest.fixture
+def walk(fresh_database: Database, fresh_url: str) -> Walk:
+    """The use cases of a consent on that database."""
+    return Walk(fresh_database, fresh_url)
+
+
+@pytest.fixture
+def link(walk: Walk) -> Link:
+    """A link for a grower who has not begun yet."""
+    return invited(walk.database)

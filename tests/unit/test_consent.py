@@ -11,16 +11,14 @@ from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
-import sqlalchemy as sa
 import time_machine
 
 from onboarding.clock import now
 from onboarding.connections import consent
-from onboarding.db import Database
 from onboarding.errors import ConsentElsewhere, ConsentExpired
 from onboarding.links import digest
-from onboarding.models import Attempt, Event, Link
-from onboarding.states import Cause, Environment, Health, Outcome, Stage
+from onboarding.models import Attempt, Link
+from onboarding.states import Health, Outcome, Stage
 from onboarding.vault import Vault
 from tests.support.wait import wait_until
 from tests.unit.rows import connection_of, history_of, invited
@@ -29,16 +27,6 @@ from tests.unit.walk import TOKENS, Walk
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 HALF_AN_HOUR = timedelta(minutes=30)
 LIMIT_SECONDS = 20.0
-
-
-@pytest.fixture
-def walk(fresh_database: Database, fresh_url: str) -> Walk:
-    return Walk(fresh_database, fresh_url)
-
-
-@pytest.fixture
-def link(walk: Walk) -> Link:
-    return invited(walk.database)
 
 
 def at_once(*works: Callable[[], object]) -> list[object]:
@@ -189,144 +177,6 @@ def test_what_was_connected_stays_so_while_a_reconnect_is_tried_and_declined(
     assert (connection.stage, connection.health) == (stage, Health.OK)
 
 
-def test_from_the_commit_on_the_token_is_kept_and_its_hand_over_is_owed(
-    walk: Walk, link: Link
-) -> None:
-    started = walk.start(link)
-    walk.use(started)
-
-    walk.receive(started)
-
-    connection, row = connection_of(walk.database, link), walk.attempt(started)
-    assert connection.stage is Stage.HANDING_OVER
-    assert walk.token(connection) == TOKENS.refresh_token
-    assert walk.enqueued(connection) == [connection.hand_over_try] == [1]
-    assert connection.hand_over_due_at is not None
-    assert connection.hand_over_due_at <= now()
-    assert (connection.client_key, connection.environment) == ("client-key", Environment.STAGE)
-    assert row.outcome is Outcome.AUTHORIZED
-    assert row.access_token is not None
-    access = walk.vault.decrypt(row.access_token, place=row.access_token_place)
-    assert access == TOKENS.access_token
-    assert history_of(walk.database, connection.id)[-1] == "token_received"
-
-
-def test_a_crash_before_the_commit_leaves_neither_a_token_nor_work(walk: Walk, link: Link) -> None:
-    started = walk.start(link)
-
-    def crash() -> None:
-        with walk.database.transaction() as session:
-            attempt = session.get_one(Attempt, started.attempt_id)
-            consent.receive(
-                session, walk.vault, walk.queue, walk.settings, attempt=attempt, tokens=TOKENS
-            )
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        crash()
-
-    connection = connection_of(walk.database, link)
-    assert (connection.stage, connection.refresh_token) == (Stage.AUTHORIZING, None)
-    assert walk.enqueued(connection) == []
-    assert walk.attempt(started).outcome is None
-
-
-@pytest.mark.parametrize(
-    ("expires_in", "kept"),
-    [(43_200, timedelta(hours=1)), (600, timedelta(minutes=10)), (0, timedelta(0))],
-)
-def test_the_access_token_is_kept_for_an_hour_at_most(
-    walk: Walk, link: Link, expires_in: int, kept: timedelta
-) -> None:
-    with time_machine.travel(NOON, tick=False):
-        started = walk.start(link)
-        walk.receive(started, replace(TOKENS, expires_in=expires_in))
-
-    assert walk.attempt(started).access_token_until == NOON + kept
-
-
-def test_a_reconnect_puts_the_new_token_in_the_place_of_the_waiting_one(
-    walk: Walk, link: Link
-) -> None:
-    walk.receive(walk.start(link))
-    walk.put(link, cause=Cause.LEAF_UNAVAILABLE, detail="down", waiting_since=now())
-
-    walk.receive(walk.start(link), replace(TOKENS, refresh_token="the second token"))
-
-    connection = connection_of(walk.database, link)
-    assert walk.token(connection) == "the second token"
-    assert connection.hand_over_try == 2
-    assert 2 in walk.enqueued(connection)
-    assert (connection.cause, connection.detail, connection.waiting_since) == (None, "", None)
-    assert connection.health is Health.UNKNOWN
-
-
-WITHOUT = replace(TOKENS, refresh_token=None)
-
-
-def test_no_refresh_token_is_a_failure_that_staff_can_read(walk: Walk, link: Link) -> None:
-    started = walk.start(link)
-
-    walk.receive(started, WITHOUT)
-
-    connection, row = connection_of(walk.database, link), walk.attempt(started)
-    assert (connection.stage, connection.cause) == (Stage.FAILED, Cause.NO_REFRESH_TOKEN)
-    assert "offline_access" in connection.detail
-    assert connection.refresh_token is None
-    assert walk.enqueued(connection) == []
-    assert (row.outcome, row.access_token) == (Outcome.NO_REFRESH_TOKEN, None)
-
-
-@pytest.mark.parametrize("stage", [Stage.CONNECTED, Stage.CHOOSING_ORGANIZATIONS])
-def test_no_refresh_token_on_a_reconnect_takes_nothing_away(
-    walk: Walk, link: Link, stage: Stage
-) -> None:
-    walk.put(link, stage=stage, health=Health.OK)
-    started = walk.start(link)
-
-    walk.receive(started, WITHOUT)
-
-    connection = connection_of(walk.database, link)
-    assert (connection.stage, connection.health) == (stage, Health.OK)
-    assert connection.cause is None
-    assert walk.attempt(started).outcome is Outcome.NO_REFRESH_TOKEN
-
-
-def test_no_refresh_token_does_not_stop_the_hand_over_of_an_earlier_one(
-    walk: Walk, link: Link
-) -> None:
-    walk.receive(walk.start(link))
-
-    walk.receive(walk.start(link), WITHOUT)
-
-    connection = connection_of(walk.database, link)
-    assert connection.stage is Stage.HANDING_OVER
-    assert walk.token(connection) == TOKENS.refresh_token
-
-
-@pytest.mark.parametrize(
-    ("granted", "missing"),
-    [
-        ({"ag1", "org1", "offline_access"}, None),
-        ({"offline_access", "org1", "ag1", "files"}, None),
-        ({"offline_access", "ag1"}, ["org1"]),
-        (set[str](), ["ag1", "offline_access", "org1"]),
-    ],
-)
-def test_scopes_that_were_not_granted_are_recorded(
-    walk: Walk, link: Link, granted: set[str], missing: list[str] | None
-) -> None:
-    walk.receive(walk.start(link), replace(TOKENS, scopes=frozenset(granted)))
-
-    connection = connection_of(walk.database, link)
-    assert connection.scopes_asked == ["ag1", "org1", "offline_access"]
-    assert connection.scopes_granted == sorted(granted)
-    assert connection.stage is Stage.HANDING_OVER
-    with walk.database.reading() as session:
-        noted = session.scalars(sa.select(Event.data).where(Event.kind == "scopes_missing")).all()
-    assert noted == ([{"scopes": missing}] if missing else [])
-
-
 def test_many_attempts_at_once_do_not_disturb_each_other(walk: Walk, link: Link) -> None:
     attempts = [walk.start(link) for _ in range(12)]
 
@@ -366,6 +216,29 @@ def test_declining_in_one_tab_does_not_undo_what_another_brings_meanwhile(
     connection = connection_of(walk.database, link)
     assert connection.stage is Stage.HANDING_OVER
     assert walk.token(connection) == TOKENS.refresh_token
+
+
+def test_declining_in_one_tab_leaves_the_other_at_john_deere(walk: Walk, link: Link) -> None:
+    declined, other = walk.start(link), walk.start(link)
+
+    walk.finish(declined, Outcome.DENIED)
+    assert connection_of(walk.database, link).stage is Stage.AUTHORIZING
+
+    walk.finish(other, Outcome.DENIED)
+    assert connection_of(walk.database, link).stage is Stage.INVITED
+
+
+@pytest.mark.parametrize(
+    ("outcome", "lines"), [(Outcome.APPLICATION_REFUSED, 1), (Outcome.DENIED, 0)]
+)
+def test_only_what_is_our_fault_is_an_error_in_the_log(
+    walk: Walk, link: Link, caplog: pytest.LogCaptureFixture, outcome: Outcome, lines: int
+) -> None:
+    walk.finish(walk.start(link), outcome, detail="invalid_scope: no such scope")
+
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len(errors) == lines
+    assert all(connection_of(walk.database, link).reference in error for error in errors)
 
 
 def test_the_newest_attempt_is_the_one_that_counts(walk: Walk, link: Link) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from onboarding.errors import LinkInvalid
 from onboarding.links import (
     ATTEMPT_COOKIES_KEPT,
+    GROWER_COOKIES_KEPT,
     Links,
     attempt_cookie,
     connection_ids,
@@ -228,6 +229,32 @@ def test_the_oldest_attempts_cookies_go_first_and_no_others() -> None:
     others = [grower_cookie(uuid4()), "__Host-session", "another", ""]
 
     assert surplus_cookies([*reversed(names), *others]) == names[:3]
+
+
+def browsers(count: int) -> dict[str, str]:
+    """The cookies of a browser that connected one grower a minute, the oldest first."""
+    cookies = {}
+    for minute in range(count):
+        identity = uuid4()
+        with time_machine.travel(NOON + timedelta(minutes=minute), tick=False):
+            cookies[grower_cookie(identity)] = LINKS.browser_value(identity)
+    return cookies
+
+
+@pytest.mark.parametrize("count", [0, 1, GROWER_COOKIES_KEPT])
+def test_a_few_growers_cost_no_cookie(count: int) -> None:
+    assert LINKS.surplus_browsers(browsers(count)) == []
+
+
+def test_the_growers_of_long_ago_are_forgotten_first_and_forged_ones_before() -> None:
+    cookies = browsers(GROWER_COOKIES_KEPT + 1)
+    forged = {grower_cookie(uuid4()): "forged", grower_cookie(uuid4()): ""}
+    others = {attempt_cookie(uuid4(), NOON): "secret", "__Host-session": "x"}
+
+    surplus = LINKS.surplus_browsers(dict(reversed(cookies.items())) | forged | others)
+
+    assert set(surplus[:2]) == set(forged)
+    assert surplus[2:] == list(cookies)[:1]
 
 
 def test_a_browsers_connections_are_read_from_its_cookies_names() -> None:
