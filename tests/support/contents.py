@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from pathlib import Path
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -28,6 +30,16 @@ def everything(engine: sa.Engine) -> dict[str, bytes]:
         path = Path(engine.url.database or "")
         return {file.name: file.read_bytes() for file in path.parent.glob(f"{path.name}*")}
     return {name: "\n".join(rows).encode() for name, rows in _rows(engine).items()}
+
+
+def forms(secret: str) -> set[bytes]:
+    """A secret as text, in URLs, as hexadecimal digits, and within a longer base64 text."""
+    raw = secret.encode()
+    found = {raw, quote(secret, safe="").encode(), raw.hex().encode()}
+    for shift in range(3):
+        # What stands before and after the secret changes the first and the last digits only.
+        found.add(base64.b64encode(b"." * shift + raw)[4 if shift else 0 : -4])
+    return found
 
 
 def _rows(engine: sa.Engine) -> dict[str, list[str]]:
