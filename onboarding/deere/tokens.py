@@ -137,10 +137,12 @@ def _tokens(answer: Answer, *, asked: Collection[str]) -> Tokens:
     if not isinstance(access_token, str) or not http.is_header_safe(access_token):
         raise http.malformed(answer, service=SERVICE, action=ACTION, missing="access_token")
     refresh_token = body.get("refresh_token")
+    # Visible ASCII as well (RFC 6749, appendix A.17); anything else could not be handed over.
+    is_usable = isinstance(refresh_token, str) and http.is_header_safe(refresh_token)
     scope = body.get("scope")
     return Tokens(
         access_token=access_token,
-        refresh_token=refresh_token if refresh_token and isinstance(refresh_token, str) else None,
+        refresh_token=refresh_token if is_usable else None,
         scopes=frozenset(scope.split() if isinstance(scope, str) else asked),
         expires_in=_seconds(body.get("expires_in")),
     )

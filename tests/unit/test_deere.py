@@ -362,7 +362,15 @@ class TestExchange:
         assert REFRESH not in shown
 
     @pytest.mark.parametrize(
-        "answer", [{}, {"refresh_token": None}, {"refresh_token": ""}, {"refresh_token": 5}]
+        "answer",
+        [
+            {},
+            {"refresh_token": None},
+            {"refresh_token": ""},
+            {"refresh_token": 5},
+            {"refresh_token": "\ud800"},
+            {"refresh_token": "two\nlines"},
+        ],
     )
     def test_no_refresh_token_is_none(
         self, deere: Deere, server: Server, answer: dict[str, Any]
