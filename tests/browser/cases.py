@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 
 from onboarding.clock import now
 from onboarding.models import Organization
-from onboarding.states import Cause, Health, Outcome, Stage
+from onboarding.states import Cause, Health, Outcome, SharingTrouble, Stage
 from tests.browser.scenes import COLOURED, Scenes, ago
 
 Opening = Callable[[Page], None]
@@ -85,6 +85,22 @@ def _waiting_for_leaf(scenes: Scenes) -> str:
     return link
 
 
+def _waiting_for_worker(scenes: Scenes) -> str:
+    scenes.stack.control.add_fault("leaf.credentials.create", "hang", seconds=60)
+    link = scenes.walked("one-farm", settled=False)
+    with scenes.connection(link) as connection:
+        connection.token_received_at = ago(minutes=2)
+    return link
+
+
+def _waiting_for_staff(scenes: Scenes) -> str:
+    scenes.stack.control.add_fault("leaf.credentials.create", "hang", seconds=60)
+    link = scenes.walked("one-farm", settled=False)
+    with scenes.connection(link) as connection:
+        connection.cause = Cause.LEAF_SIGN_IN_REFUSED
+    return link
+
+
 def _refused_by_leaf(scenes: Scenes) -> str:
     scenes.stack.control.add_fault("leaf.credentials.create", "status", status=400)
     return scenes.walked("one-farm")
@@ -95,11 +111,6 @@ def _choose(scenes: Scenes) -> str:
     with scenes.attempt(link) as attempt:
         attempt.sent_to_choose_at = None
     return link
-
-
-def _organizations_down(scenes: Scenes) -> str:
-    scenes.stack.control.add_fault("deere.organizations", "status", status=503)
-    return scenes.walked("one-farm")
 
 
 def _denied_again(scenes: Scenes) -> str:
@@ -190,6 +201,11 @@ CASES = (
     Case("denied", "Access was not given", _denied),
     Case("took-too-long", "That took too long", _took_too_long),
     Case("interrupted", "The sign-in was cut off", lambda s: s.failed(Outcome.INTERRUPTED)),
+    Case(
+        "code-refused",
+        "The sign-in could not be completed",
+        lambda s: s.failed(Outcome.CODE_REFUSED),
+    ),
     Case("deere-down", "John Deere can’t be reached", _deere_down),
     Case(
         "application-refused",
@@ -200,6 +216,8 @@ CASES = (
     Case("finishing", "Finishing with John Deere", _finishing),
     Case("handing-over", "Connecting to Leaf", _handing_over),
     Case("waiting-for-leaf", "Waiting for Leaf", _waiting_for_leaf),
+    Case("waiting-for-worker", "This takes longer than usual", _waiting_for_worker),
+    Case("waiting-for-staff", "Something has to be mended on our side", _waiting_for_staff),
     Case("choose-organizations", "One step left: choose what to share", _choose),
     Case("nothing-chosen", "No organization is shared yet", lambda s: s.walked("three-farms", [])),
     Case(
@@ -217,7 +235,16 @@ CASES = (
     ),
     Case("terms", "John Deere has new terms for you", lambda s: s.walked("terms-not-accepted")),
     Case("terms-no-link", "John Deere has new terms for you", lambda s: s.walked("foreign-terms")),
-    Case("organizations-down", "John Deere does not answer just now", _organizations_down),
+    Case(
+        "organizations-down",
+        "John Deere does not answer just now",
+        lambda s: s.at_leaf(shared=False, sharing_trouble=SharingTrouble.DEERE_UNAVAILABLE),
+    ),
+    Case(
+        "organizations-refused",
+        "John Deere did not show us your organizations",
+        lambda s: s.at_leaf(shared=False, sharing_trouble=SharingTrouble.APPLICATION_REFUSED),
+    ),
     Case("checking", "Almost there", lambda s: s.at_leaf(health=Health.UNKNOWN)),
     Case("connected", "Connected", lambda s: s.at_leaf()),
     Case("connected-coloured", "Connected", lambda s: s.at_leaf(partner=COLOURED)),

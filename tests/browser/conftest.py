@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
-from tests.browser.cases import CASES, Opening
+from tests.browser.cases import CASES, Case, Opening
 from tests.browser.scenes import Scenes
 from tests.browser.watch import Shown, Watch, Weight
 from tests.support.browser import DESKTOP, PHONE, visitor
@@ -43,11 +43,12 @@ def shown(
         scenes.close()
 
 
-def _show(case, opening: Opening, phone: BrowserContext, desk: BrowserContext) -> Shown:
+def _show(case: Case, opening: Opening, phone: BrowserContext, desk: BrowserContext) -> Shown:
     watch = Watch(phone, desk)
     pages = phone.new_page(), desk.new_page()
     weight = Weight(pages[0])
     for page in pages:
         opening(page)
         page.wait_for_load_state()
+    weight.stop()
     return Shown(case, *pages, weight=weight, watch=watch)

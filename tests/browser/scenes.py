@@ -24,7 +24,7 @@ from tests.support.stack import Stack
 from tests.support.wait import wait_until
 
 HELPFUL, COLOURED = "prairie", "north-fork"
-SUPPORT = {
+SUPPORT: dict[str, Any] = {
     "support_name": "Dana Whitfield",
     "support_email": "help@prairie-coop.example",
     "support_phone": "(515) 555-0142",
@@ -104,9 +104,10 @@ class Scenes:
                 consent.finish(session, attempt, outcome)
         return person.link
 
-    def at_leaf(self, *, partner: str = HELPFUL, **fields: Any) -> str:
-        """The link of a grower whose token Leaf has taken, with one shared organization.
+    def at_leaf(self, *, partner: str = HELPFUL, shared: bool = True, **fields: Any) -> str:
+        """The link of a grower whose token Leaf has taken.
 
+        :param shared: whether an organization is shared
         :param fields: of the connection, to be set
         """
         link = self.link(partner=partner)
@@ -114,8 +115,9 @@ class Scenes:
             connection.stage, connection.health = Stage.CONNECTED, Health.OK
             connection.token_received_at = connection.handed_over_at = now()
             connection.organizations.append(
-                Organization(deere_id="450101", name="Smith Farms", connected=True)
+                Organization(deere_id="450101", name="Smith Farms", connected=shared)
             )
+            connection.settle()
             for name, value in fields.items():
                 setattr(connection, name, value)
         return link

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from tests.browser.watch import Shown
+from tests.browser.watch import Shown, too_wide
 from tests.support.browser import NARROWEST, PHONE
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
 
 TARGET_PIXELS = 44
 MOST_STEPS = 40
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 TOO_SMALL = f"""() =>
   [...document.querySelectorAll("main a, main button, main input:not([type=hidden])")]
     .map((one) => [one.textContent.trim(), one.getBoundingClientRect()])
     .filter(([, box]) => box.height < {TARGET_PIXELS} || box.width < {TARGET_PIXELS})
     .map(([text, box]) => `${{text}}: ${{box.width}} by ${{box.height}}`)
-"""
-TOO_WIDE = """() =>
-  [...document.querySelectorAll("body *:not(.unseen, .skip)")]
-    .filter((one) => {
-      const box = one.getBoundingClientRect();
-      return box.width && (box.right > innerWidth + 0.5 || box.left < -0.5
-        || (one.matches("h1, h2, p, li, a, button, strong")
-            && one.clientWidth && one.scrollWidth > one.clientWidth + 1));
-    })
-    .map((one) => `${one.tagName}.${one.className}: ${one.textContent.trim().slice(0, 60)}`)
 """
 FOCUSED = """() => {
   const one = document.activeElement;
@@ -54,7 +45,7 @@ def test_page_is_the_one_that_it_should_be(shown: Shown) -> None:
 
 def test_pictures_of_the_page(shown: Shown, artifacts: Path) -> None:
     for page, width in ((shown.phone, 360), (shown.desk, 1280)):
-        for scheme in ("light", "dark"):
+        for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
             picture = artifacts / f"{shown.case.name}-{width}-{scheme}.png"
             page.screenshot(path=picture, full_page=True, animations="disabled")
@@ -63,7 +54,7 @@ def test_pictures_of_the_page(shown: Shown, artifacts: Path) -> None:
 
 
 def test_axe_finds_nothing_wrong(shown: Shown) -> None:
-    for page, scheme in ((shown.phone, "light"), (shown.desk, "dark")):
+    for page, scheme in zip((shown.phone, shown.desk), SCHEMES, strict=True):
         page.emulate_media(color_scheme=scheme)
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
@@ -72,8 +63,7 @@ def test_axe_finds_nothing_wrong(shown: Shown) -> None:
 
 def test_nothing_is_wider_than_the_narrowest_phone(shown: Shown) -> None:
     shown.phone.set_viewport_size(NARROWEST)
-    assert shown.phone.evaluate("document.documentElement.scrollWidth") == NARROWEST["width"]
-    assert shown.phone.evaluate(TOO_WIDE) == []
+    assert too_wide(shown.phone) == []
     shown.phone.set_viewport_size(PHONE)
 
 
@@ -100,7 +90,7 @@ def test_browser_has_nothing_to_complain_about(shown: Shown) -> None:
 def _tab_through(page: Page) -> list[dict[str, Any]]:
     """What the Tab key comes by, from the top of the page to its end."""
     page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")
-    steps = []
+    steps: list[dict[str, Any]] = []
     for _ in range(MOST_STEPS):
         page.keyboard.press("Tab")
         step = page.evaluate(FOCUSED)

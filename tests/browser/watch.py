@@ -14,6 +14,18 @@ OURS = {"localhost", "127.0.0.1"}
 LOUD = {"error", "warning"}
 
 
+TOO_WIDE = """() =>
+  [...document.querySelectorAll("body *:not(.unseen, .skip)")]
+    .filter((one) => {
+      const box = one.getBoundingClientRect();
+      return box.width && (box.right > innerWidth + 0.5 || box.left < -0.5
+        || (one.matches("h1, h2, p, li, a, button, strong")
+            && one.clientWidth && one.scrollWidth > one.clientWidth + 1));
+    })
+    .map((one) => `${one.tagName}.${one.className}: ${one.textContent.trim().slice(0, 60)}`)
+"""
+
+
 class Watch:
     """Notes everything that a browser complains about, violations of the CSP included."""
 
@@ -52,27 +64,38 @@ class Weight:
     """The bytes of the newest page and of everything that it loads, as they are sent.
 
     :ivar sizes: answers, headers included, in bytes by address
+    :ivar kinds: what the browser takes each for, by address
     """
 
     def __init__(self, page: Page) -> None:
         self.sizes: dict[str, int] = {}
+        self.kinds: dict[str, str] = {}
+        self._page = page
         self._asked: dict[str, str] = {}
-        session = page.context.new_cdp_session(page)
+        self._session = session = page.context.new_cdp_session(page)
         session.on("Network.requestWillBeSent", self._begins)
         session.on("Network.loadingFinished", self._ends)
         session.send("Network.enable")
         session.send("Network.setCacheDisabled", {"cacheDisabled": True})
 
-    @property
-    def total(self) -> int:
-        """Bytes in all."""
-        return sum(self.sizes.values())
+    def stop(self) -> None:
+        """The page is there; what it asks for later, to keep itself up to date, is not counted."""
+        self._session.detach()
+
+    def icon(self) -> dict[str, int]:
+        """The icon, which a browser without a window does not load by itself."""
+        url = self._page.locator("link[rel=icon]").evaluate("one => one.href")
+        answer = self._page.request.get(url)
+        headers = sum(len(one["name"] + one["value"]) + 4 for one in answer.headers_array)
+        return {url: len(answer.body()) + headers}
 
     def _begins(self, event: dict[str, Any]) -> None:
         if event["type"] == "Document":
-            self._asked.clear()
-            self.sizes.clear()
-        self._asked[event["requestId"]] = event["request"]["url"]
+            for noted in (self._asked, self.sizes, self.kinds):
+                noted.clear()
+        url = event["request"]["url"]
+        self._asked[event["requestId"]] = url
+        self.kinds[url] = event["type"]
 
     def _ends(self, event: dict[str, Any]) -> None:
         if url := self._asked.get(event["requestId"]):
@@ -88,3 +111,14 @@ class Shown:
     desk: Page
     weight: Weight
     watch: Watch
+
+
+def too_wide(page: Page) -> list[str]:
+    """What reaches beyond the screen, or has text that does; empty if all is well.
+
+    The page itself never scrolls sideways then, even where it would hide what is too wide.
+    """
+    found: list[str] = page.evaluate(TOO_WIDE)
+    if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+        found.append("the page scrolls sideways")
+    return found

@@ -1,0 +1,67 @@
+"""What people set in their browser or system: larger text, less motion, their own colours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, ViewportSize
+
+from onboarding.states import Health
+from tests.browser.scenes import Scenes
+from tests.browser.watch import too_wide
+from tests.support.browser import DESKTOP, PHONE, visitor
+
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
+
+USUAL_FONT_PIXELS = 16
+INK_ON_MARKS = """() => [...document.querySelectorAll(".mark")].map((mark) => {
+  const icon = mark.querySelector("svg");
+  return [getComputedStyle(icon).stroke, getComputedStyle(mark).backgroundColor];
+})"""
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desk"])
+def test_text_of_twice_the_size_fits(
+    scenes: Scenes, chromium: Browser, artifacts: Path, size: ViewportSize
+) -> None:
+    links = {
+        "start": scenes.link(),
+        "connected": scenes.walked("three-farms", ["Oak Hollow"]),
+        "unauthenticated": scenes.at_leaf(health=Health.UNAUTHENTICATED),
+    }
+    with visitor(chromium, size=size) as context:
+        page = context.new_page()
+        _enlarge_text(page, 2)
+        for name, link in links.items():
+            page.goto(link)
+            assert page.evaluate("getComputedStyle(document.documentElement).fontSize") == "32px"
+            page.screenshot(path=artifacts / f"{name}-{size['width']}-200.png", full_page=True)
+            assert too_wide(page) == []
+
+
+def test_nothing_moves_for_those_who_do_not_want_it(scenes: Scenes, chromium: Browser) -> None:
+    with visitor(chromium) as context:
+        page = context.new_page()
+        page.goto(scenes.at_leaf(health=Health.UNKNOWN))
+        assert page.evaluate("document.getAnimations().length") == 0
+        page.emulate_media(reduced_motion="no-preference")
+        assert page.evaluate("document.getAnimations().length") > 0
+
+
+def test_marks_can_be_seen_in_the_colours_of_the_system(
+    scenes: Scenes, chromium: Browser, artifacts: Path
+) -> None:
+    with visitor(chromium) as context:
+        page = context.new_page()
+        page.emulate_media(forced_colors="active")
+        page.goto(scenes.at_leaf(health=Health.MISSING_PERMISSION))
+        page.screenshot(path=artifacts / "missing-permission-360-forced.png", full_page=True)
+        for ink, ground in page.evaluate(INK_ON_MARKS):
+            assert ink != ground
+
+
+def _enlarge_text(page: Page, times: int) -> None:
+    """As in the browser's settings, so that lengths and breakpoints in `rem` follow."""
+    sizes = {"standard": USUAL_FONT_PIXELS * times, "fixed": 13 * times}
+    page.context.new_cdp_session(page).send("Page.setFontSizes", {"fontSizes": sizes})
