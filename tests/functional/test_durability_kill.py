@@ -11,6 +11,7 @@ import requests
 from onboarding.models import EXCHANGE_LIMIT
 from onboarding.states import Health, Outcome, Stage
 from tests.support.control import Control
+from tests.support.crowd import assert_each_delivered
 from tests.support.grower import Grower
 from tests.support.page import Page
 from tests.support.stack import WEB, WORKER, Stack
@@ -213,13 +214,7 @@ def test_ten_growers_at_once_lose_nothing_when_one_of_two_workers_is_killed(
     wait_until(lambda: taken_by(stack, names) >= 2, what="both workers are at work", limit=20)
     stack.kill(WORKER)
     control.clear_faults()
-    for name in names:
-        handed_over(stack, name, limit=TAKEN_OVER_SECONDS)
-    given = {name: control.credentials(name)[0]["givenRefreshToken"] for name in names}
-    assert set(given.values()) == set(issued(stack, "one-farm"))
-    for name in names:
-        assert_delivered(stack, name, "one-farm", token=given[name])
-    assert_no_token_stored(stack, "one-farm")
+    assert_each_delivered(stack, names, "one-farm", limit=TAKEN_OVER_SECONDS)
 
 
 def taken_by(stack: Stack, names: list[str]) -> int:

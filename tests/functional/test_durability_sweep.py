@@ -44,7 +44,7 @@ SWEPT_SECONDS = 40.0
 
 def queue_table(engine: sa.Engine) -> sa.TableClause:
     schema = "dbos" if engine.dialect.name == "postgresql" else None
-    names = ("workflow_uuid", "status", "executor_id")
+    names = ("workflow_uuid", "name", "status", "executor_id", "created_at")
     return sa.table("workflow_status", *map(sa.column, names), schema=schema)
 
 
@@ -224,6 +224,18 @@ def test_what_growers_left_lying_is_cleared_away(stack: Stack, control: Control)
     )
     assert connection_of(stack, "left").stage is Stage.INVITED
     assert "That took too long" in left.open().text
+
+
+def test_scheduled_sweeps_end_well(stack: Stack) -> None:
+    table = queue_table(stack.installation.database.engine)
+    began = int(now().timestamp() * 1000)
+    query = sa.select(table.c.status).where(table.c.name == "sweep", table.c.created_at > began)
+
+    def ended() -> set[str]:
+        with stack.installation.database.reading() as session:
+            return set(session.scalars(query)) - {"ENQUEUED", "PENDING"}
+
+    assert wait_until(ended, what="a sweep has ended", limit=SWEPT_SECONDS) == {"SUCCESS"}
 
 
 @pytest.fixture(scope="module")

@@ -106,6 +106,8 @@ def assert_delivered(
     assert connection.hand_over_due_at is None
     assert connection.waiting_since is None
     assert connection.cause is None
+    if connection.has_shared_organization:
+        assert not any(attempt.access_token for attempt in attempts_of(stack, connection))
     return credential
 
 
