@@ -23,8 +23,3 @@ def choose(label: str | None = None, *, organization_id: str | None = None) -> A
     """Go to John Deere's page for choosing organizations, or to that of one of them."""
     label = label or _("Choose organizations")
     return Action("organizations", label, organization_id=organization_id)
-
-
-def ask_for_help() -> Action:
-    """Down to the part of the page that says whom to call."""
-    return Action("page", _("See whom to ask"), url="#contact")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from onboarding.describe.actions import ask_for_help, other_account, start
+from onboarding.describe.actions import other_account, start
 from onboarding.describe.choosing import choosing
 from onboarding.describe.leaf import at_leaf, connected, handing_over
 from onboarding.describe.outcome import no_refresh_token, outcome
@@ -41,18 +41,12 @@ def connection(
 
 
 def _with_help(told: Told, reference: str) -> Told:
-    """The same, pointing to a person, since pressing the button once more is no help."""
+    """The same, with a person to ask, since pressing the button once more is no help."""
     help_ = _(
-        "It has not worked several times now. Let your contact help you, and tell them the code "
-        "%(reference)s."
-    ) % {"reference": reference}
-    return replace(
-        told,
-        sentences=(*told.sentences, help_),
-        others=(*told.others, ask_for_help()),
-        reference=reference,
-        show_contact=True,
+        "It has not worked several times now. Let your contact below help you, and tell them the "
+        "reference code."
     )
+    return replace(told, sentences=(*told.sentences, help_), reference=reference, show_contact=True)
 
 
 def _failed_lately(subject: Connection, latest: Attempt, moment: datetime) -> bool:
