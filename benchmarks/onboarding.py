@@ -90,7 +90,7 @@ def _measure(site: Site, plan: Plan) -> report.Result:
     site.wait_until_idle()
     site.put_checks_off()
     before = scenarios.memory(site)
-    commits = scenarios.Commits(steps, worker=scenarios.commits_of_worker(site, plan))
+    commits = scenarios.commits(site, plan, steps)
     flows = [scenarios.flows(site, plan, growers) for growers in plan.crowds]
     hand_overs = scenarios.hand_overs(site, plan)
     return report.Result(

@@ -106,7 +106,9 @@ def _worker(result: Result) -> str:
     found = result.hand_overs
     return (
         f"commits per flow: web {sum(result.commits.steps.values()):g}, "
-        f"worker {result.commits.worker:.1f}\n"
+        f"worker {result.commits.worker:.1f}; an idle worker: "
+        f"{result.commits.idle_worker_per_second:.1f} commits and "
+        f"{result.commits.idle_worker_cores * 1000:.0f} ms of CPU per second\n"
         f"hand-overs: {found.per_second:.1f} per second, {found.cpu_seconds * 1000:.1f} ms of CPU "
         f"each ({found.count} that waited, each with its first check)\n"
         f"growers connected in all: {result.connected}"

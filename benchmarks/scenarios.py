@@ -78,6 +78,10 @@ class Commits:
     steps: dict[str, float]
     worker: float
     """The hand-over and its first check."""
+    idle_worker_per_second: float
+    """Those of a worker that has nothing to do; not for each flow."""
+    idle_worker_cores: float
+    """What such a worker keeps busy of one core."""
 
 
 @dataclass(frozen=True)
@@ -142,20 +146,24 @@ def commits_of_web(site: Site, plan: Plan) -> dict[str, float]:
     return {step: found[step] / plan.counted_flows for step in STEPS}
 
 
-def commits_of_worker(site: Site, plan: Plan) -> float:
-    """Commits for each hand-over and its first check; those of an idle worker are subtracted."""
+def commits(site: Site, plan: Plan, steps: dict[str, float]) -> Commits:
+    """Commits for each hand-over and its first check, without those of an idle worker.
+
+    :param steps: what web commits, as found before
+    """
     with counter(site.parts.database.engine) as count:
-        before, began = count(), time.perf_counter()
+        before, cpu, began = count(), processes.cpu_seconds(site.pid(WORKER)), time.perf_counter()
         time.sleep(plan.idle_seconds)
-        idle_per_second = (count() - before) / (time.perf_counter() - began)
+        idle_seconds = time.perf_counter() - began
+        idle = (count() - before) / idle_seconds
+        idle_cores = (processes.cpu_seconds(site.pid(WORKER)) - cpu) / idle_seconds
         before, began = count(), time.perf_counter()
         site.owe_hand_overs(plan.counted_hand_overs)
         site.wait_until_idle()
         ours = 1  # the transaction that has just enqueued all of them
-        idle = idle_per_second * (time.perf_counter() - began)
-        found = count() - before - ours - idle
+        found = count() - before - ours - idle * (time.perf_counter() - began)
     site.put_checks_off()
-    return found / plan.counted_hand_overs
+    return Commits(steps, found / plan.counted_hand_overs, idle, idle_cores)
 
 
 def hand_overs(site: Site, plan: Plan) -> HandOvers:
