@@ -68,6 +68,8 @@ def _sqlite_engine(url: str) -> sa.Engine:
         # FULL: a commit is on the disk when it returns. A grower's consent hangs on that.
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        # An erased token is overwritten, not just unlinked; only some builds do that unasked.
+        connection.execute("PRAGMA secure_delete=ON")
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
