@@ -225,9 +225,10 @@ class Connection(Base):
         """Whether Leaf has taken the newest token."""
         return self.stage in {Stage.CHOOSING_ORGANIZATIONS, Stage.CONNECTED}
 
-    def is_being_checked(self, now: datetime) -> bool:
-        """Whether Leaf is being asked about it at this moment, or is about to be."""
-        return self.is_at_leaf and self.check_due_at is not None and self.check_due_at <= now
+    @property
+    def is_about_to_change(self) -> bool:
+        """Whether a worker is reading the organizations at Leaf, and Leaf has not failed at it."""
+        return self.is_at_leaf and self.sync_owed and not self.failed_checks
 
     def settle(self) -> None:
         """Take the stage that follows from what Leaf holds and what is shared."""

@@ -223,7 +223,7 @@ class _View:
             self.told.tone == "wait"
             or self.told.code in CHANGES_BY_ITSELF
             or self.connection.stage is Stage.HANDING_OVER
-            or self.connection.is_being_checked(self.moment)
+            or self.connection.is_about_to_change
         )
 
     @property
