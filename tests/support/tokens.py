@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +13,7 @@ import psycopg
 import sqlalchemy as sa
 
 from onboarding.models import Attempt, Connection, Event, Grower
+from tests.support.contents import everything, forms
 from tests.support.control import Entry
 from tests.support.stack import SANDBOX, Stack
 from tests.support.wait import wait_until
@@ -126,7 +126,7 @@ def assert_no_token_stored(stack: Stack, *accounts: str) -> None:
     assert secrets, f"John Deere gave no token to {accounts}"
     for place, content in _everything_stored(stack):
         for secret in secrets:
-            for form in _forms(secret):
+            for form in forms(secret):
                 assert form not in content, f"{place} holds a token"
 
 
@@ -154,30 +154,8 @@ def _postgresql(stack: Stack) -> psycopg.Connection:
     return psycopg.connect(stack.database_url.replace("+psycopg", ""))
 
 
-def _forms(secret: str) -> set[bytes]:
-    """A secret as text, as hexadecimal digits, and within a longer base64 text."""
-    raw = secret.encode()
-    forms = {raw, raw.hex().encode()}
-    for shift in range(3):
-        # What stands before and after the secret changes the first and the last digits only.
-        forms.add(base64.b64encode(b"." * shift + raw)[4 if shift else 0 : -4])
-    return forms
-
-
 def _everything_stored(stack: Stack) -> Iterable[tuple[str, bytes]]:
     for name, log in stack.logs().items():
         if name != SANDBOX:
             yield f"{name}.log", log.encode()
-    if stack.database_url.startswith("sqlite"):
-        file = _file(stack)
-        for path in (file, *file.parent.glob(f"{file.name}-*")):
-            yield path.name, path.read_bytes()
-        return
-    with _postgresql(stack) as server:
-        tables = server.execute(
-            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
-            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
-        ).fetchall()
-        for (table,) in tables:
-            rows = server.execute(f"SELECT row::text FROM {table} AS row").fetchall()  # noqa: S608
-            yield table, "\n".join(text for (text,) in rows).encode()
+    yield from everything(stack.installation.database.engine).items()
