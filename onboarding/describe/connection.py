@@ -92,7 +92,7 @@ def _of_stage(subject: Connection, latest: Attempt | None, moment: datetime) -> 
                 return choosing(subject, latest, partner)
             return connected(subject, partner)
         case Stage.FAILED:
-            return _failed(subject)
+            return _failed(subject, partner)
         case Stage.DISCONNECTED:
             return _disconnected(partner)
 
@@ -145,7 +145,7 @@ def _at_deere() -> Told:
     )
 
 
-def _failed(subject: Connection) -> Told:
+def _failed(subject: Connection, partner: str) -> Told:
     if subject.cause is Cause.NO_REFRESH_TOKEN:
         return no_refresh_token()
     return Told(
@@ -154,10 +154,9 @@ def _failed(subject: Connection) -> Told:
         label=_("We are on it"),
         title=_("Something went wrong on our side"),
         sentences=(
-            _("You did everything right."),
-            _reason(subject.cause),
-            _("Our staff have to look at it. You do not have to do anything now."),
-            _("Connect again only if your contact asks you to."),
+            _reason(subject.cause, partner),
+            _("You did everything right. Our staff have to look at it."),
+            _("You need not do anything now. Connect again only if your contact asks you to."),
         ),
         # Leaf may still hold an older credential, so no more is said than we know.
         whether_shared="" if subject.handed_over_at else _("No data is shared yet."),
@@ -167,14 +166,21 @@ def _failed(subject: Connection) -> Told:
     )
 
 
-def _reason(cause: Cause | None) -> str:
+def _reason(cause: Cause | None, partner: str) -> str:
     match cause:
         case Cause.GIVEN_UP:
-            return _("Leaf, which brings your data to its place, could not be reached for weeks.")
+            reason = _(
+                "Leaf, the service that brings your data to %(partner)s, could not be reached "
+                "for weeks."
+            )
         case Cause.APPLICATION_CHANGED:
             return _("Our access to John Deere was changed while your permission was on its way.")
         case _:
-            return _("Leaf, which brings your data to its place, did not accept the connection.")
+            reason = _(
+                "Leaf, the service that brings your data to %(partner)s, did not accept the "
+                "connection."
+            )
+    return reason % {"partner": partner}
 
 
 def _disconnected(partner: str) -> Told:

@@ -79,8 +79,8 @@ def _leaf(subject: Connection, told: Told) -> Step:
     if subject.stage is Stage.FAILED:
         return Step(name, "problem", _("We are on it"))
     if subject.stage is Stage.HANDING_OVER:
-        text = _("Waiting for Leaf") if told.code == "waiting_for_leaf" else _("On its way")
-        return Step(name, "wait", text)
+        is_held_up = told.code in {"waiting_for_leaf", "waiting_for_staff"}
+        return Step(name, "wait", told.label if is_held_up else _("On its way"))
     if subject.stage is Stage.DISCONNECTED:
         return Step(name, "todo", _("Stopped"))
     if not subject.is_at_leaf:
