@@ -44,9 +44,6 @@ control_socket_disable = True
 accesslog = None
 errorlog = "-"
 
-GIL_SWITCH_INTERVAL = 0.0005
-"""Seconds. With several threads the default of 5 ms halves the throughput on SQLite."""
-
 _QUERY = re.compile(r"\?\S*")
 _LINK = re.compile(r"(/c/)[^/\s]+")
 
@@ -66,10 +63,9 @@ class WithoutSecrets(logging.Filter):
 
 
 def on_starting(server: Any) -> None:
-    """Runs in the master before it forks; the workers inherit what it sets."""
+    """Runs in the master before it forks; the workers inherit the filter."""
     try:
         settings.load()
     except SettingsInvalid as err:
         sys.exit(f"\n{err}\n")  # else each worker would say it amid tracebacks
     server.log.error_log.addFilter(WithoutSecrets())
-    sys.setswitchinterval(GIL_SWITCH_INTERVAL)
