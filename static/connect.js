@@ -23,8 +23,8 @@ function show(html) {
   main.replaceWith(fresh);
   main = fresh;
   delay = FIRST;
+  if (document.title !== page.title) live.textContent = main.querySelector("h1").textContent;
   document.title = page.title;
-  live.textContent = main.querySelector("h1").textContent;
   if (!focused.isConnected) (document.getElementById(focused.id) || main).focus({ preventScroll: true });
 }
 

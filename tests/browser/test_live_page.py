@@ -95,6 +95,16 @@ def test_page_updates_by_itself_and_announces_it(scenes: Scenes, page: Page, wai
     assert watch.complaints == []
 
 
+def test_change_under_the_same_heading_is_shown_and_not_announced(
+    scenes: Scenes, page: Page, waiting: str
+) -> None:
+    page.goto(waiting)
+    with scenes.connection(waiting) as connection:
+        connection.organizations[0].name = "Smith & Daughters"
+    expect(page.get_by_text("Smith & Daughters")).to_be_visible()
+    expect(page.get_by_role("status")).to_be_empty()
+
+
 def test_focus_stays_on_what_is_still_there(scenes: Scenes, page: Page, waiting: str) -> None:
     page.goto(waiting)
     page.locator("#e-mail").focus()

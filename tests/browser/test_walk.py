@@ -110,6 +110,21 @@ def test_grower_who_chose_nothing_goes_back_to_choose(scenes: Scenes, chromium: 
 
 
 @ON_ONE_DATABASE
+def test_grower_whose_cookies_are_gone_gets_back_to_the_button(
+    scenes: Scenes, chromium: Browser
+) -> None:
+    with watched(chromium) as (page, _):
+        page.goto(scenes.link())
+        page.context.clear_cookies()
+        grower = Walker(page)
+        grower.press("Connect John Deere")
+        grower.reads("Please press the button once more")
+        page.get_by_role("link", name="Open the page again").click()
+        grower.press("Connect John Deere")
+        grower.reads("Sign in")
+
+
+@ON_ONE_DATABASE
 def test_the_way_is_walked_with_the_keyboard_alone(scenes: Scenes, chromium: Browser) -> None:
     with watched(chromium, size=DESKTOP) as (page, _):
         grower = Walker(page)
