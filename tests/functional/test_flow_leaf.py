@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 import requests
 
+from onboarding import describe
 from onboarding.states import Cause, Environment, Health, Stage
 from tests.support.control import Control, points
 from tests.support.people import People, Person
@@ -98,7 +99,7 @@ def test_status_that_comes_later_is_waited_for_without_a_green_tick(
 
 
 def test_status_that_nobody_knows_is_never_called_connected(
-    people: People, control: Control, stack: Stack
+    people: People, control: Control
 ) -> None:
     grower = people.invited()
     grower.connect("already-connected")
@@ -109,7 +110,7 @@ def test_status_that_nobody_knows_is_never_called_connected(
     assert "PARTLY_SUNNY" not in page.html
     row = grower.connection()
     assert (row.health, row.health_text) == (Health.UNKNOWN, "PARTLY_SUNNY")
-    assert "Leaf says: PARTLY_SUNNY" in stack.cli("connection", "show", row.reference).stdout
+    assert "Leaf says: PARTLY_SUNNY" in describe.for_staff(row)
 
 
 def test_token_that_leaf_finds_bad_later_asks_to_connect_again(
@@ -130,7 +131,7 @@ def test_token_that_leaf_finds_bad_later_asks_to_connect_again(
 
 
 def test_token_that_leaf_refuses_at_once_is_for_staff_and_can_be_given_anew(
-    people: People, control: Control, stack: Stack
+    people: People, control: Control
 ) -> None:
     grower = people.invited()
     control.add_fault("leaf.users.list", "hang", match={"external_id": grower.external_id})
@@ -142,9 +143,9 @@ def test_token_that_leaf_refuses_at_once_is_for_staff_and_can_be_given_anew(
     assert page.heading == "Something went wrong on our side"
     assert "You did everything right." in page.text
     assert f"Reference code {grower.connection().reference}" in page.text
-    shown = stack.cli("connection", "show", grower.connection().reference).stdout
-    assert "Leaf refused the credentials." in shown
-    assert "invalid_grant" in shown
+    why = describe.for_staff(grower.connection())
+    assert "Leaf refused the credentials." in why
+    assert "invalid_grant" in why
     assert grower.at_leaf() == []
     # Retrying a dead token helps nobody: once staff ask for it, the grower can connect again.
     grower.start()

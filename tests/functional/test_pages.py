@@ -94,6 +94,7 @@ def test_state_answers_304_until_something_happens(people: People) -> None:
     assert again.headers["ETag"] == first.headers["ETag"]
     grower.connect("already-connected")
     grower.wait_for_code("connected")
+    _wait_for_rest(grower)
     last = grower.session.get(url, headers={"If-None-Match": first.headers["ETag"]})
     assert last.status_code == 200
     assert last.json()["fingerprint"] == grower.open().main["data-fingerprint"]
@@ -116,7 +117,7 @@ def test_page_that_waits_for_something_loads_itself_again_without_script(
     assert grower.page.refresh_seconds == 5
     control.clear_faults()
     grower.wait_for_code("connected")
-    assert grower.page.refresh_seconds is None
+    _wait_for_rest(grower)
 
 
 def test_link_that_is_not_ours_opens_nothing(people: People) -> None:
@@ -252,6 +253,11 @@ def test_looking_changes_nothing_in_any_table(people: People, stack: Stack) -> N
         _look_everywhere(grower, stack)
     assert tables(engine) == before
     assert new.events("attempt_started") == []
+
+
+def _wait_for_rest(grower: Person) -> None:
+    """Leaf is asked once more after the hand-over; then there is nothing to wait for."""
+    grower.wait_for(lambda page: page.refresh_seconds is None, what="the page is at rest")
 
 
 def _look_everywhere(grower: Person, stack: Stack) -> None:
