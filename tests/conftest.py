@@ -19,12 +19,11 @@ from tests.support.stack import ROOT, Stack
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 QUIETED = ("authlib", "dbos", "urllib3")
 LOG_CHARS = 4000
-NOT_RUN = pytest.StashKey[dict[str, list[str]]]()
+NOT_RUN = "not run"
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """Before anything else: no test reaches another machine."""
-    config.stash[NOT_RUN] = {}
     network.allow_loopback_only()
 
 
@@ -32,9 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note what could not run, and show the processes' output beside a failure."""
+    """Judge what could not run, and show the processes' output beside a failure."""
     report = yield
-    _note_skipped(item.config, report)
+    _judge_skipped(report)
     stack = getattr(item, "funcargs", {}).get("stack")
     if report.failed and isinstance(stack, Stack):
         report.sections += [(f"{name}.log", log[-LOG_CHARS:]) for name, log in stack.logs().items()]
@@ -45,29 +44,35 @@ def pytest_runtest_makereport(
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Note the files that could not run."""
+    """Judge the files that could not run."""
     report = yield
-    _note_skipped(collector.config, report)
+    _judge_skipped(report)
     return report
 
 
-def _note_skipped(config: pytest.Config, report: pytest.TestReport | pytest.CollectReport) -> None:
+def _judge_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
     if not report.skipped or hasattr(report, "wasxfail"):
         return
     place = report.longrepr
     reason = place[2] if isinstance(place, tuple) else str(place)
-    config.stash[NOT_RUN].setdefault(reason.removeprefix("Skipped: "), []).append(report.nodeid)
+    reason = reason.removeprefix("Skipped: ")
+    # In the report: the process that runs a test is not always the one that sums up.
+    report.sections.append((NOT_RUN, reason))
     if IN_CI:
         report.outcome = "failed"
         report.longrepr = f"Could not run, which with CI=true is a failure: {reason}"
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say at the end what could not run, and why."""
-    for reason, tests in config.stash[NOT_RUN].items():
-        terminalreporter.section("not run", red=True)
+    reasons: dict[str, set[str]] = {}
+    for category in ("skipped", "failed", "error"):
+        for report in terminalreporter.getreports(category):
+            for kind, reason in report.sections:
+                if kind == NOT_RUN:
+                    reasons.setdefault(reason, set()).add(report.nodeid)
+    for reason, tests in reasons.items():
+        terminalreporter.section(NOT_RUN, red=True)
         terminalreporter.line(f"{len(tests)} could not run: {reason}", red=True)
 
 

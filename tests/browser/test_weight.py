@@ -51,7 +51,9 @@ def test_flow_works_although_the_script_never_comes(scenes: Scenes, chromium: Br
     with visitor(chromium) as context:
         context.route("**/connect.js*", never)
         page = context.new_page()
-        Walker(page).connect(scenes.link(), "one-farm", ["Smith Farms"])
+        link = scenes.link()
+        Walker(page).connect(link, "one-farm", ["Smith Farms"])
+        page.wait_for_url(link)  # else the way back from John Deere is cut off by what follows
 
         def reloaded() -> bool:
             page.reload()

@@ -84,13 +84,14 @@ def run(tmp_path: Path) -> Iterator[Run]:
         one.child.stop(STOP_SECONDS)
 
 
-def processes_in(folder: Path) -> list[str]:
-    """Processes that work in a folder."""
-    found = []
+def commands_in(folder: Path) -> dict[int, str]:
+    """The commands of processes that work in a folder, by their ids."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if Path(os.readlink(process / "cwd")) == folder:
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ")
+                found[int(process.name)] = command.decode().strip()
         except (FileNotFoundError, PermissionError, ProcessLookupError):
             continue  # it has ended meanwhile, or it is not ours
     return found
@@ -114,29 +115,26 @@ def test_without_settings_the_sandbox_starts_and_a_grower_can_connect(
 
     assert running.child.stop(STOP_SECONDS) == 0
     assert "Stopped." in running.output
-    assert processes_in(tmp_path) == []
+    assert commands_in(tmp_path) == {}
 
 
 def test_when_a_program_ends_everything_stops_and_says_which(run: Run, tmp_path: Path) -> None:
     running = run()
     running.wait_for("Stop: Ctrl-C")
-    worker = next(
-        int(process.parent.name)
-        for process in Path("/proc").glob("[0-9]*/cmdline")
-        if process.read_bytes().endswith(b"wsgi\0worker\0")
-        and Path(os.readlink(process.parent / "cwd")) == tmp_path
+    (worker,) = (
+        pid for pid, command in commands_in(tmp_path).items() if command.endswith("wsgi worker")
     )
     os.kill(worker, signal.SIGKILL)
     assert running.ended() == 1
     assert "worker ended (SIGKILL)" in running.output
-    assert processes_in(tmp_path) == []
+    assert commands_in(tmp_path) == {}
 
 
 def test_when_it_is_killed_nothing_is_left_behind(run: Run, tmp_path: Path) -> None:
     running = run()
     running.wait_for("Stop: Ctrl-C")
     running.child.kill()
-    wait_until(lambda: processes_in(tmp_path) == [], what="all end", limit=STOP_SECONDS)
+    wait_until(lambda: commands_in(tmp_path) == {}, what="all end", limit=STOP_SECONDS)
 
 
 def test_with_all_settings_the_real_services_are_used_and_no_sandbox_starts(run: Run) -> None:
