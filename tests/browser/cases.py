@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import requests
 from playwright.sync_api import Page
 
-from onboarding.clock import now
 from onboarding.models import Organization
 from onboarding.states import Cause, Health, Outcome, SharingTrouble, Stage
 from tests.browser.scenes import COLOURED, Scenes, ago
@@ -17,6 +17,8 @@ Opening = Callable[[Page], None]
 """Brings the page on a browser's screen."""
 FLOOD = 400
 FLOODER = "198.51.100.7"
+LOOKED_AT_MINUTES = 10
+"""So long a page stays as it is that would else change within a minute."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def _deere_down(scenes: Scenes) -> str:
 def _finishing(scenes: Scenes) -> str:
     link = scenes.started()
     with scenes.attempt(link) as attempt:
-        attempt.used_at = now()
+        attempt.used_at = ago(minutes=-LOOKED_AT_MINUTES)
     return link
 
 
@@ -71,9 +73,23 @@ def _took_too_long(scenes: Scenes) -> str:
     return link
 
 
-def _handing_over(scenes: Scenes) -> str:
+def _on_its_way(scenes: Scenes, **fields: Any) -> str:
+    """The link of a grower whose token is on its way to Leaf, and stays on it.
+
+    :param fields: of the connection, to be set
+    """
     scenes.stack.control.add_fault("leaf.credentials.create", "hang", seconds=60)
-    return scenes.walked("one-farm", settled=False)
+    link = scenes.walked("one-farm", settled=False)
+    with scenes.connection(link) as connection:
+        connection.hand_over_try += 1  # the try that has begun counts no more,
+        connection.hand_over_due_at = None  # and no sweep begins another
+        for name, value in fields.items():
+            setattr(connection, name, value)
+    return link
+
+
+def _handing_over(scenes: Scenes) -> str:
+    return _on_its_way(scenes, token_received_at=ago(minutes=-LOOKED_AT_MINUTES))
 
 
 def _waiting_for_leaf(scenes: Scenes) -> str:
@@ -86,19 +102,11 @@ def _waiting_for_leaf(scenes: Scenes) -> str:
 
 
 def _waiting_for_worker(scenes: Scenes) -> str:
-    scenes.stack.control.add_fault("leaf.credentials.create", "hang", seconds=60)
-    link = scenes.walked("one-farm", settled=False)
-    with scenes.connection(link) as connection:
-        connection.token_received_at = ago(minutes=2)
-    return link
+    return _on_its_way(scenes, token_received_at=ago(minutes=2))
 
 
 def _waiting_for_staff(scenes: Scenes) -> str:
-    scenes.stack.control.add_fault("leaf.credentials.create", "hang", seconds=60)
-    link = scenes.walked("one-farm", settled=False)
-    with scenes.connection(link) as connection:
-        connection.cause = Cause.LEAF_SIGN_IN_REFUSED
-    return link
+    return _on_its_way(scenes, cause=Cause.LEAF_SIGN_IN_REFUSED)
 
 
 def _refused_by_leaf(scenes: Scenes) -> str:

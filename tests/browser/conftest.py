@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from tests.browser.cases import CASES, Case, Opening
 from tests.browser.scenes import Scenes
+from tests.browser.walker import UPDATE_MILLISECONDS
 from tests.browser.watch import Shown, Watch, Weight
 from tests.support.browser import DESKTOP, PHONE, visitor
 from tests.support.stack import Stack
+
+expect.set_options(timeout=UPDATE_MILLISECONDS)
 
 
 @pytest.fixture
@@ -45,10 +48,11 @@ def shown(
 
 def _show(case: Case, opening: Opening, phone: BrowserContext, desk: BrowserContext) -> Shown:
     watch = Watch(phone, desk)
-    pages = phone.new_page(), desk.new_page()
-    weight = Weight(pages[0])
-    for page in pages:
-        opening(page)
-        page.wait_for_load_state()
+    first, second = phone.new_page(), desk.new_page()
+    weight = Weight(first)
+    opening(first)
+    first.wait_for_load_state()
     weight.stop()
-    return Shown(case, *pages, weight=weight, watch=watch)
+    opening(second)
+    second.wait_for_load_state()
+    return Shown(case, first, second, weight=weight, watch=watch)

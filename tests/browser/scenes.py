@@ -67,12 +67,15 @@ class Scenes:
         """The link of a grower who went the whole way.
 
         :param organizations: those to tick; None: all
-        :param settled: whether to wait until nobody works on the token any more
+        :param settled: whether to wait until nobody works on it any more
         """
         person = self.person(partner=partner)
         person.connect(account, organizations)
         if settled:
-            self.wait_for(person.link, lambda row: row.stage is not Stage.HANDING_OVER)
+            self.wait_for(
+                person.link,
+                lambda row: row.stage is not Stage.HANDING_OVER and not row.is_about_to_change,
+            )
         return person.link
 
     def wait_for(self, link: str, condition: Any, *, what: str = "the hand-over ends") -> None:

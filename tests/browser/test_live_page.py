@@ -19,7 +19,7 @@ from tests.support.wait import wait_until
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
 
 BEGIN = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-SECOND_PAUSE, LONGEST_PAUSE = 1500, 10_000
+FIRST_PAUSE, SECOND_PAUSE, LONGEST_PAUSE = 1000, 1500, 10_000
 STEP = 250
 """Milliseconds by which a test sets the page's clock forward."""
 MINUTE = 60_000
@@ -42,8 +42,9 @@ class Polls:
         page.on("response", self._answered)
         page.on("requestfailed", self._failed)
         page.clock.install(time=BEGIN)
-        page.goto(link)
         page.clock.pause_at(BEGIN + timedelta(minutes=1))
+        page.goto(link)
+        page.clock.run_for(FIRST_PAUSE)
         wait_until(self._has_ended, what="the page has its first answer")
 
     def pause(self) -> int:

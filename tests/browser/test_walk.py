@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests.browser.scenes import Scenes
 from tests.browser.walker import Walker
@@ -16,8 +16,6 @@ from tests.support.control import Control
 
 EACH_WAY = pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
 ON_ONE_DATABASE = pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
-SLOW_LEAF_SECONDS = 1.5
-"""Long enough for the page to say first that it waits."""
 
 
 @pytest.fixture
@@ -42,15 +40,17 @@ def test_grower_connects_and_the_page_says_so_by_itself(
     scenes: Scenes, control: Control, chromium: Browser, size: ViewportSize, script: bool
 ) -> None:
     person = scenes.person()
-    control.add_fault("leaf.credentials.create", "latency", seconds=SLOW_LEAF_SECONDS, times=1)
+    match = {"external_id": person.external_id}
+    control.add_fault("leaf.credentials.create", "hang", times=1, match=match)
     with watched(chromium, size=size, script=script) as (page, watch):
         grower = Walker(page)
         grower.connect(person.link, "three-farms", ["Oak Hollow", "Miller Creek Farm"])
         grower.reads("Connecting to Leaf")
         loads = watch.loads(person.link)
+        control.clear_faults()
         grower.reads("Connected")
         assert page.url == person.link
-        assert page.get_by_text("Shared with Prairie Co-op").is_visible()
+        expect(page.get_by_text("Shared with Prairie Co-op")).to_be_visible()
         # Without script the page has to load itself again; with it, nobody sees it blink.
         assert (watch.loads(person.link) > loads) is (not script)
     (credential,) = person.at_leaf()
@@ -70,7 +70,7 @@ def test_grower_who_cancels_reads_that_nothing_was_shared(
         grower.press("one-farm")
         grower.press("Cancel")
         grower.reads("Access was not given")
-        assert page.get_by_text("Nothing was shared.").is_visible()
+        expect(page.get_by_text("Nothing was shared.")).to_be_visible()
         grower.press("Use a different John Deere account")
         grower.reads("Sign in")
     assert person.at_leaf() == []

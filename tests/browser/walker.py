@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from playwright.sync_api import Page, expect
 
-UPDATE_MILLISECONDS = 30_000
+UPDATE_MILLISECONDS = 60_000
 """For what a page has to find out by itself, without script by loading itself again."""
 
 
@@ -43,5 +43,4 @@ class Walker:
 
     def reads(self, heading: str) -> None:
         """Wait until a page has this heading; the person only looks."""
-        heading_1 = self.page.get_by_role("heading", level=1)
-        expect(heading_1).to_have_text(heading, timeout=UPDATE_MILLISECONDS)
+        expect(self.page.get_by_role("heading", level=1)).to_have_text(heading)

@@ -29,7 +29,7 @@ CHALLENGE = (
     base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
 )
 AXIOM = "application/vnd.deere.axiom.v3+json"
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 60
 
 
 class _Quiet(WSGIRequestHandler):

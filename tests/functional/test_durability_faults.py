@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +11,7 @@ from onboarding.connections import invitations
 from tests.support.control import Control, Entry
 from tests.support.crowd import assert_each_delivered, connect_all
 from tests.support.grower import Grower
-from tests.support.stack import WORKER, Stack
+from tests.support.stack import Stack
 from tests.support.tokens import (
     POST,
     assert_delivered,
@@ -56,21 +55,6 @@ MATRIX = [
     *((where, "before", how) for where in (FIND, CREATE_USER, CONFIGURE) for how in SOME),
     *((where, "after", how) for where in (CREATE_USER, CONFIGURE, POST) for how in AFTER),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def without_limit(running_stack: Stack) -> Iterator[None]:
-    """Let the worker ask Leaf as often as it likes: many growers come at once here."""
-    running_stack.environment["LEAF_REQUESTS_PER_MINUTE"] = "60000"
-    _end_worker(running_stack)
-    yield
-    del running_stack.environment["LEAF_REQUESTS_PER_MINUTE"]
-    _end_worker(running_stack)
-
-
-def _end_worker(stack: Stack) -> None:
-    if stack.is_running(WORKER):
-        stack.kill(WORKER)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -165,9 +149,9 @@ def test_leaf_that_hangs_for_longer_than_we_wait_is_asked_again(
 def test_sign_in_that_fails_or_expires_holds_nobody_up(stack: Stack, control: Control) -> None:
     connect_all(stack, ["sign-in-works"], "one-farm")
     handed_over(stack, "sign-in-works")
-    control.expire_leaf_tokens()
     for how in ("503-later", "html"):
         control.add_fault(AUTHENTICATE, times=1, **FAILURES[how])
+    control.expire_leaf_tokens()
     connect_all(stack, ["sign-in-fails"], "one-farm")
     assert_each_delivered(stack, ["sign-in-works", "sign-in-fails"], "one-farm")
     assert all(fault["struck"] == 1 for fault in control.faults())

@@ -49,7 +49,7 @@ def wait_until_failed(stack: Stack, name: str) -> Connection:
         found = connection_of(stack, name)
         return found if found.stage is Stage.FAILED else None
 
-    found = wait_until(failed, what=f"{name} has failed", limit=45)
+    found = wait_until(failed, what=f"{name} has failed", limit=90)
     assert found is not None
     return found
 
@@ -165,8 +165,8 @@ def test_token_that_died_on_its_way_is_refused_or_found_out_later(
 
 
 def test_refused_sign_in_waits_for_staff_and_recovers(stack: Stack, control: Control) -> None:
-    control.expire_leaf_tokens()
     control.add_fault(AUTHENTICATE, "status", status=401, body={"title": "Bad credentials"})
+    control.expire_leaf_tokens()
     connect_all(stack, ["locked-out"], "one-farm")
     connection = wait_until_waiting(stack, "locked-out", Cause.LEAF_SIGN_IN_REFUSED)
     assert connection.stage is Stage.HANDING_OVER

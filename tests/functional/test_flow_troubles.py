@@ -18,6 +18,7 @@ from tests.support.control import Control
 from tests.support.page import Page
 from tests.support.people import People, Person
 from tests.support.stack import PARTNER, WEB, Stack
+from tests.support.wait import wait_until
 
 UNAVAILABLE = "John Deere can’t be reached"
 REFUSED = "John Deere did not accept our request"
@@ -217,7 +218,7 @@ def test_walk_works_although_metadata_was_never_read(without_web: Stack, people:
     grower.connect("already-connected")
     grower.wait_for_code("connected")
     assert _remembered(without_web) is None
-    assert "using the last good copy" in without_web.log(WEB)
+    _wait_for_log(without_web, "using the last good copy")
 
 
 def test_last_good_copy_of_the_metadata_is_used(without_web: Stack, people: People) -> None:
@@ -258,7 +259,11 @@ def test_metadata_of_somebody_else_is_refused(
     assert _sent_to(grower).startswith(f"{issuer}/v1/authorize?")
     assert _remembered(without_web) is None
     reason = "has its authorization_endpoint elsewhere" if ours else "names another issuer"
-    assert f"the metadata {reason}" in without_web.log(WEB)
+    _wait_for_log(without_web, f"the metadata {reason}")
+
+
+def _wait_for_log(stack: Stack, text: str) -> None:
+    wait_until(lambda: text in stack.log(WEB), what=f"web says {text!r}")
 
 
 def _answered(grower: Person, answer: dict[str, str]) -> Page:

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import requests
+import sqlalchemy as sa
 import time_machine
 
 from onboarding.clock import now
@@ -19,6 +20,7 @@ from tests.support.contents import tables
 from tests.support.control import Control
 from tests.support.people import People, Person
 from tests.support.stack import WORKER, Stack
+from tests.support.wait import wait_until
 
 NAME = "Quiet Valley Farm"
 
@@ -248,11 +250,23 @@ def test_looking_changes_nothing_in_any_table(people: People, stack: Stack) -> N
     expired.expire_link()
     stack.kill(WORKER)  # it never rests
     engine = stack.installation.database.engine
-    before = tables(engine)
+    before = _at_rest(engine)
     for grower in (new, connected, expired, people.visitor(new.link)):
         _look_everywhere(grower, stack)
     assert tables(engine) == before
     assert new.events("attempt_started") == []
+
+
+def _at_rest(engine: sa.Engine) -> dict[str, str]:
+    """The tables once PostgreSQL has carried out what a killed worker had sent."""
+    seen: list[dict[str, str]] = []
+
+    def thrice_the_same() -> bool:
+        seen.append(tables(engine))
+        return len(seen) >= 3 and seen[-1] == seen[-2] == seen[-3]
+
+    wait_until(thrice_the_same, what="the tables are at rest")
+    return seen[-1]
 
 
 def _wait_for_rest(grower: Person) -> None:

@@ -18,6 +18,7 @@ from tests.functional.sandbox_support import (
     ISSUER_PATH,
     ORGANIZATIONS,
     SCOPES,
+    TIMEOUT_SECONDS,
     Grower,
     links,
     returned,
@@ -49,7 +50,7 @@ def grower(origin: str, control: Control) -> Grower:
 
 def get_metadata(origin: str) -> requests.Response:
     url = f"{origin}{ISSUER_PATH}/.well-known/oauth-authorization-server"
-    return requests.get(url, timeout=5)
+    return requests.get(url, timeout=TIMEOUT_SECONDS)
 
 
 def test_metadata_names_the_issuer_and_may_be_cached_for_a_day(origin: str) -> None:
@@ -264,7 +265,7 @@ def test_a_revoked_token_is_dead(grower: Grower) -> None:
             f"{grower.url}{ISSUER_PATH}/v1/revoke",
             data={"token": given, "token_type_hint": "refresh_token"},
             auth=CLIENT,
-            timeout=5,
+            timeout=TIMEOUT_SECONDS,
         )
         assert answer.status_code == 200
     assert refresh(grower, token).status_code == 400
@@ -288,7 +289,7 @@ def test_organizations_want_a_token_and_the_right_accept(grower: Grower) -> None
     answer = requests.get(
         f"{grower.url}/platform/organizations",
         headers={"Authorization": f"Bearer {access}", "Accept": "*/*"},
-        timeout=5,
+        timeout=TIMEOUT_SECONDS,
     )
     assert answer.status_code == 406
 
@@ -322,7 +323,7 @@ def test_terms_stand_in_the_way_until_accepted(grower: Grower) -> None:
         "https://operationscenter.deere.com"
     )
     url = f"{grower.url}/control/accounts/terms-not-accepted/terms"
-    assert requests.post(url, json={"accepted": True}, timeout=5).status_code == 200
+    assert requests.post(url, json={"accepted": True}, timeout=TIMEOUT_SECONDS).status_code == 200
     assert len(grower.organizations(access).json()["values"]) == 1
 
 
@@ -452,7 +453,7 @@ def test_a_fault_may_strike_one_account(grower: Grower, control: Control) -> Non
     ],
 )
 def test_a_wrong_fault_is_refused(origin: str, control: Control, wrong: object) -> None:
-    answer = requests.put(f"{origin}/control/faults", json=[wrong], timeout=5)
+    answer = requests.put(f"{origin}/control/faults", json=[wrong], timeout=TIMEOUT_SECONDS)
     assert answer.status_code == 400
     assert answer.json()["error"]
     assert control.faults() == []
@@ -462,7 +463,7 @@ def test_a_wrong_policy_is_refused(origin: str, control: Control) -> None:
     before = control.policies()
     wrongs: list[Any] = [{"deere_client": "maybe"}, {"nothing": 1}, {"deere_code_seconds": "60"}, 1]
     for wrong in wrongs:
-        answer = requests.patch(f"{origin}/control/policies", json=wrong, timeout=5)
+        answer = requests.patch(f"{origin}/control/policies", json=wrong, timeout=TIMEOUT_SECONDS)
         assert answer.status_code == 400
     assert control.policies() == before
 
@@ -510,7 +511,7 @@ def test_the_control_page_does_what_its_buttons_say(grower: Grower, control: Con
 
 def test_every_account_is_shown_with_what_it_does(grower: Grower) -> None:
     page = grower.get(f"{grower.url}/sign-in").text
-    shown = requests.get(f"{grower.url}/control/accounts", timeout=5).json()
+    shown = requests.get(f"{grower.url}/control/accounts", timeout=TIMEOUT_SECONDS).json()
     assert shown["password"] == "sandbox"
     assert [account["name"] for account in shown["accounts"]] == list(ACCOUNTS)
     for account in shown["accounts"]:

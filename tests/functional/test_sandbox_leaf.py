@@ -20,6 +20,7 @@ import requests
 from tests.functional.sandbox_support import (
     CLIENT,
     PUBLIC_URL,
+    TIMEOUT_SECONDS,
     Grower,
     Owner,
     links,
@@ -82,7 +83,7 @@ def lifetime(token: str) -> int:
 
 def test_every_call_needs_a_token_that_is_valid_now(owner: Owner) -> None:
     user = owner.new_user()
-    requests.post(f"{owner.url}/control/leaf/tokens/expire", timeout=5)
+    requests.post(f"{owner.url}/control/leaf/tokens/expire", timeout=TIMEOUT_SECONDS)
     for path in (
         "/users",
         f"/users/{user}/john-deere-credentials",
@@ -311,7 +312,9 @@ def test_a_revoked_grant_shows_at_leaf(owner: Owner, control: Control, token: st
     user = owner.new_user()
     owner.attach(user, token)
     url = f"{owner.url}/control/grants/revoke"
-    assert requests.post(url, json={"account": "one-farm"}, timeout=5).json() == {"revoked": 1}
+    assert requests.post(url, json={"account": "one-farm"}, timeout=TIMEOUT_SECONDS).json() == {
+        "revoked": 1
+    }
     assert owner.credential(user, "/status").json() == {"status": "UNAUTHENTICATED"}
     assert owner.call("GET", f"/users/{user}/organizations/JohnDeere").json() == {
         "connectedOrganizations": [],
@@ -347,7 +350,7 @@ def test_leaf_keeps_the_token_that_was_rotated(
 
 def info(origin: str, token: str) -> requests.Response:
     url = f"{origin}/control/token"
-    return requests.get(url, params={"refresh_token": token}, timeout=5)
+    return requests.get(url, params={"refresh_token": token}, timeout=TIMEOUT_SECONDS)
 
 
 def test_the_control_api_tells_about_a_token(owner: Owner, token: str) -> None:
@@ -491,6 +494,7 @@ def test_gunicorn_resets_and_survives_being_killed(tmp_path: Path) -> None:
         os.killpg(process.pid, 9)
         process.wait()
         control.close()
+        wait_until(lambda: not listens(url), what="its processes are gone, too")
     with serving(tmp_path / "sandbox.sqlite", port=port):
         assert owner.credential(user).json()["refreshToken"] == token
 
@@ -520,6 +524,6 @@ def gunicorn(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 def listens(url: str) -> bool:
     try:
-        return requests.get(f"{url}/control/policies", timeout=5).ok
+        return requests.get(f"{url}/control/policies", timeout=TIMEOUT_SECONDS).ok
     except requests.ConnectionError:
         return False

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Playwright, ViewportSiz
 PHONE: ViewportSize = {"width": 360, "height": 740}
 NARROWEST: ViewportSize = {"width": 320, "height": 568}
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
-STEP_MILLISECONDS = 15_000
+STEP_MILLISECONDS = 60_000
 """How long a click or a navigation may take on a busy machine."""
 
 ARGUMENTS = (

@@ -9,7 +9,7 @@ import requests
 
 from tests.support.wait import wait_until
 
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 60.0
 Entry = dict[str, Any]
 
 

@@ -137,7 +137,7 @@ class Grower:
         return found
 
     def wait_for(
-        self, condition: Callable[[Page], bool], *, what: str, limit: float = 20.0
+        self, condition: Callable[[Page], bool], *, what: str, limit: float = 60.0
     ) -> Page:
         """Load the page of the link again and again until it shows something.
 

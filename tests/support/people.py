@@ -109,7 +109,7 @@ class Person(browsing.Grower):
         """The credentials that Leaf holds for the grower."""
         return self._stack.control.credentials(self.external_id)
 
-    def wait_for_code(self, *codes: str, limit: float = 20.0) -> Page:
+    def wait_for_code(self, *codes: str, limit: float = 60.0) -> Page:
         """Load the page until it says one of these (the codes of `describe`).
 
         :param limit: seconds

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 
-FIRST, LAST = 15_000, 32_000
-"""Below those from which Linux takes the near end of a connection: a server that is killed and
-started again finds its port free."""
+EACH = 4000
+PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+FIRST = 15_000 + EACH * (PROCESS % 4)
+"""All are below those from which Linux takes the near end of a connection. A server that is
+killed and started again finds its port free: nobody else draws from this process's share, and the
+process gives none out twice."""
+
+_given: set[int] = set()
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of 127.0.0.1 on which nothing listens now."""
+    """Different ports of 127.0.0.1 on which nothing listens."""
     found: list[int] = []
     while len(found) < count:
-        port = random.randint(FIRST, LAST)
-        if port not in found and _is_free(port):
+        port = random.randrange(FIRST, FIRST + EACH)
+        if port not in _given and _is_free(port):
+            _given.add(port)
             found.append(port)
     return found
 

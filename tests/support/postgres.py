@@ -18,7 +18,8 @@ from onboarding.local.child import Child
 from tests.support.wait import wait_until
 
 SUPERUSER = "postgres"
-START_SECONDS = 30.0
+START_SECONDS = 90.0
+STOP_SECONDS = 60.0
 SETTINGS = {"max_connections": "200", "listen_addresses": "", "timezone": "UTC"}
 FAST_NOT_SAFE = {"fsync": "off", "full_page_writes": "off"}
 
@@ -103,7 +104,7 @@ class Cluster:
     def stop(self) -> None:
         """End the server and remove its folder."""
         if self._server is not None:
-            self._server.stop()
+            self._server.stop(STOP_SECONDS)
         shutil.rmtree(self._folder)
 
 

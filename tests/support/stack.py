@@ -12,19 +12,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
+import sqlalchemy as sa
+
 from onboarding import settings
 from onboarding.connections import invitations
 from onboarding.installation import Installation, assemble
 from onboarding.local import commands
 from onboarding.local.child import Child
 from onboarding.local.supervisor import answers
+from onboarding.models import Connection
 from tests.support.control import Control
 from tests.support.ports import free_ports
 from tests.support.wait import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 60.0
-COMMAND_SECONDS = 60.0
+START_SECONDS = 120.0
+COMMAND_SECONDS = 120.0
+STOP_SECONDS = 60.0
 INHERITED = ("HOME", "LANG", "PATH", "TMPDIR", "TZ")
 WORKS = " works"
 PARTNER = "demo"
@@ -75,6 +79,8 @@ class Stack:
             "LEAF_API_URL": url,
             "LEAF_USERNAME": "sandbox@example.com",
             "LEAF_PASSWORD": "sandbox-password",
+            # No test waits for its turn among the growers of others.
+            "LEAF_REQUESTS_PER_MINUTE": "60000",
             "SANDBOX_URL": url,
             "SANDBOX_DATABASE": str(self.folder / "sandbox.sqlite"),
         }
@@ -113,13 +119,26 @@ class Stack:
 
     def stop(self, name: str) -> int:
         """Ask a process to end, as a deployment does; its exit status."""
-        return self._children.pop(name).stop()
+        return self._children.pop(name).stop(STOP_SECONDS)
 
     def restore(self) -> None:
-        """Back to what `start` leaves: the usual processes, and a sandbox as new."""
+        """Back to what `start` leaves: the usual processes, and a sandbox as new.
+
+        What is still owed to the growers of earlier tests is dropped: it would meet the faults
+        of the next one.
+        """
         for name in self._children.keys() - USUAL:
             self.kill(name)
         self.start()
+        with self.installation.database.transaction() as session:
+            session.execute(
+                sa.update(Connection).values(
+                    hand_over_try=Connection.hand_over_try + 1,
+                    hand_over_due_at=None,
+                    check_number=Connection.check_number + 1,
+                    check_due_at=None,
+                )
+            )
         self.control.reset()
 
     def close(self) -> None:

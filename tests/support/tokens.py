@@ -72,7 +72,7 @@ def posts(stack: Stack, external_id: str) -> list[Entry]:
     return [entry for entry in entries if entry["stored"]]
 
 
-def handed_over(stack: Stack, external_id: str, *, limit: float = 20.0) -> Connection:
+def handed_over(stack: Stack, external_id: str, *, limit: float = 60.0) -> Connection:
     """Wait until Leaf has the token and our database has none."""
 
     def at_leaf() -> Connection | None:

@@ -12,7 +12,7 @@ LONGEST_PAUSE = 0.25
 Found = TypeVar("Found")
 
 
-def wait_until(condition: Callable[[], Found], *, what: str, limit: float = 15.0) -> Found:
+def wait_until(condition: Callable[[], Found], *, what: str, limit: float = 60.0) -> Found:
     """Ask again and again until the answer is true.
 
     :param condition: asked at once, then after growing pauses

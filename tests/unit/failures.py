@@ -19,6 +19,8 @@ from onboarding.http import Timeout
 
 PATIENT = Timeout(connect=5, read=20, total=25)
 IMPATIENT = Timeout(connect=5, read=0.3, total=0.6)
+HALF_PATIENT = Timeout(connect=5, read=5, total=1.5)
+"""For answers that begin, which a busy machine may do late, and do not end."""
 HANG_LIMIT = 20.0
 """Seconds after which a hanging answer gives up, in case a test never ends it."""
 JSON = "application/json"
@@ -205,8 +207,8 @@ FAILURES = {
     "timeout": Failure(
         _silence, UpstreamUnavailable, None, timeout=IMPATIENT, reason="no answer in time"
     ),
-    "trickling": unreadable(_trickle, timeout=IMPATIENT, reason="in time"),
-    "stalled body": unreadable(_stall, timeout=IMPATIENT),
+    "trickling": unreadable(_trickle, timeout=HALF_PATIENT, reason="in time"),
+    "stalled body": unreadable(_stall, timeout=HALF_PATIENT),
     "reset": Failure(_reset, UpstreamUnavailable, None, reason="the connection failed"),
     "broken off": unreadable(_half, reason="broke off"),
     "HTML": unreadable(_text("<h1>Maintenance</h1>", "text/html"), reason="HTML"),

@@ -223,7 +223,7 @@ def test_a_connection_that_the_server_closed_is_replaced(
         backend = session.scalar(sa.text("SELECT pg_backend_pid()"))
     elsewhere = Database(fresh_url)
     with elsewhere.reading() as session:
-        session.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": backend})
+        session.execute(sa.text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": backend})
     elsewhere.engine.dispose()
 
     with fresh_database.reading() as session:

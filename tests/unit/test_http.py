@@ -243,7 +243,7 @@ class TestFailures:
         )
         began = time.monotonic()
         failing(session, server, timeout=http.Timeout(connect=5, read=15, total=0.5))
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 12
 
     def test_stalled_body_ends_at_the_deadline_and_not_a_silence_later(
         self, session: requests.Session, server: Server
@@ -255,7 +255,7 @@ class TestFailures:
         server.http.expect_request("/thing").respond_with_handler(lambda _: Response(beginning()))
         began = time.monotonic()
         failing(session, server, timeout=http.Timeout(connect=5, read=15, total=0.5))
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 12
 
     def test_silence_ends_at_the_deadline_if_that_comes_first(
         self, session: requests.Session, server: Server
@@ -264,7 +264,7 @@ class TestFailures:
         began = time.monotonic()
         error = failing(session, server, timeout=http.Timeout(connect=5, read=15, total=0.5))
         assert error.reason == "no answer in time"
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 12
 
     def test_http_date_is_a_pause(self, session: requests.Session, server: Server) -> None:
         when = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
