@@ -291,6 +291,6 @@ def _retry_after(value: str) -> float | None:
             seconds = float(value)
         else:
             seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-    except (TypeError, ValueError):  # not a date, or one without a zone
+    except (TypeError, ValueError, OverflowError):  # no date, without a zone, or beyond all dates
         return None
     return min(max(seconds, 0.0), RETRY_AFTER_LIMIT)

@@ -12,8 +12,9 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import FrameType
 from typing import TypedDict
 from uuid import UUID, uuid4
@@ -49,6 +50,8 @@ REQUESTS_PER_CHECK = 3
 LIMITER_PERIOD_SECONDS = 6.0
 SHARE_OF_HAND_OVERS = 2 / 3
 FINISHED_KEPT = timedelta(hours=6)
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""Random, one for each start of a machine (Linux)."""
 STOPPING_SECONDS = 25
 """Platforms kill what has not ended 30 seconds after SIGTERM."""
 
@@ -211,12 +214,16 @@ def _living(installation: Installation) -> Sequence[UUID]:
 
 
 def _host() -> str:
-    """This machine, or this container of it: where a process number means one process."""
-    try:
-        namespace = os.readlink("/proc/self/ns/pid")
-    except OSError:
-        namespace = ""
-    return f"{socket.gethostname()} {namespace}".strip()
+    """This machine, or this container of it: where a process number means one process.
+
+    Names of machines repeat, and so do namespaces: the first of every machine has the same number.
+    """
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append(BOOT_ID.read_text().strip())
+    with suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return " ".join(parts)
 
 
 def _is_gone(other: Worker, worker: Worker) -> bool:

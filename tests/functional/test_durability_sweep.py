@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from onboarding.installation import Installation, assemble
 from onboarding.models import ATTEMPT_LIFETIME, Connection, Grower, Partner, Worker
 from onboarding.queue import hand_over_id
 from onboarding.states import Outcome, Stage
+from onboarding.worker import BOOT_ID
 from tests.support.control import Control
 from tests.support.grower import Grower as Visitor
 from tests.support.people import People
@@ -38,6 +40,7 @@ from tests.support.tokens import (
 from tests.support.wait import wait_until
 from tests.unit.databases import Postgresql, Sqlite
 
+DAY = timedelta(days=1)
 SWEPT_SECONDS = 90.0
 """A sweep comes every 10 seconds, and a hand-over is looked for once it is 5 seconds late."""
 
@@ -238,6 +241,34 @@ def test_scheduled_sweeps_end_well(stack: Stack) -> None:
             return set(session.scalars(query)) - {"ENQUEUED", "PENDING"}
 
     assert wait_until(ended, what="a sweep has ended", limit=SWEPT_SECONDS) == {"SUCCESS"}
+
+
+def test_worker_of_another_machine_of_the_same_name_is_not_taken_for_dead(stack: Stack) -> None:
+    database = stack.installation.database
+    boot_id = BOOT_ID.read_text().strip()
+    with database.transaction() as session:
+        (own,) = session.scalars(sa.select(Worker).where(Worker.pid == stack.pid(WORKER)))
+        # Their numbers are that of a process that has ended; no heartbeat is to be missed.
+        there, here = (
+            Worker(id=uuid4(), host=host, pid=ended_pid(), started_at=now(), seen_at=now() + DAY)
+            for host in (own.host.replace(boot_id, str(uuid4())), own.host)
+        )
+        session.add_all([there, here])
+
+    def living() -> Sequence[UUID]:
+        with database.reading() as session:
+            return workers.living(session)
+
+    wait_until(lambda: here.id not in living(), what="the sweep came by", limit=SWEPT_SECONDS)
+    assert there.id in living()
+    with database.transaction() as session:
+        session.delete(there)
+
+
+def ended_pid() -> int:
+    with subprocess.Popen(["true"]) as process:
+        pass
+    return process.pid
 
 
 @pytest.fixture(scope="module")

@@ -199,6 +199,7 @@ FAILURES = {
     "503": later(503),
     "503 with Retry-After": later(503, retry_after=120.0, Retry_After="120"),
     "503 for days": later(503, retry_after=3600.0, Retry_After="200000"),
+    "503 with an absurd zone": later(503, Retry_After=f"Wed, 21 Oct 2015 07:28:00 +{'9' * 17}"),
     "503 until a date that is past": later(
         503, retry_after=0.0, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"
     ),
