@@ -1,4 +1,4 @@
-"""What may be shown of a service's own words."""
+"""What may be kept and shown of a service's own words."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ REASON_LIMIT = 200
 """Characters of a service's own words that are kept."""
 REASON_KEYS = ("title", "error", "detail", "message", "error_description")
 """Where errors say why: problem details (RFC 9457), OAuth (RFC 6749 5.2), and common sense."""
+NAME_LIMIT = 300
+"""Characters of a name that are kept; so many our tables hold."""
+ID_LIMIT = 64
+"""Characters of the longest id that our tables hold."""
 MASK = "***"
 TOO_LONG_FOR_WORDS = 40
 """Characters in a row from which on it is masked whatever it is: one random token of 43 characters
@@ -48,8 +52,24 @@ def redact(text: str, secrets: Collection[str] = (), *, limit: int = REASON_LIMI
     text = _NAMED_SECRET.sub(rf"\1{MASK}", text)
     text = _JWT.sub(MASK, text)
     text = _LONG_RUN.sub(_mask_if_tokenlike, text)
+    return one_line(text, limit=limit)
+
+
+def one_line(text: str, *, limit: int = NAME_LIMIT) -> str:
+    """Text of printable characters only: databases refuse NUL and halves of surrogate pairs.
+
+    :param limit: characters to keep
+    """
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def identifier(value: Any) -> str:
+    """An id, text or a number, as text; empty if it is none, or none that our tables can hold."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    text = str(value)
+    return text if text.isprintable() and len(text) <= ID_LIMIT else ""
 
 
 def _mask_if_tokenlike(run: re.Match[str]) -> str:

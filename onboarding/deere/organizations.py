@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from onboarding.redaction import identifier, one_line
+
 CONNECT_REL = "connections"
 MANAGE_RELS = ("manage_connections", "manage_connection")
 """The specification has the first; the second was seen in a public integration."""
@@ -29,22 +31,23 @@ class Organization:
 
 
 def read_organization(body: Any) -> Organization | None:
-    """One of `values`, or None if it has no id.
+    """One of `values`, or None if it has no id that we can use.
 
     John Deere's rule: a `connections` link means that the organization is not connected yet.
     One that has no link but its own says nothing, and is not taken for connected.
     """
-    if not isinstance(body, dict) or not isinstance(body.get("id"), str | int):
+    if not isinstance(body, dict) or not (organization_id := identifier(body.get("id"))):
         return None
     links = read_links(body)
+    usable = {rel for rel, uri in links.items() if uri.isprintable()}
     name = body.get("name")
     return Organization(
-        id=str(body["id"]),
-        name=name if isinstance(name, str) else "",
+        id=organization_id,
+        name=one_line(name) if isinstance(name, str) else "",
         member=body.get("member") is not False,
         connected=CONNECT_REL not in links and bool(links.keys() - {"self"}),
-        manage_uri=next((links[rel] for rel in MANAGE_RELS if rel in links), None),
-        connect_uri=links.get(CONNECT_REL),
+        manage_uri=next((links[rel] for rel in MANAGE_RELS if rel in usable), None),
+        connect_uri=links[CONNECT_REL] if CONNECT_REL in usable else None,
     )
 
 

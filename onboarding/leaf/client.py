@@ -16,7 +16,12 @@ from urllib.parse import quote
 import requests
 
 from onboarding import http
-from onboarding.errors import EnvironmentMismatch, InputInvalid, UpstreamRejected
+from onboarding.errors import (
+    EnvironmentMismatch,
+    InputInvalid,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
 from onboarding.http import Answer, Timeout
 from onboarding.leaf import shapes
 from onboarding.leaf.api import SERVICE, Api
@@ -85,13 +90,21 @@ class Leaf:
 
         `GET /users?externalId=`: whether Leaf matches exactly or in part, and whether it allows
         two users with one external id, is not documented.
+
+        :raise UpstreamUnavailable: also, at the end, if one of them has no id that we can use: who
+            takes it for none would create one more each time
         """
-        for item in self._api.pages(
-            USERS, action="find the Leaf user", params={"externalId": external_id}
-        ):
-            user = shapes.read_user(item)
-            if user and user.external_id == external_id:
+        action = "find the Leaf user"
+        unusable = False
+        for item in self._api.pages(USERS, action=action, params={"externalId": external_id}):
+            if shapes.read_external_id(item) != external_id:
+                continue
+            if user := shapes.read_user(item):
                 yield user
+            else:
+                unusable = True
+        if unusable:
+            raise UpstreamUnavailable(SERVICE, action, reason="a user has no usable id")
 
     def create_user(
         self, *, name: str, external_id: str, email: str | None = None, phone: str | None = None

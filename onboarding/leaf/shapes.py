@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from onboarding.redaction import redact
+from onboarding.redaction import identifier, one_line, redact
 from onboarding.states import Environment, Health
 
 RAW_STATUS_LIMIT = 64
@@ -113,11 +113,18 @@ class OrganizationChoice:
 def read_user(body: Any) -> LeafUser | None:
     """A user, or None if it has no id."""
     user = _mapping(body)
-    if not (user_id := _text(user.get("id"))):
+    if not (user_id := identifier(user.get("id"))):
         return None
     return LeafUser(
-        user_id, external_id=_text(user.get("externalId")) or None, name=_text(user.get("name"))
+        user_id,
+        external_id=read_external_id(user),
+        name=one_line(_text(user.get("name"))),
     )
+
+
+def read_external_id(body: Any) -> str | None:
+    """Our id of a user, whether or not the user has an id of Leaf's."""
+    return _text(_mapping(body).get("externalId")) or None
 
 
 def read_report(status: Any) -> Report:
@@ -143,7 +150,7 @@ def read_credential(body: Mapping[str, Any], *, refresh_token: str | None = None
     metadata = _mapping(body.get("tokenMetadata"))
     environment = _text(body.get("clientEnvironment"))
     return Credential(
-        id=_text(body.get("id")) or None,
+        id=identifier(body.get("id")) or None,
         health=report.health,
         raw_status=report.raw_status,
         created=read_date(body.get("createdTime")),
@@ -176,14 +183,14 @@ def read_organizations(body: Mapping[str, Any]) -> LeafOrganizations:
 def read_choice(body: Any) -> OrganizationChoice | None:
     """An organization and its choice, or None if it has no id."""
     organization = _mapping(body)
-    if not (organization_id := _text(organization.get("providerOrgId"))):
+    if not (organization_id := identifier(organization.get("providerOrgId"))):
         return None
     status = _text(organization.get("status"))
     return OrganizationChoice(
         id=organization_id,
-        name=_text(organization.get("providerOrgName")),
+        name=one_line(_text(organization.get("providerOrgName"))),
         choice=SyncChoice(status) if status in set(SyncChoice) else None,
-        management_uri=_text(organization.get("managementUri")) or None,
+        management_uri=_uri(organization.get("managementUri")),
     )
 
 
@@ -207,19 +214,20 @@ def _organizations(values: Any) -> tuple[LeafOrganization, ...]:
     entries = [_mapping(value) for value in values] if isinstance(values, list) else []
     return tuple(
         LeafOrganization(
-            id=_text(entry["id"]),
-            name=_text(entry.get("name")),
-            management_uri=_text(entry.get("managementUri")) or None,
+            id=organization_id,
+            name=one_line(_text(entry.get("name"))),
+            management_uri=_uri(entry.get("managementUri")),
         )
         for entry in entries
-        if _text(entry.get("id"))
+        if (organization_id := identifier(entry.get("id")))
     )
 
 
 def _holds(shown: str, asked: str | None) -> bool | None:
     if not asked or not shown or _HIDDEN & set(shown):
         return None
-    return hmac.compare_digest(shown.encode(), asked.encode())
+    # JSON can hold half of a surrogate pair, which is no text; it must not end in an exception.
+    return hmac.compare_digest(shown.encode(errors="surrogatepass"), asked.encode())
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -231,6 +239,11 @@ def _text(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
     return str(value)
+
+
+def _uri(value: Any) -> str | None:
+    uri = _text(value)
+    return uri if uri and uri.isprintable() else None
 
 
 def _words(value: Any) -> frozenset[str]:

@@ -665,6 +665,29 @@ class TestOrganizations:
             ("9", "", True, False),
         ]
 
+    def test_only_what_we_can_keep_is_taken(self, deere: Deere, server: Server) -> None:
+        bad = [
+            {"rel": rel, "uri": "https://connections.deere.com/\0\ud800"}
+            for rel in ("connections", "manage_connections")
+        ]
+        found = self.read(
+            deere,
+            server,
+            {"id": "1", "name": "Tab\tand\0nul\ud800 ", "links": bad},
+            {"id": "x" * 64, "name": "n" * 301},
+        )
+        assert found == (
+            Organization("1", "Tab and nul", True, False, None, None),
+            Organization("x" * 64, "n" * 299 + "…", True, False, None, None),
+        )
+
+    @pytest.mark.parametrize("unusable", [None, "", "x" * 65, "nul\0", "\ud800", True, []])
+    def test_organization_whose_id_we_cannot_use_is_no_answer(
+        self, deere: Deere, server: Server, unusable: Any
+    ) -> None:
+        with pytest.raises(UpstreamUnavailable, match="the answer has no id"):
+            self.read(deere, server, {"id": "1"}, {"id": unusable})
+
     def serve_pages(
         self,
         server: Server,

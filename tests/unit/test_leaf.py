@@ -79,6 +79,8 @@ OLDER = {
     "clientEnvironment": "STAGE",
     "scopes": ["ag1", "files"],
 }
+UNUSABLE_IDS = ("x" * 65, "nul\0", "half a pair: \ud800", True, [])
+"""PostgreSQL refuses them, or the tables have no room."""
 Build = Callable[..., Leaf]
 
 
@@ -325,13 +327,24 @@ class TestUsers:
             {"id": "2", "externalId": "GROWER-1"},
             {"id": "3"},
             None,
-            {"externalId": "grower-1"},
+            {"externalId": "grower-10", "id": UNUSABLE_IDS[0]},
             {"id": "4", "externalId": "grower-1", "name": "A"},
             {"id": "5", "externalId": "grower-1", "name": "B"},
         ]
         server.json("GET", USERS, body)
         found = [LeafUser("4", "grower-1", "A"), LeafUser("5", "grower-1", "B")]
         assert list(leaf.users(external_id="grower-1")) == found
+
+    @pytest.mark.parametrize("body", [{}, *({"id": value} for value in UNUSABLE_IDS)])
+    def test_user_whose_id_we_cannot_use_is_not_taken_for_none(
+        self, leaf: Leaf, server: Server, body: dict[str, Any]
+    ) -> None:
+        unusable, usable = body | {"externalId": "g-1"}, {"id": "u-1", "externalId": "g-1"}
+        server.json("GET", USERS, [unusable, usable])
+        users = leaf.users(external_id="g-1")
+        assert next(users).id == "u-1"
+        with pytest.raises(UpstreamUnavailable, match="a user has no usable id"):
+            next(users)
 
     def test_external_id_is_quoted(self, leaf: Leaf, server: Server) -> None:
         server.json("GET", USERS, [])
@@ -456,6 +469,7 @@ class TestCredential:
             (REFRESH, REFRESH, True),
             (REFRESH + "x", REFRESH, False),
             ("ünï", REFRESH, False),
+            ("half a pair: \ud800", REFRESH, False),
             (REFRESH, None, None),
             (None, REFRESH, None),
             ("", REFRESH, None),
@@ -470,6 +484,15 @@ class TestCredential:
         found = leaf.credential("u-1", refresh_token=asked)
         assert found is not None
         assert found.holds_token is holds
+
+    @pytest.mark.parametrize("unusable", UNUSABLE_IDS)
+    def test_id_that_we_cannot_use_counts_as_absent(
+        self, leaf: Leaf, server: Server, unusable: Any
+    ) -> None:
+        server.json("GET", CREDENTIALS, NEWER | {"id": unusable})
+        found = leaf.credential("u-1", refresh_token=REFRESH)
+        assert found is not None
+        assert (found.id, found.holds_token) == (None, True)
 
     def test_no_credential_is_none(self, leaf: Leaf, server: Server) -> None:
         server.http.expect_request(CREDENTIALS).respond_with_data("<h1>404</h1>", status=404)
@@ -663,6 +686,18 @@ class TestOrganizations:
             not_connected=(LeafOrganization("2", "", None),),
         )
 
+    def test_only_what_we_can_keep_is_taken_from_them(self, leaf: Leaf, server: Server) -> None:
+        entries = [
+            {"id": "1", "name": "Tab\tand\0nul\ud800 ", "managementUri": "https://nul\0/"},
+            {"id": "x" * 64, "name": "n" * 301},
+            *({"id": value, "name": "Smith"} for value in UNUSABLE_IDS),
+        ]
+        server.json("GET", USER + "/organizations/JohnDeere", {"connectedOrganizations": entries})
+        assert leaf.organizations("u-1").connected == (
+            LeafOrganization("1", "Tab and nul", None),
+            LeafOrganization("x" * 64, "n" * 299 + "…", None),
+        )
+
     @pytest.mark.parametrize("body", [{}, {"connectedOrganizations": None}])
     def test_missing_lists_are_empty(self, leaf: Leaf, server: Server, body: Any) -> None:
         server.json("GET", USER + "/organizations/JohnDeere", body)
@@ -811,7 +846,9 @@ class TestFailures:
         with pytest.raises(UpstreamUnavailable, match="the answer has no"):
             run(leaf)
 
-    @pytest.mark.parametrize("body", [{}, {"id": None}, {"id": ""}, {"id": {}}])
+    @pytest.mark.parametrize(
+        "body", [{}, {"id": None}, {"id": ""}, {"id": {}}, *({"id": id_} for id_ in UNUSABLE_IDS)]
+    )
     def test_created_user_without_an_id_is_later(
         self, leaf: Leaf, server: Server, body: Any
     ) -> None:
