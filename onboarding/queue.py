@@ -24,9 +24,9 @@ HAND_OVER = "hand_over"
 CHECK = "check"
 IN_FRONT, BEHIND = 1, 10
 """Priorities within a queue; the lower number first."""
-RUNNING = "PENDING"
+RUNNING, FAILED = "PENDING", "ERROR"
 UNFINISHED = ["ENQUEUED", "DELAYED", RUNNING]
-FINISHED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+FINISHED = ["SUCCESS", FAILED, "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 DELETED_AT_ONCE = 1000
 
 
@@ -93,6 +93,15 @@ class Queue:
         :return: the id of the worker that runs it, dead or alive; None while it waits
         """
         return self._unfinished(workflow_ids=list(workflow_ids), status=UNFINISHED)
+
+    def failed(self, workflow_ids: Iterable[str]) -> set[str]:
+        """Those of the given workflows that ended with an error, which the worker has logged."""
+        if not (ids := list(workflow_ids)):
+            return set()  # the queue's client would take that for all
+        found = self._client.list_workflows(
+            workflow_ids=ids, status=FAILED, load_input=False, load_output=False
+        )
+        return {workflow.workflow_id for workflow in found}
 
     def running_hand_overs(self, connection_id: UUID) -> dict[str, str | None]:
         """The tries of one hand-over that have been begun and have not ended, as `unfinished`."""

@@ -49,11 +49,12 @@ class Cause(StrEnum):
     LEAF_USER_MISSING = "leaf_user_missing"
     CREDENTIAL_MISSING = "credential_missing"
     TOKEN_UNREADABLE = "token_unreadable"  # noqa: S105
+    OUR_ERROR = "our_error"
     GIVEN_UP = "given_up"
     NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105
 
 
-MENDED_BY_STAFF = frozenset({Cause.LEAF_SIGN_IN_REFUSED, Cause.TOKEN_UNREADABLE})
+MENDED_BY_STAFF = frozenset({Cause.LEAF_SIGN_IN_REFUSED, Cause.TOKEN_UNREADABLE, Cause.OUR_ERROR})
 """Causes that keep a hand-over waiting until a person has mended something."""
 
 

@@ -168,21 +168,39 @@ def _wait(
             connection = task.current(session)
         except TakenOver:
             return
-        moment = now()
-        began = connection.token_received_at or moment
-        if moment - began > GIVEN_UP_AFTER:
-            _note_failure(session, connection, Cause.GIVEN_UP, detail)
-            return
-        if connection.waiting_since is None:
-            connection.waiting_since = moment
-            history.record(session, connection, "hand_over_waits", detail=detail)
-        if cause in MENDED_BY_STAFF and connection.cause is not cause:
-            log.error("Hand-over of %s waits for staff: %s", connection.reference, cause.value)
-        connection.cause = cause
-        connection.detail = detail
         connection.hand_over_taken_by = None
-        pause = max(least, _pause(moment - connection.waiting_since))
-        _enqueue_next(session, queue, connection, after=pause)
+        wait(session, queue, connection, cause, detail=detail, least=least)
+
+
+def wait(
+    session: Session,
+    queue: Queue,
+    connection: Connection,
+    cause: Cause,
+    *,
+    detail: str,
+    least: timedelta = timedelta(0),
+) -> None:
+    """Enqueue the next try after a pause that grows, or give up after thirty days.
+
+    :param connection: locked, and no try that counts is at it
+    :param least: the shortest pause
+    """
+    moment = now()
+    began = connection.token_received_at or moment
+    if moment - began > GIVEN_UP_AFTER:
+        given_up = cause if cause is Cause.OUR_ERROR else Cause.GIVEN_UP
+        _note_failure(session, connection, given_up, detail)
+        return
+    if connection.waiting_since is None:
+        connection.waiting_since = moment
+        history.record(session, connection, "hand_over_waits", detail=detail)
+    if cause in MENDED_BY_STAFF and connection.cause is not cause:
+        log.error("Hand-over of %s waits for staff: %s", connection.reference, cause.value)
+    connection.cause = cause
+    connection.detail = detail
+    pause = max(least, _pause(moment - connection.waiting_since))
+    _enqueue_next(session, queue, connection, after=pause)
 
 
 def _pause(waited: timedelta) -> timedelta:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import consent, history, organizations, workers
+from onboarding.connections import consent, hand_over, history, organizations, workers
 from onboarding.connections.owed import CHECK_LEASE, owe_check
 from onboarding.db import Database
 from onboarding.errors import UpstreamError
@@ -154,6 +154,9 @@ def _revive_hand_overs(
 ) -> tuple[datetime, UUID] | None:
     """Enqueue a new try for each hand-over of a batch that is due and that nobody works on.
 
+    At once if the last one was lost or died with its worker; after a pause if it ended in an
+    error, which the next one may run into as well.
+
     :param after: where the last batch ended
     :return: where this one ended; None if it was the last
     """
@@ -173,15 +176,23 @@ def _revive_hand_overs(
         hand_over_id(connection.id, connection.hand_over_try) for connection in due
     )
     waiting_or_living = {None, *map(str, workers.living(session))}
-    for connection in due:
-        workflow_id = hand_over_id(connection.id, connection.hand_over_try)
-        if unfinished.get(workflow_id, "ended") not in waiting_or_living:
-            connection.hand_over_try += 1
-            connection.hand_over_due_at = now()
-            history.record(session, connection, "hand_over_taken_up_again")
-            queue.hand_over(
-                session, connection.id, number=connection.hand_over_try, after=timedelta(0)
-            )
+    left = {
+        workflow_id: connection
+        for connection in due
+        if unfinished.get(
+            workflow_id := hand_over_id(connection.id, connection.hand_over_try), "ended"
+        )
+        not in waiting_or_living
+    }
+    failed = queue.failed(left)
+    for workflow_id, connection in left.items():
+        if workflow_id in failed:
+            hand_over.wait(session, queue, connection, Cause.OUR_ERROR, detail="")
+            continue
+        connection.hand_over_try += 1
+        connection.hand_over_due_at = now()
+        history.record(session, connection, "hand_over_taken_up_again")
+        queue.hand_over(session, connection.id, number=connection.hand_over_try, after=timedelta(0))
     return None if len(due) < BATCH else end
 
 

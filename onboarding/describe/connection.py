@@ -173,6 +173,10 @@ def _reason(cause: Cause | None, partner: str) -> str:
                 "Leaf, the service that brings your data to %(partner)s, could not be reached "
                 "for weeks."
             )
+        case Cause.OUR_ERROR:
+            return _(
+                "An error on our side kept your permission from reaching Leaf. It is not lost."
+            )
         case Cause.APPLICATION_CHANGED:
             return _("Our access to John Deere was changed while your permission was on its way.")
         case _:

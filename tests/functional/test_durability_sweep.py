@@ -15,10 +15,11 @@ import sqlalchemy as sa
 from onboarding import settings
 from onboarding.clock import now
 from onboarding.connections import watch, workers
+from onboarding.connections.hand_over import GIVEN_UP_AFTER
 from onboarding.installation import Installation, assemble
-from onboarding.models import ATTEMPT_LIFETIME, Connection, Grower, Partner, Worker
+from onboarding.models import ATTEMPT_LIFETIME, Connection, Event, Grower, Partner, Worker
 from onboarding.queue import hand_over_id
-from onboarding.states import Outcome, Stage
+from onboarding.states import Cause, Outcome, Stage
 from onboarding.worker import BOOT_ID
 from tests.support.control import Control
 from tests.support.grower import Grower as Visitor
@@ -62,12 +63,13 @@ def queue_says(engine: sa.Engine, workflow_id: str, status: str | None, worker: 
         assert done.rowcount == 1
 
 
+TAKEN_UP = "hand_over_taken_up_again"
 MIX_UPS = {
-    "row-lost": None,
-    "never-taken": "PENDING",
-    "cancelled": "CANCELLED",
-    "failed": "ERROR",
-    "done": "SUCCESS",
+    "row-lost": (None, TAKEN_UP),
+    "never-taken": ("PENDING", TAKEN_UP),
+    "cancelled": ("CANCELLED", TAKEN_UP),
+    "failed": ("ERROR", "hand_over_waits"),
+    "done": ("SUCCESS", TAKEN_UP),
 }
 
 
@@ -75,7 +77,7 @@ def test_queue_that_lost_or_mixed_up_its_rows_loses_no_token(
     stack: Stack, control: Control
 ) -> None:
     stack.stop(WORKER)
-    for name, status in MIX_UPS.items():
+    for name, (status, _) in MIX_UPS.items():
         Visitor(stack.invite(name)).connect("one-farm")
         connection = connection_of(stack, name)
         workflow_id = hand_over_id(connection.id, connection.hand_over_try)
@@ -86,7 +88,7 @@ def test_queue_that_lost_or_mixed_up_its_rows_loses_no_token(
         handed_over(stack, name, limit=SWEPT_SECONDS)
         assert_delivered(stack, name, "one-farm", token=token)
         assert (name, len(posts(stack, name))) == (name, 1)
-        assert "hand_over_taken_up_again" in happened(stack, connection_of(stack, name))
+        assert MIX_UPS[name][1] in happened(stack, connection_of(stack, name))
     assert_no_token_stored(stack, "one-farm")
 
 
@@ -128,8 +130,16 @@ def test_database_that_refuses_the_commit_after_leafs_answer_costs_no_second_cre
     try:
         Visitor(stack.invite("refused-commit")).connect("one-farm")
         wait_until(
-            lambda: "the disk is full" in stack.log(WORKER), what="the workflow ends with an error"
+            lambda: connection_of(stack, "refused-commit").cause is Cause.OUR_ERROR,
+            what="the sweep has found what ended with an error",
+            limit=SWEPT_SECONDS,
         )
+        assert "the disk is full" in stack.log(WORKER)
+        listed = stack.cli("connection", "list").stdout.splitlines()
+        (line,) = [line for line in listed if "demo/refused-commit" in line]
+        assert "The hand-over broke off with an error of ours" in line
+        grower = Visitor(stack.invite("refused-commit"))
+        assert grower.open().heading == "Something has to be mended on our side"
     finally:
         execute(engine, ACCEPT[engine.dialect.name])
     assert connection_of(stack, "refused-commit").refresh_token is not None
@@ -369,6 +379,53 @@ def test_sweep_leaves_alone_what_is_not_due_or_a_living_worker_is_at(alone: Inst
     assert tries(alone) == {fresh: 1}
     sweep(alone, worker.id)
     assert tries(alone) == {fresh: 2}
+
+
+def test_try_that_ends_with_an_error_is_followed_by_another_after_a_growing_pause(
+    alone: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    (owed,) = owing(alone, 1, due=now() - timedelta(minutes=1), enqueue=True)
+
+    def next_pause(number: int) -> timedelta:
+        """How long the sweep waits after try `number`; it comes again at once, and when due."""
+        queue_says(alone.database.engine, hand_over_id(owed, number), "ERROR")
+        sweep(alone)
+        sweep(alone)
+        assert tries(alone) == {owed: number + 1}
+        assert list(alone.queue.unfinished([hand_over_id(owed, number + 1)]).values()) == [None]
+        with alone.database.transaction() as session:
+            connection = session.get_one(Connection, owed)
+            assert connection.cause is Cause.OUR_ERROR
+            assert connection.hand_over_due_at is not None
+            assert connection.waiting_since is not None
+            pause = connection.hand_over_due_at - now()
+            connection.waiting_since -= timedelta(minutes=10)
+            connection.hand_over_due_at = now() - timedelta(minutes=1)
+        return pause
+
+    assert next_pause(1) < timedelta(seconds=3)
+    assert timedelta(minutes=4) < next_pause(2) < timedelta(minutes=11)
+    assert len([record for record in caplog.records if "waits for staff" in record.message]) == 1
+    with alone.database.reading() as session:
+        kinds = session.scalars(sa.select(Event.kind).where(Event.connection_id == owed)).all()
+        assert kinds == ["hand_over_waits"]
+
+
+def test_tries_that_end_with_an_error_come_to_an_end_after_thirty_days(
+    alone: Installation,
+) -> None:
+    (owed,) = owing(alone, 1, due=now() - timedelta(minutes=1), enqueue=True)
+    with alone.database.transaction() as session:
+        month_ago = now() - GIVEN_UP_AFTER - timedelta(minutes=1)
+        session.get_one(Connection, owed).token_received_at = month_ago
+    queue_says(alone.database.engine, hand_over_id(owed, 1), "ERROR")
+    sweep(alone)
+    assert tries(alone) == {owed: 1}
+    with alone.database.reading() as session:
+        connection = session.get_one(Connection, owed)
+        assert (connection.stage, connection.cause) == (Stage.FAILED, Cause.OUR_ERROR)
+        assert connection.refresh_token == b"sealed"
+        assert connection.hand_over_due_at is None
 
 
 def test_worker_that_falls_silent_is_forgotten_and_its_work_set_going(alone: Installation) -> None:

@@ -15,7 +15,7 @@ from onboarding.describe.staff import SHARING, WHAT_TO_DO
 from onboarding.describe.told import Tone, Who
 from onboarding.models import Connection, Organization
 from onboarding.settings import DEERE_SCOPES
-from onboarding.states import Cause, Health, Outcome, SharingTrouble, Stage
+from onboarding.states import MENDED_BY_STAFF, Cause, Health, Outcome, SharingTrouble, Stage
 from tests.unit.cases import NOW, Case, every_case, organization
 
 LONG_AGO = NOW - timedelta(days=3)
@@ -287,12 +287,20 @@ def test_a_hand_over_that_nobody_began_is_not_called_a_matter_of_seconds() -> No
     assert told.code == "handing_over_late"
 
 
-@pytest.mark.parametrize("cause", [Cause.LEAF_SIGN_IN_REFUSED, Cause.TOKEN_UNREADABLE])
+@pytest.mark.parametrize("cause", sorted(MENDED_BY_STAFF))
 def test_our_own_mistake_is_not_called_leafs_silence(cause: Cause) -> None:
     told = Case(Stage.HANDING_OVER, cause=cause, organizations="shared").told()
 
     assert (told.code, told.who) == ("waiting_for_staff", "staff")
     assert ("safe" in " ".join(told.sentences)) is (cause is not Cause.TOKEN_UNREADABLE)
+
+
+def test_what_our_own_error_held_up_for_a_month_is_not_called_leafs_refusal() -> None:
+    told = Case(Stage.FAILED, cause=Cause.OUR_ERROR).told()
+
+    assert (told.code, told.who) == ("failed", "staff")
+    assert "An error on our side" in told.sentences[0]
+    assert "not lost" in told.sentences[0]
 
 
 def test_terms_have_a_link_when_john_deere_gave_one() -> None:

@@ -79,7 +79,7 @@ OLDER = {
     "clientEnvironment": "STAGE",
     "scopes": ["ag1", "files"],
 }
-UNUSABLE_IDS = ("x" * 65, "nul\0", "half a pair: \ud800", True, [])
+UNUSABLE_IDS: tuple[Any, ...] = ("x" * 65, "nul\0", "half a pair: \ud800", True, [])
 """PostgreSQL refuses them, or the tables have no room."""
 Build = Callable[..., Leaf]
 
