@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import history, invitations
 from onboarding.connections.owed import owe_hand_over
+from onboarding.db import Database
 from onboarding.deere import Tokens
 from onboarding.errors import ConsentElsewhere, ConsentExpired, TokenUnreadable
 from onboarding.links import digest, matches, new_secret
@@ -25,6 +28,10 @@ from onboarding.vault import Vault
 
 ACCESS_TOKEN_KEPT = timedelta(hours=1)
 """Long enough to choose organizations; afterwards Leaf is asked instead."""
+PAUSES_BETWEEN_KEEPING = (0.2, 0.5, 1.0, 2.0, 4.0)
+"""Seconds; a database that is started anew is back by then."""
+LAST_KEEPING_AFTER_SECONDS = 35.0
+"""No try begins later: SQLite itself waits for half a minute for another writer."""
 FAILURES_COUNTED = timedelta(hours=1)
 TROUBLED_AFTER = 3
 """From this many failed attempts in that time a grower is pointed to a person."""
@@ -134,6 +141,37 @@ def finish(session: Session, attempt: Attempt, outcome: Outcome, *, detail: str 
         log.error("Attempt of %s ended: %s: %s", connection.reference, outcome.value, detail)
 
 
+def keep(
+    database: Database,
+    vault: Vault,
+    queue: Queue,
+    settings: Settings,
+    attempt_id: UUID,
+    tokens: Tokens,
+) -> None:
+    """Take the tokens in, in one transaction: from its commit on nothing may lose them.
+
+    The code has been used up, so a database that is away for a moment is asked again while the
+    grower waits.
+
+    :raise OperationalError: if it is away for longer
+    """
+    began = time.monotonic()
+    for pause in (*PAUSES_BETWEEN_KEEPING, None):
+        try:
+            with database.transaction() as session:
+                attempt = session.get_one(Attempt, attempt_id)
+                receive(session, vault, queue, settings, attempt=attempt, tokens=tokens)
+        except OperationalError as err:
+            if pause is None or time.monotonic() - began > LAST_KEEPING_AFTER_SECONDS:
+                raise
+            what = str(err.orig).partition("\n")[0]
+            log.warning("The tokens could not be stored, we try again: %s", what)
+            time.sleep(pause)
+        else:
+            return
+
+
 def receive(
     session: Session,
     vault: Vault,
@@ -143,13 +181,15 @@ def receive(
     attempt: Attempt,
     tokens: Tokens,
 ) -> None:
-    """Take the tokens in: after the caller's commit nothing may lose them.
+    """Take the tokens in. Doing so again, after a commit whose answer was lost, changes nothing.
 
     Without a refresh token there is nothing that Leaf could use: the attempt fails, and staff are
     told to look at the application's scopes.
     """
     # The attempt first, as everywhere, so that nobody waits crosswise.
     session.refresh(attempt, with_for_update={"of": [Attempt]})
+    if attempt.outcome in {Outcome.AUTHORIZED, Outcome.NO_REFRESH_TOKEN}:
+        return
     connection = locked(session, attempt.connection_id)
     if tokens.refresh_token is None:
         _note_missing_refresh_token(session, attempt, connection)

@@ -9,7 +9,6 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
 from onboarding.connections import consent, invitations, organizations
-from onboarding.deere import Tokens
 from onboarding.errors import (
     CodeRefused,
     ConsentElsewhere,
@@ -143,30 +142,17 @@ def _refusal(answer: MultiDict[str, str]) -> tuple[Outcome, str] | None:
 
 def _exchange(attempt: Attempt, verifier: str) -> tuple[Outcome, str] | None:
     """Exchange the code and keep the tokens, or say why there are none."""
+    parts = installation()
     try:
-        tokens = installation().deere.exchange(code=request.args["code"], code_verifier=verifier)
+        tokens = parts.deere.exchange(code=request.args["code"], code_verifier=verifier)
     except CodeRefused as err:
         return Outcome.CODE_REFUSED, str(err)
     except UpstreamUnavailable as err:
         return Outcome.DEERE_UNAVAILABLE, str(err)
     except UpstreamError as err:
         return Outcome.APPLICATION_REFUSED, str(err)
-    _keep(attempt, tokens)
+    consent.keep(parts.database, parts.vault, parts.queue, parts.settings, attempt.id, tokens)
     return None
-
-
-def _keep(attempt: Attempt, tokens: Tokens) -> None:
-    """One transaction: token, attempt, event, hand-over. From its commit on nothing is lost."""
-    parts = installation()
-    with parts.database.transaction() as session:
-        consent.receive(
-            session,
-            parts.vault,
-            parts.queue,
-            parts.settings,
-            attempt=session.get_one(Attempt, attempt.id),
-            tokens=tokens,
-        )
 
 
 def _finish(attempt: Attempt, outcome: Outcome, detail: str) -> None:

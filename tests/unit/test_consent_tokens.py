@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 import time_machine
+from sqlalchemy.exc import OperationalError
 
+from onboarding import db
 from onboarding.clock import now
 from onboarding.connections import consent
 from onboarding.models import Attempt, Event, Link, Organization
 from onboarding.states import Cause, Environment, Health, Outcome, SharingTrouble, Stage
+from tests.support.wait import wait_until
 from tests.unit.rows import connection_of, history_of
 from tests.unit.walk import TOKENS, Walk
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+THROW_OUT = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 
 
 def test_from_the_commit_on_the_token_is_kept_and_its_hand_over_is_owed(
@@ -59,6 +72,75 @@ def test_a_crash_before_the_commit_leaves_neither_a_token_nor_work(walk: Walk, l
     assert (connection.stage, connection.refresh_token) == (Stage.AUTHORIZING, None)
     assert walk.enqueued(connection) == []
     assert walk.attempt(started).outcome is None
+
+
+@contextmanager
+def broken_off(walk: Walk) -> Iterator[None]:
+    """Whoever writes a connection meanwhile is thrown out by the database, and then has to wait."""
+    url = walk.database.engine.url
+    if url.drivername.startswith("sqlite"):
+        with closing(sqlite3.connect(url.database or "", isolation_level=None)) as held:
+            held.execute("BEGIN IMMEDIATE")
+            yield
+        return
+    server = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(server) as held, psycopg.connect(server, autocommit=True) as watching:
+        held.execute("LOCK TABLE connection IN EXCLUSIVE MODE")
+        with ThreadPoolExecutor(1) as pool:
+            thrown_out = pool.submit(
+                wait_until, lambda: watching.execute(THROW_OUT).fetchone(), what="somebody waits"
+            )
+            yield
+            thrown_out.result()
+        held.rollback()
+
+
+def test_a_database_that_breaks_off_for_a_moment_does_not_cost_the_consent(
+    walk: Walk, link: Link, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    started = walk.start(link)
+    monkeypatch.setattr(db, "SQLITE_BUSY_TIMEOUT_MS", 50)
+    walk.database.engine.dispose()  # its connections have the longer timeout
+
+    with ThreadPoolExecutor(1) as pool:
+        with broken_off(walk):
+            kept = pool.submit(walk.keep, started)
+            wait_until(lambda: "we try again" in caplog.text, what="the first try has failed")
+        kept.result()
+
+    connection = connection_of(walk.database, link)
+    assert walk.token(connection) == TOKENS.refresh_token
+    assert walk.enqueued(connection) == [1]
+
+
+def test_a_database_that_stays_away_is_asked_a_few_times_only(
+    walk: Walk,
+    link: Link,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    started = walk.start(link)
+    monkeypatch.setattr(consent, "PAUSES_BETWEEN_KEEPING", (0.0, 0.0))
+    walk.database = db.Database(f"sqlite:///{tmp_path / 'no folder' / 'gone.sqlite'}")
+
+    with pytest.raises(OperationalError):
+        walk.keep(started)
+
+    assert caplog.text.count("we try again") == 2
+
+
+def test_tokens_that_are_stored_again_are_stored_once(walk: Walk, link: Link) -> None:
+    started = walk.start(link)
+    walk.keep(started)
+    walk.put(link, refresh_token=None, stage=Stage.CHOOSING_ORGANIZATIONS)
+
+    walk.keep(started)
+
+    connection = connection_of(walk.database, link)
+    assert (connection.stage, connection.refresh_token) == (Stage.CHOOSING_ORGANIZATIONS, None)
+    assert walk.enqueued(connection) == [1]
+    assert history_of(walk.database, connection.id).count("token_received") == 1
 
 
 @pytest.mark.parametrize(

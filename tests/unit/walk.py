@@ -69,6 +69,11 @@ class Walk:
                 session, self.vault, self.queue, self.settings, attempt=attempt, tokens=tokens
             )
 
+    def keep(self, started: Started, tokens: Tokens = TOKENS) -> None:
+        consent.keep(
+            self.database, self.vault, self.queue, self.settings, started.attempt_id, tokens
+        )
+
     def attempt(self, started: Started) -> Attempt:
         with self.database.reading() as session:
             return session.get_one(Attempt, started.attempt_id)
