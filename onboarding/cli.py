@@ -97,8 +97,14 @@ def keys_rotate() -> None:
     """
     parts = _installation()
     with _plain_errors():
-        count = rotation.rotate(parts.database, parts.vault)
-    click.echo(f"Encrypted anew with the first key: {count}.")
+        done = rotation.rotate(parts.database, parts.vault)
+    click.echo(f"Encrypted anew with the first key: {done.renewed}.")
+    if done.unreadable:
+        raise click.ClickException(
+            f"no key in ENCRYPTION_KEYS reads {done.unreadable} of what is stored. Do not drop a "
+            "key yet: bring the key back that they were encrypted with, and run this again. If it "
+            "is lost, the growers whom flask --app wsgi connection list names must connect again."
+        )
 
 
 @partner.command("add")

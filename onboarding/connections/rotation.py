@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from onboarding.db import Database
+from onboarding.errors import TokenUnreadable
 from onboarding.models import Attempt, Connection
 from onboarding.vault import Vault
 
 BATCH = 200
 
 
-def rotate(database: Database, vault: Vault) -> int:
-    """Encrypt every stored secret with the first key.
+@dataclass
+class Rotated:
+    """How many secrets were encrypted anew, and how many no key reads."""
+
+    renewed: int = 0
+    unreadable: int = 0
+
+
+def rotate(database: Database, vault: Vault) -> Rotated:
+    """Encrypt every stored secret that can be read with the first key; the others stay as they are.
 
     May run while everything else does, and again after an interruption.
-
-    :return: how many secrets were encrypted anew
-    :raise TokenUnreadable: if one can't be read with any key; nothing of its batch is changed
     """
-    return (
-        _rotate(database, vault, Connection.refresh_token, "token_place")
-        + _rotate(database, vault, Attempt.code_verifier, "verifier_place")
-        + _rotate(database, vault, Attempt.access_token, "access_token_place")
-    )
+    done = Rotated()
+    _rotate(database, vault, Connection.refresh_token, "token_place", done)
+    _rotate(database, vault, Attempt.code_verifier, "verifier_place", done)
+    _rotate(database, vault, Attempt.access_token, "access_token_place", done)
+    return done
 
 
 def _rotate(
@@ -32,8 +40,8 @@ def _rotate(
     vault: Vault,
     column: InstrumentedAttribute[bytes | None],
     place: str,
-) -> int:
-    renewed = 0
+    done: Rotated,
+) -> None:
     last = None
     while True:
         with database.transaction() as session:
@@ -41,13 +49,20 @@ def _rotate(
             for row in rows:
                 stored = getattr(row, column.key)
                 if stored is not None and not vault.is_current(stored):
-                    where = getattr(row, place)
-                    secret = vault.decrypt(stored, place=where)
-                    setattr(row, column.key, vault.encrypt(secret, place=where))
-                    renewed += 1
+                    _renew(vault, row, column.key, getattr(row, place), done)
         if len(rows) < BATCH:
-            return renewed
+            return
         last = rows[-1].id
+
+
+def _renew(vault: Vault, row: Connection | Attempt, name: str, place: str, done: Rotated) -> None:
+    try:
+        secret = vault.decrypt(getattr(row, name), place=place)
+    except TokenUnreadable:
+        done.unreadable += 1
+        return
+    setattr(row, name, vault.encrypt(secret, place=place))
+    done.renewed += 1
 
 
 def _next_rows(

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from onboarding.clock import now
 from onboarding.connections import rotation
+from onboarding.connections.rotation import Rotated
 from onboarding.db import Database
-from onboarding.errors import TokenUnreadable
 from onboarding.models import Attempt, Connection, Grower, Link, Partner
 from onboarding.states import Stage
 from onboarding.vault import Vault
@@ -90,7 +90,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> int:
 def test_after_rotating_the_old_key_can_be_dropped(fresh_database: Database) -> None:
     store(fresh_database, 2)
 
-    assert rotation.rotate(fresh_database, BOTH) == 6
+    assert rotation.rotate(fresh_database, BOTH) == Rotated(renewed=6)
 
     assert secrets(fresh_database, NEW) == {("refresh", "verifier", "access")}
 
@@ -102,7 +102,7 @@ def test_every_batch_is_rotated_whether_the_last_is_full_or_not(
 ) -> None:
     store(fresh_database, count)
 
-    assert rotation.rotate(fresh_database, BOTH) == 3 * count
+    assert rotation.rotate(fresh_database, BOTH) == Rotated(renewed=3 * count)
 
     assert current(fresh_database) == [True] * count
     assert secrets(fresh_database, NEW) == {("refresh", "verifier", "access")}
@@ -112,12 +112,12 @@ def test_rotating_again_has_nothing_to_do(fresh_database: Database) -> None:
     store(fresh_database, 2)
     rotation.rotate(fresh_database, BOTH)
 
-    assert rotation.rotate(fresh_database, BOTH) == 0
-    assert rotation.rotate(fresh_database, NEW) == 0
+    assert rotation.rotate(fresh_database, BOTH) == Rotated()
+    assert rotation.rotate(fresh_database, NEW) == Rotated()
 
 
 def test_nothing_stored_is_nothing_to_do(fresh_database: Database) -> None:
-    assert rotation.rotate(fresh_database, BOTH) == 0
+    assert rotation.rotate(fresh_database, BOTH) == Rotated()
 
 
 def test_rows_without_a_secret_are_left_alone(fresh_database: Database) -> None:
@@ -126,48 +126,39 @@ def test_rows_without_a_secret_are_left_alone(fresh_database: Database) -> None:
         session.execute(sa.update(Connection).values(refresh_token=None))
         session.execute(sa.update(Attempt).values(access_token=None))
 
-    assert rotation.rotate(fresh_database, BOTH) == 2
+    assert rotation.rotate(fresh_database, BOTH) == Rotated(renewed=2)
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_an_unreadable_token_leaves_its_whole_batch_as_it_was(fresh_database: Database) -> None:
+def test_an_unreadable_token_keeps_nothing_else_behind(fresh_database: Database) -> None:
     ids = store(fresh_database, 7)
     with fresh_database.transaction() as session:
-        lost = session.get_one(Connection, ids[5])
+        lost, damaged, moved = (session.get_one(Connection, ids[n]) for n in (0, 3, 6))
         lost.refresh_token = Vault([b"x" * 32]).encrypt("refresh", place=lost.token_place)
+        damaged.refresh_token = b"damaged"
+        moved.refresh_token = session.get_one(Connection, ids[1]).refresh_token
     before = _stored(fresh_database)
 
-    with pytest.raises(TokenUnreadable, match=str(ids[5])):
-        rotation.rotate(fresh_database, BOTH)
+    assert rotation.rotate(fresh_database, BOTH) == Rotated(renewed=4 + 7 + 7, unreadable=3)
 
     after = _stored(fresh_database)
-    assert [after[one] != before[one] for one in ids] == [True] * 3 + [False] * 4
+    unreadable = [n for n, one in enumerate(ids) if after[one] == before[one]]
+    assert unreadable == [0, 3, 6]
+    assert current(fresh_database).count(True) == 4
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_a_rotation_that_was_interrupted_goes_on_when_repeated(fresh_database: Database) -> None:
-    ids = store(fresh_database, 7)
+def test_what_was_unreadable_is_rotated_once_its_key_is_back(fresh_database: Database) -> None:
+    ids = store(fresh_database, 4)
+    other = b"x" * 32
     with fresh_database.transaction() as session:
-        moved = session.get_one(Connection, ids[4])
-        kept, moved.refresh_token = moved.refresh_token, b"damaged"
-    with pytest.raises(TokenUnreadable):
-        rotation.rotate(fresh_database, BOTH)
-    with fresh_database.transaction() as session:
-        session.get_one(Connection, ids[4]).refresh_token = kept
+        lost = session.get_one(Connection, ids[1])
+        lost.refresh_token = Vault([other]).encrypt("refresh", place=lost.token_place)
+    assert rotation.rotate(fresh_database, BOTH) == Rotated(renewed=11, unreadable=1)
 
-    assert rotation.rotate(fresh_database, BOTH) == 7 - 3 + 7 + 7
+    assert rotation.rotate(fresh_database, Vault([NEW_KEY, other])) == Rotated(renewed=1)
 
     assert secrets(fresh_database, NEW) == {("refresh", "verifier", "access")}
-
-
-def test_a_token_of_another_row_is_noticed_and_not_made_readable(fresh_database: Database) -> None:
-    ids = store(fresh_database, 2)
-    with fresh_database.transaction() as session:
-        one, other = (session.get_one(Connection, each) for each in ids)
-        other.refresh_token = one.refresh_token
-
-    with pytest.raises(TokenUnreadable, match=str(ids[1])):
-        rotation.rotate(fresh_database, BOTH)
 
 
 def _stored(database: Database) -> dict[UUID, bytes | None]:
