@@ -193,7 +193,7 @@ def _expect_choice(connection: Connection, attempt: Attempt) -> None:
 def _read(
     deere: Deere, token: str, reads: int
 ) -> tuple[list[DeereOrganization], UpstreamRejected | UpstreamUnavailable | None]:
-    """What John Deere says, each organization once, or why it says nothing."""
+    """What John Deere said last, each organization once, or why it says nothing."""
     found: dict[str, DeereOrganization] = {}
     began = time.monotonic()
     for number in range(reads):
@@ -202,6 +202,8 @@ def _read(
         try:
             listed = deere.organizations(token, budget=READING_SECONDS)
         except (UpstreamRejected, UpstreamUnavailable) as err:
+            if number:
+                break
             return [], err
         # A list that grows while its pages are read names one twice.
         found = {entry.id: entry for entry in sorted(listed, key=lambda entry: entry.connected)}
