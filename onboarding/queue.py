@@ -90,6 +90,9 @@ class Queue:
     def unfinished(self, workflow_ids: Iterable[str]) -> dict[str, str | None]:
         """Those of the given workflows that have not ended.
 
+        What waits in the form of another release's arguments is left out: no worker of this one
+        takes it.
+
         :return: the id of the worker that runs it, dead or alive; None while it waits
         """
         return self._unfinished(workflow_ids=list(workflow_ids), status=UNFINISHED)
@@ -145,6 +148,7 @@ class Queue:
             if workflow.status == RUNNING
             else None
             for workflow in found
+            if workflow.status == RUNNING or workflow.app_version == VERSION
         }
 
 

@@ -96,8 +96,8 @@ def sweep(database: Database, queue: Queue, *, process_is_gone: Callable[[Worker
             break
     with database.transaction() as session:
         _enqueue_checks(session, queue)
+    _end_attempts(database)
     with database.transaction() as session:
-        _end_attempts(session)
         _erase_access_tokens(session)
 
 
@@ -215,10 +215,14 @@ def _enqueue_checks(session: Session, queue: Queue) -> None:
             owe_check(session, queue, connection, in_no_hurry=True)
 
 
-def _end_attempts(session: Session) -> None:
-    """Close attempts that the grower left, or that a crash cut off in the middle."""
+def _end_attempts(database: Database) -> None:
+    """Close attempts that the grower left, or that a crash cut off in the middle.
+
+    Each in a transaction of its own: who holds several connections must take them in the order
+    in which others do.
+    """
     moment = now()
-    left = session.scalars(
+    left = (
         sa.select(Attempt)
         .where(Attempt.outcome.is_(None))
         .where(
@@ -228,12 +232,17 @@ def _end_attempts(session: Session) -> None:
             )
         )
         .order_by(Attempt.created_at)
-        .limit(BATCH)
-        .with_for_update(skip_locked=True)
-    ).all()
-    for attempt in left:
-        outcome = Outcome.EXPIRED if attempt.used_at is None else Outcome.INTERRUPTED
-        consent.finish(session, attempt, outcome)
+    )
+    with database.reading() as session:
+        ids = [attempt.id for attempt in session.scalars(left.limit(BATCH))]
+    for attempt_id in ids:
+        with database.transaction() as session:
+            attempt = session.scalar(
+                left.where(Attempt.id == attempt_id).with_for_update(skip_locked=True)
+            )
+            if attempt is not None:
+                outcome = Outcome.EXPIRED if attempt.used_at is None else Outcome.INTERRUPTED
+                consent.finish(session, attempt, outcome)
 
 
 def _erase_access_tokens(session: Session) -> None:

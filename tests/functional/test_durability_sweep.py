@@ -16,9 +16,20 @@ from onboarding import settings
 from onboarding.clock import now
 from onboarding.connections import watch, workers
 from onboarding.connections.hand_over import GIVEN_UP_AFTER
+from onboarding.connections.owed import owe_check
 from onboarding.installation import Installation, assemble
-from onboarding.models import ATTEMPT_LIFETIME, Connection, Event, Grower, Partner, Worker
-from onboarding.queue import hand_over_id
+from onboarding.models import (
+    ATTEMPT_LIFETIME,
+    Attempt,
+    Connection,
+    Event,
+    Grower,
+    Link,
+    Partner,
+    Worker,
+    locked,
+)
+from onboarding.queue import check_id, hand_over_id
 from onboarding.states import Cause, Outcome, Stage
 from onboarding.worker import BOOT_ID
 from tests.support.control import Control
@@ -48,7 +59,7 @@ SWEPT_SECONDS = 90.0
 
 def queue_table(engine: sa.Engine) -> sa.TableClause:
     schema = "dbos" if engine.dialect.name == "postgresql" else None
-    names = ("workflow_uuid", "name", "status", "executor_id", "created_at")
+    names = ("workflow_uuid", "name", "status", "executor_id", "created_at", "application_version")
     return sa.table("workflow_status", *map(sa.column, names), schema=schema)
 
 
@@ -442,6 +453,77 @@ def test_worker_that_falls_silent_is_forgotten_and_its_work_set_going(alone: Ins
     assert tries(alone) == {owed: 2}
     with alone.database.reading() as session:
         assert workers.living(session) == []
+
+
+def test_what_another_release_enqueued_is_enqueued_anew_and_what_it_runs_is_left_to_it(
+    alone: Installation,
+) -> None:
+    waits, runs = owing(alone, 2, due=now() - timedelta(minutes=1), enqueue=True)
+    worker = Worker(id=uuid4(), host="h", pid=1, started_at=now(), seen_at=now())
+    with alone.database.transaction() as session:
+        workers.beat(session, worker, moment=now())
+        checked = session.get_one(Connection, waits)
+        owe_check(session, alone.queue, checked)
+        checked.check_due_at = now() - timedelta(minutes=1)
+    engine = alone.database.engine
+    queue_says(engine, hand_over_id(runs, 1), "PENDING", str(worker.id))
+    table = queue_table(engine)
+    with engine.connect() as connection, connection.begin():
+        connection.execute(sa.update(table).values(application_version="0"))
+    sweep(alone)
+    assert tries(alone) == {waits: 2, runs: 1}
+    anew = [hand_over_id(waits, 2), check_id(waits, 2)]
+    assert alone.queue.unfinished(anew) == dict.fromkeys(anew)
+    running = {hand_over_id(runs, 1): str(worker.id)}
+    assert alone.queue.running_hand_overs(runs) == running
+
+
+@pytest.mark.parametrize("alone", ["postgresql"], indirect=True)
+def test_sweep_that_waits_for_a_connection_holds_no_other(alone: Installation) -> None:
+    held, other = owing(alone, 2, due=now() + DAY, enqueue=False)
+    # The oldest attempt is ended first.
+    attempts = [left_attempt(alone, one, days) for one, days in ((other, 2), (held, 1))]
+    with ThreadPoolExecutor(1) as pool:
+        with alone.database.transaction() as session:
+            locked(session, held)
+            swept = pool.submit(sweep, alone)
+            wait_until(lambda: someone_waits(alone), what="the sweep waits for the connection")
+            with alone.database.transaction() as another:
+                query = sa.select(Connection.id).where(Connection.id == other)
+                assert another.scalar(query.with_for_update(nowait=True)) == other
+        swept.result(timeout=60)
+    with alone.database.reading() as session:
+        ends = [session.get_one(Attempt, one).outcome for one in attempts]
+    assert ends == [Outcome.EXPIRED] * 2
+
+
+def left_attempt(parts: Installation, connection_id: UUID, days: int) -> UUID:
+    """An attempt that began so many days ago and has not come back."""
+    with parts.database.transaction() as session:
+        moment = now() - timedelta(days=days)
+        grower_id = session.get_one(Connection, connection_id).grower_id
+        link = Link(grower_id=grower_id, created_at=moment, expires_at=moment)
+        session.add(link)
+        session.flush()
+        attempt = Attempt(
+            connection_id=connection_id,
+            link_id=link.id,
+            state_digest=link.id.bytes,
+            browser_digest=b"",
+            created_at=moment,
+        )
+        session.add(attempt)
+        session.flush()
+        return attempt.id
+
+
+def someone_waits(parts: Installation) -> bool:
+    waiting = sa.text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with parts.database.reading() as session:
+        return bool(session.scalar(waiting))
 
 
 def test_tidying_cancels_what_died_and_keeps_what_lives_or_waits(alone: Installation) -> None:
