@@ -12,11 +12,12 @@ from onboarding import schema
 from onboarding.clock import now
 from onboarding.connections import attention
 from onboarding.connections.workers import SILENT_AFTER
-from onboarding.errors import TokenUnreadable, UpstreamError
+from onboarding.errors import UpstreamError
 from onboarding.installation import Installation
 from onboarding.models import Connection, Organization, Worker
 from onboarding.settings import SECRET_KEY_MIN_CHARS
 from onboarding.states import Environment
+from onboarding.vault import HEAD_BYTES
 
 STAGE_ORGANIZATIONS = 5
 
@@ -67,16 +68,12 @@ def _database(installation: Installation) -> Iterator[Finding]:
 
 
 def _keys(installation: Installation) -> Finding:
-    """Whether the newest and the oldest waiting token can be read."""
-    waiting = sa.select(Connection).where(Connection.refresh_token.is_not(None))
-    ends = (Connection.token_received_at.asc(), Connection.token_received_at.desc())
+    """Whether the keys are there with which the waiting tokens were encrypted."""
+    head = sa.func.substr(Connection.refresh_token, 1, HEAD_BYTES, type_=sa.LargeBinary)
+    waiting = sa.select(head).where(Connection.refresh_token.is_not(None))
     with installation.database.reading() as session:
-        found = [session.scalar(waiting.order_by(end).limit(1)) for end in ends]
-    try:
-        for connection in found:
-            if connection is not None and connection.refresh_token is not None:
-                installation.vault.decrypt(connection.refresh_token, place=connection.token_place)
-    except TokenUnreadable:
+        heads = session.scalars(waiting.distinct()).all()
+    if not all(map(installation.vault.has_key_of, heads)):
         return Finding(
             False, "ENCRYPTION_KEYS can't read a waiting token: bring the old key back, as well."
         )

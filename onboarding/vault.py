@@ -21,6 +21,8 @@ from onboarding.errors import TokenUnreadable
 VERSION = b"\x01"
 KEY_BYTES = 32
 KEY_ID_BYTES = 4
+HEAD_BYTES = len(VERSION) + KEY_ID_BYTES
+"""So many bytes of what is stored say which key reads it."""
 NONCE_BYTES = 12
 
 
@@ -62,6 +64,10 @@ class Vault:
     def is_current(self, stored: bytes) -> bool:
         """Whether the first key encrypted this, so that rotation has nothing to do."""
         return stored[1 : 1 + KEY_ID_BYTES] == self._current
+
+    def has_key_of(self, head: bytes) -> bool:
+        """Whether a key of ours is the one that encrypted what begins with these bytes."""
+        return head[:1] == VERSION and head[1:HEAD_BYTES] in self._ciphers
 
 
 def new_key() -> str:

@@ -150,7 +150,7 @@ def test_only_workers_that_live_are_counted(installation: Installation) -> None:
     assert line(installation, "Workers") == Finding(True, "Workers running: 2.")
 
 
-@pytest.mark.parametrize("unreadable", [0, 2])
+@pytest.mark.parametrize("unreadable", [0, 1, 2])
 def test_a_waiting_token_that_no_key_reads_is_found(
     installation: Installation, unreadable: int
 ) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from onboarding.errors import TokenUnreadable
 from onboarding.settings import ENCRYPTION_KEY_BYTES
-from onboarding.vault import KEY_ID_BYTES, NONCE_BYTES, Vault, new_key
+from onboarding.vault import HEAD_BYTES, KEY_ID_BYTES, NONCE_BYTES, Vault, new_key
 
 OLD, NEW, OTHER = b"o" * 32, b"n" * 32, b"x" * 32
 TOKEN = "refresh-7Hq2Zx81kP0_wVbN3m"
@@ -105,6 +105,15 @@ def test_only_what_the_first_key_encrypted_is_current() -> None:
     assert not new.is_current(old.encrypt(TOKEN, place=HERE))
     assert new.is_current(new.encrypt(TOKEN, place=HERE))
     assert not new.is_current(b"")
+
+
+def test_the_first_bytes_say_whether_the_key_is_there() -> None:
+    head = Vault([OLD]).encrypt(TOKEN, place=HERE)[:HEAD_BYTES]
+
+    assert Vault([NEW, OLD]).has_key_of(head)
+    assert not Vault([NEW, OTHER]).has_key_of(head)
+    assert not Vault([OLD]).has_key_of(b"\x02" + head[1:])
+    assert not Vault([OLD]).has_key_of(b"")
 
 
 def _regions() -> list[tuple[str, int, int]]:
