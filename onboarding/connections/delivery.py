@@ -6,6 +6,7 @@ credential, and never two at a time (see `hand_over`).
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
@@ -14,17 +15,24 @@ from sqlalchemy.orm import Session
 from onboarding.clock import now
 from onboarding.connections import history
 from onboarding.db import Database
-from onboarding.errors import UpstreamRejected, UpstreamUnavailable
+from onboarding.errors import SignInRefused, UpstreamRejected, UpstreamUnavailable
 from onboarding.leaf import Credential, Leaf
 from onboarding.models import Connection, Grower, locked
 from onboarding.settings import Settings
+from onboarding.states import Health
 from onboarding.vault import Vault
 
-NONE_BEFORE = ""
+CLOCKS_DIFFER = timedelta(minutes=10)
+"""By no more than this does Leaf's clock differ from ours."""
+NOT_FOUND = 404
 
 
 class TakenOver(Exception):
     """Another try has this token now; this one must not touch Leaf any more."""
+
+
+class LeafUserMissing(Exception):
+    """Leaf answers what is done for the grower's Leaf user with 404."""
 
 
 class ApplicationChanged(Exception):
@@ -56,6 +64,7 @@ class Delivery:
         :raise TakenOver: if another try counts now
         :raise TokenUnreadable: if no key decrypts the token
         :raise ApplicationChanged: if Leaf would be given the wrong client key
+        :raise LeafUserMissing: if Leaf does not know the grower's Leaf user
         :raise UpstreamError: if Leaf does not do its part
         """
         with self._database.reading() as session:
@@ -64,16 +73,14 @@ class Delivery:
         grower = connection.grower
         self._check_application(connection)
         leaf_user_id = grower.leaf_user_id or self._find_or_create_user(grower)
-        if grower.partner.select_organizations:
-            # Before the credentials: Leaf begins to sync as soon as it has them.
-            self._leaf.configure(leaf_user_id, organization_data_sync="SELECTED_ONLY")
-        held = self._held(leaf_user_id, token)
-        if held is not None and _is_ours(connection, held):
-            return held
-        if held is not None:
-            self._remove(leaf_user_id, held)
-        self._announce_post(held)
-        return self._post(connection, leaf_user_id, token)
+        try:
+            return self._deliver_to(leaf_user_id, connection, token)
+        except SignInRefused:
+            raise
+        except UpstreamRejected as err:
+            if err.status == NOT_FOUND:
+                raise LeafUserMissing(str(err)) from err
+            raise
 
     def current(self, session: Session) -> Connection:
         """The connection, for writing, if this try is still the one that counts.
@@ -84,6 +91,18 @@ class Delivery:
         if connection.hand_over_try != self._number or connection.refresh_token is None:
             raise TakenOver
         return connection
+
+    def _deliver_to(self, leaf_user_id: str, connection: Connection, token: str) -> Credential:
+        if connection.grower.partner.select_organizations:
+            # Before the credentials: Leaf begins to sync as soon as it has them.
+            self._leaf.configure(leaf_user_id, organization_data_sync="SELECTED_ONLY")
+        held = self._held(leaf_user_id, token)
+        if held is not None and _is_ours(connection, held):
+            return held
+        if held is not None:
+            self._remove(leaf_user_id, held)
+        announced = self._announce_post(held)
+        return self._post(connection, announced, leaf_user_id, token)
 
     def _token(self, connection: Connection) -> str:
         if connection.refresh_token is None:
@@ -108,27 +127,37 @@ class Delivery:
         belongs to another grower of ours is passed over.
         """
         for user in self._leaf.users(external_id=grower.external_id):
-            if self._claim_user(grower.id, user.id):
+            if self._claim_user(user.id):
                 return user.id
         user = self._leaf.create_user(
             name=grower.name, external_id=grower.external_id, email=grower.email
         )
-        if not self._claim_user(grower.id, user.id):
+        if not self._claim_user(user.id):
             raise UpstreamUnavailable("Leaf", "create user", reason="id is taken by another grower")
         return user.id
 
-    def _claim_user(self, grower_id: UUID, leaf_user_id: str) -> bool:
+    def _claim_user(self, leaf_user_id: str) -> bool:
         try:
             with self._database.transaction() as session:
-                session.get_one(Grower, grower_id).leaf_user_id = leaf_user_id
+                self.current(session).grower.leaf_user_id = leaf_user_id
         except IntegrityError:
             return False
         return True
 
     def _held(self, leaf_user_id: str, token: str) -> Credential | None:
-        """The credential at Leaf. An answer that says nothing of one is not taken for one."""
+        """The credential at Leaf.
+
+        :raise UpstreamUnavailable: if the answer leaves open whether there is one: to erase the
+            token would be as wrong as to post it
+        """
         held = self._leaf.credential(leaf_user_id, refresh_token=token)
-        return held if held is not None and _is_evident(held) else None
+        if held is None or _is_evident(held):
+            return held
+        if held.id is None and held.raw_status == "":
+            return None  # Leaf shows "no credentials" as `{}` in its users
+        raise UpstreamUnavailable(
+            "Leaf", "read the credential", reason="the answer may be of a credential or not"
+        )
 
     def _remove(self, leaf_user_id: str, held: Credential) -> None:
         with self._database.transaction() as session:
@@ -136,20 +165,25 @@ class Delivery:
             history.record(session, connection, "credential_replaced", credential=held.id or "")
         self._leaf.detach(leaf_user_id)
 
-    def _announce_post(self, removed: Credential | None) -> None:
+    def _announce_post(self, removed: Credential | None) -> Connection:
         """Write down, before the POST, that Leaf may hold this token, and how to tell.
 
         :param removed: what was deleted just now; should it still show up, it is not ours
         """
         with self._database.transaction() as session:
             connection = self.current(session)
-            connection.post_began_at = now()
-            connection.credential_before_post = (removed and removed.id) or NONE_BEFORE
+            connection.post_began_at = connection.post_began_at or now()
+            if removed is not None and removed.id is not None:
+                connection.credential_before_post = removed.id
+            return connection
 
-    def _post(self, connection: Connection, leaf_user_id: str, token: str) -> Credential:
+    def _post(
+        self, connection: Connection, announced: Connection, leaf_user_id: str, token: str
+    ) -> Credential:
         """Post the token.
 
         :param connection: as it was before the POST was announced
+        :param announced: as it has been since
         """
         try:
             credential = self._leaf.attach(
@@ -159,25 +193,34 @@ class Delivery:
                 refresh_token=token,
                 environment=self._settings.deere_environment,
             )
+        except SignInRefused:
+            self._note_posts_since(connection.post_began_at)
+            raise
         except UpstreamRejected:
+            self._note_posts_since(connection.post_began_at)
             # "There is one already" may be our own, from a try whose answer was lost.
             held = self._held(leaf_user_id, token)
-            if held is not None and _is_ours(connection, held):
+            if held is None:
+                self._note_posts_since(None)
+            elif _is_ours(connection, held):
                 return held
-            if connection.post_began_at is None:
-                self._note_no_effect()
             raise
-        return credential if _is_evident(credential) else self._confirmed(leaf_user_id, token)
+        if _shows_itself(credential):
+            return credential
+        return self._confirmed(announced, leaf_user_id, token)
 
-    def _note_no_effect(self) -> None:
-        """Of this token's only POST we know that it was refused: what shows up is not ours."""
+    def _note_posts_since(self, moment: datetime | None) -> None:
+        """Write down since when Leaf may hold this token: the last POST had no effect.
+
+        :param moment: None: it does not hold it, so what shows up later is not ours
+        """
         with self._database.transaction() as session:
-            self.current(session).post_began_at = None
+            self.current(session).post_began_at = moment
 
-    def _confirmed(self, leaf_user_id: str, token: str) -> Credential:
-        """Some 2xx that speaks of no credential does not outweigh the token: Leaf must show it."""
+    def _confirmed(self, connection: Connection, leaf_user_id: str, token: str) -> Credential:
+        """Some 2xx that shows no credential does not outweigh the token: Leaf must show it."""
         held = self._held(leaf_user_id, token)
-        if held is None:
+        if held is None or not _is_ours(connection, held):
             raise UpstreamUnavailable(
                 "Leaf", "create the credential", reason="the answer shows none, nor is there one"
             )
@@ -188,23 +231,28 @@ def _is_ours(connection: Connection, held: Credential) -> bool:
     """Whether the credential at Leaf came from the token that we hold."""
     if held.holds_token:
         return True
-    if connection.post_began_at is None:
+    began = connection.post_began_at
+    if began is None or (held.created is not None and held.created < began - CLOCKS_DIFFER):
         return False
     # We began to post this token and something new is there. (Its token may differ from ours by
     # now: Leaf refreshes it, and John Deere may give it another.)
     before = connection.credential_before_post
-    return before == NONE_BEFORE or (held.id is not None and held.id != before)
+    return not before or (held.id is not None and held.id != before)
+
+
+def _shows_itself(credential: Credential) -> bool:
+    """Whether an answer has what only a credential has, so that nothing else can be meant.
+
+    Every documented form has both. An id or a status may as well be those of a request that a
+    gateway has queued.
+    """
+    return credential.holds_token is not None or credential.environment is not None
 
 
 def _is_evident(credential: Credential) -> bool:
-    """Whether an answer speaks of a credential at all.
-
-    Leaf shows "no credentials" as `{}` in its users, and a gateway may say something of its own
-    with status 200; the token is not erased for that.
-    """
+    """Whether an answer to "which credential is there" speaks of one."""
     return (
-        credential.id is not None
-        or credential.holds_token is not None
-        or credential.environment is not None
-        or (credential.raw_status != "" and not credential.raw_status.isdecimal())
+        _shows_itself(credential)
+        or credential.created is not None
+        or credential.health is not Health.UNKNOWN
     )

@@ -16,7 +16,12 @@ from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import history, workers
-from onboarding.connections.delivery import ApplicationChanged, Delivery, TakenOver
+from onboarding.connections.delivery import (
+    ApplicationChanged,
+    Delivery,
+    LeafUserMissing,
+    TakenOver,
+)
 from onboarding.connections.owed import owe_check, owe_hand_over
 from onboarding.db import Database
 from onboarding.errors import (
@@ -24,7 +29,6 @@ from onboarding.errors import (
     InputInvalid,
     SignInRefused,
     TokenUnreadable,
-    UpstreamError,
     UpstreamRejected,
     UpstreamUnavailable,
 )
@@ -38,7 +42,6 @@ from onboarding.vault import Vault
 FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=15)
 GIVEN_UP_AFTER = timedelta(days=30)
-NOT_FOUND = 404
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +78,12 @@ def hand_over(
     except UpstreamUnavailable as err:
         pause = timedelta(seconds=err.retry_after or 0)
         _wait(database, queue, task, Cause.LEAF_UNAVAILABLE, detail=str(err), least=pause)
+    except LeafUserMissing as err:
+        _fail(database, task, Cause.LEAF_USER_MISSING, detail=str(err))
+    except EnvironmentMismatch as err:
+        _fail(database, task, Cause.ENVIRONMENT_MISMATCH, detail=str(err))
     except UpstreamRejected as err:
-        _fail(database, task, _cause_of(err), detail=str(err))
+        _fail(database, task, Cause.LEAF_REFUSED, detail=str(err))
     except ApplicationChanged as err:
         _fail(database, task, Cause.APPLICATION_CHANGED, detail=str(err))
     else:
@@ -199,7 +206,8 @@ def wait(
         log.error("Hand-over of %s waits for staff: %s", connection.reference, cause.value)
     connection.cause = cause
     connection.detail = detail
-    pause = max(least, _pause(moment - connection.waiting_since))
+    # Whatever Leaf asks for: a person waits, and four requests an hour are no burden.
+    pause = min(max(least, _pause(moment - connection.waiting_since)), LONGEST_PAUSE)
     _enqueue_next(session, queue, connection, after=pause)
 
 
@@ -226,11 +234,3 @@ def _note_failure(session: Session, connection: Connection, cause: Cause, detail
     connection.hand_over_taken_by = None
     history.record(session, connection, "hand_over_failed", cause=cause.value, detail=detail)
     log.error("Hand-over of %s failed: %s: %s", connection.reference, cause.value, detail)
-
-
-def _cause_of(err: UpstreamError) -> Cause:
-    if isinstance(err, EnvironmentMismatch):
-        return Cause.ENVIRONMENT_MISMATCH
-    if err.status == NOT_FOUND:
-        return Cause.LEAF_USER_MISSING
-    return Cause.LEAF_REFUSED

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from onboarding.clock import now
 from onboarding.connections import history
 from onboarding.errors import InputInvalid
-from onboarding.models import Connection, Grower, Link, Partner
+from onboarding.models import Connection, Grower, Link, Partner, locked
 from onboarding.settings import HOST_AND_PORT, is_loopback
-from onboarding.states import Cause
+from onboarding.states import Cause, Stage
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -101,16 +101,14 @@ def invite(
             f"There is no partner {partner_slug!r}. Add it with: "
             f"flask --app wsgi partner add {partner_slug} --name NAME"
         )
-    grower = _grower(
-        session,
-        partner,
-        _text(external_id, "external id", EXTERNAL_ID_MAX),
-        _text(name, "name", NAME_MAX),
-    )
+    name = _text(name, "name", NAME_MAX)
+    grower = _grower(session, partner, _text(external_id, "external id", EXTERNAL_ID_MAX), name)
+    if leaf_user_id:
+        # Before the grower is written: a worker, too, locks the connection first.
+        _set_leaf_user(session, grower, _text(leaf_user_id, "Leaf user", LEAF_USER_MAX))
+    grower.name = name
     if email:
         grower.email = _email(email)
-    if leaf_user_id:
-        _set_leaf_user(session, grower, _text(leaf_user_id, "Leaf user", LEAF_USER_MAX))
     moment = now()
     link = Link(grower=grower, created_at=moment, expires_at=moment + lifetime)
     session.add(link)
@@ -153,7 +151,6 @@ def _grower(session: Session, partner: Partner, external_id: str, name: str) -> 
         session.add(grower)
         session.add(Connection(grower=grower, created_at=moment))
         session.flush()
-    grower.name = name
     return grower
 
 
@@ -166,16 +163,30 @@ def _set_leaf_user(session: Session, grower: Grower, leaf_user_id: str) -> None:
         )
     if not LEAF_USER.fullmatch(leaf_user_id):
         raise InputInvalid(f"{leaf_user_id!r} is not the id of a Leaf user: copy it from Leaf.")
+    connection = locked(session, connection_id_of(session, grower.id))
+    session.refresh(grower)  # as it is under the lock
     if grower.leaf_user_id == leaf_user_id:
         return
-    connection = connection_of(session, grower.id)
-    may_change = connection.handed_over_at is None or connection.cause is Cause.LEAF_USER_MISSING
-    if grower.leaf_user_id and not may_change:
+    if grower.leaf_user_id and not _may_change_leaf_user(connection):
         raise InputInvalid(
-            f"The grower has Leaf user {grower.leaf_user_id} already, and a credential there."
+            f"The grower has Leaf user {grower.leaf_user_id} already, and a credential there or "
+            "on its way."
         )
     history.record(session, connection, "leaf_user_set", who=history.STAFF, leaf_user=leaf_user_id)
     grower.leaf_user_id = leaf_user_id
+    connection.post_began_at = None
+    connection.credential_before_post = None
+    if connection.stage is Stage.HANDING_OVER:
+        # A try that has the old one in mind must not go on; the sweep enqueues the next.
+        connection.hand_over_try += 1
+        connection.hand_over_due_at = now()
+
+
+def _may_change_leaf_user(connection: Connection) -> bool:
+    """Whether no credential can be with the Leaf user that the grower has now."""
+    return connection.cause is Cause.LEAF_USER_MISSING or (
+        connection.handed_over_at is None and connection.post_began_at is None
+    )
 
 
 def _text(value: str, what: str, limit: int) -> str:

@@ -19,6 +19,7 @@ from onboarding import http
 from onboarding.errors import (
     EnvironmentMismatch,
     InputInvalid,
+    SignInRefused,
     UpstreamRejected,
     UpstreamUnavailable,
 )
@@ -159,6 +160,8 @@ class Leaf:
                 json=body,
                 secrets=(client_secret, refresh_token),
             )
+        except SignInRefused:
+            raise
         except UpstreamRejected as err:
             if not _smells_of_mismatch(err):
                 raise

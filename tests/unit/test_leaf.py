@@ -561,6 +561,14 @@ class TestCredential:
         assert type(caught.value) is UpstreamRejected
         assert (caught.value.status, caught.value.reason) == (status, reason)
 
+    def test_refused_sign_in_is_no_mismatch_whatever_it_says(
+        self, build: Build, server: Server
+    ) -> None:
+        server.json("POST", SIGN_IN, {"message": "Application user locked"}, status=403)
+        with pytest.raises(SignInRefused) as caught:
+            attach(build())
+        assert caught.value.reason == "Application user locked"
+
     def test_post_is_sent_once_only(self, leaf: Leaf, server: Server) -> None:
         server.data("POST", CREDENTIALS, status=503)
         with pytest.raises(UpstreamUnavailable):
@@ -601,10 +609,11 @@ class TestHealth:
     ) -> None:
         server.data("GET", STATUS, status=404)
         server.json("GET", CREDENTIALS, NEWER)
-        assert leaf.health("u-1") == Report(Health.OK, "OK")
+        report = Report(Health.OK, "OK")
+        assert leaf.health("u-1") == report
         assert calls(server) == [("GET", STATUS), ("GET", CREDENTIALS)]
         clock.now += 23 * 3600
-        assert leaf.health("u-1") == Report(Health.OK, "OK")
+        assert leaf.health("u-1") == report
         assert calls(server)[2:] == [("GET", CREDENTIALS)]
         clock.now += 3600
         leaf.health("u-1")

@@ -1,0 +1,162 @@
+"""Leaf on a real socket, for what the sandbox does not do: answers out of nowhere, one by one."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from werkzeug import Request, Response
+
+from onboarding.clock import now
+from tests.unit.failures import JSON, Answering, Server
+
+SIGN_IN = "/api/authenticate"
+USERS = "/services/usermanagement/api/users"
+CREDENTIALS = re.compile(USERS + r"/(?P<user>[^/]+)/john-deere-credentials$")
+STATUS = re.compile(USERS + r"/[^/]+/john-deere-credentials/status")
+ORGANIZATIONS = re.compile(USERS + r"/[^/]+/organizations/JohnDeere")
+CONFIGS = re.compile(r"/services/config/api/configs/[^/]+")
+Form = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def newer(credential: dict[str, Any]) -> dict[str, Any]:
+    """The form of Leaf's current page."""
+    return credential | {"tokenMetadata": {"scopes": ["ag1"]}}
+
+
+def older(credential: dict[str, Any]) -> dict[str, Any]:
+    """The form of 2022: neither an id nor a date."""
+    shown = {name: value for name, value in credential.items() if name not in {"id", "createdTime"}}
+    return shown | {"tokenId": "", "tokenSecretKey": "", "scopes": ["ag1"]}
+
+
+def hiding(form: Form) -> Form:
+    """A form in which Leaf leaves its secrets out."""
+    secret = {"clientSecret", "accessToken", "refreshToken"}
+    return lambda credential: {
+        name: value for name, value in form(credential).items() if name not in secret
+    }
+
+
+def says(status: int, body: Any) -> Answering:
+    """An answer in JSON."""
+    return lambda _, __: Response(json.dumps(body), status, content_type=JSON)
+
+
+class LeafDouble:
+    """Any number of users, and one credential each.
+
+    :ivar credentials: what is held, by Leaf user
+    :ivar posts: Leaf user and refresh token of each POST that arrived
+    :ivar answers: by `METHOD name`, e.g. `POST credentials`: what is answered next, instead of
+        doing what was asked; None does it
+    :ivar form: how credentials are shown
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.users = ["leaf-y"]
+        self.credentials: dict[str, dict[str, Any]] = {}
+        self.posts: list[tuple[str, str]] = []
+        self.answers: dict[str, list[Answering | None]] = {}
+        self.form: Form = newer
+        self.external_id = ""
+        for path, name in (
+            (SIGN_IN, "sign-in"),
+            (USERS, "users"),
+            (CREDENTIALS, "credentials"),
+            (STATUS, "status"),
+            (ORGANIZATIONS, "organizations"),
+            (CONFIGS, "configs"),
+        ):
+            server.http.expect_request(path).respond_with_handler(partial(self._answer, name))
+
+    def hold(
+        self, user: str, token: str, *, number: int = 1, created: datetime | None = None
+    ) -> None:
+        """Let a Leaf user have a credential."""
+        self.credentials[user] = {
+            "id": f"credential-{number}",
+            "status": "OK",
+            "createdTime": (created or now()).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "clientKey": "client-key",
+            "clientSecret": "client-secret",
+            "accessToken": "access",
+            "refreshToken": token,
+            "clientEnvironment": "STAGE",
+        }
+
+    def tokens(self) -> dict[str, str]:
+        """The refresh token that each Leaf user's credential holds."""
+        return {user: held["refreshToken"] for user, held in self.credentials.items()}
+
+    def _answer(self, name: str, request: Request) -> Response:
+        what = f"{request.method} {name}"
+        if what == "POST credentials":
+            self.posts.append((_user(request), request.get_json()["refreshToken"]))
+        planned = self.answers.get(what)
+        answering = planned.pop(0) if planned else None
+        if answering is not None:
+            return answering(request, self.server.released)
+        return self._do(what, request)
+
+    def _do(self, what: str, request: Request) -> Response:
+        if what == "POST sign-in":
+            return _json({"id_token": "token-1"})
+        if what == "GET users":
+            external_id = request.args["externalId"]
+            return _json([{"id": user, "externalId": external_id} for user in self.users])
+        if what == "POST users":
+            return _json({"id": "leaf-made", **request.get_json()}, 201)
+        if what in {"GET organizations", "POST configs"}:
+            return _json({})
+        if what.endswith("credentials"):
+            return self._do_with_credential(request)
+        return _json({}, 404)
+
+    def _do_with_credential(self, request: Request) -> Response:
+        user = _user(request)
+        if request.method == "POST":
+            self.hold(user, request.get_json()["refreshToken"], number=len(self.posts))
+            return _json(self.form(self.credentials[user]), 201)
+        if user not in self.credentials:
+            return _json({}, 404)
+        if request.method == "DELETE":
+            del self.credentials[user]
+            return Response(status=204)
+        return _json(self.form(self.credentials[user]))
+
+
+def done_but(leaf: LeafDouble, answering: Answering) -> Answering:
+    """Do what was asked, and answer something else."""
+
+    def answer(request: Request, released: threading.Event) -> Response:
+        leaf._do_with_credential(request)
+        return answering(request, released)
+
+    return answer
+
+
+def meanwhile(act: Callable[[], object], answering: Answering) -> Answering:
+    """Let something happen between question and answer."""
+
+    def answer(request: Request, released: threading.Event) -> Response:
+        act()
+        return answering(request, released)
+
+    return answer
+
+
+def _user(request: Request) -> str:
+    match = CREDENTIALS.fullmatch(request.path)
+    assert match is not None
+    return match["user"]
+
+
+def _json(body: Any, status: int = 200) -> Response:
+    return Response(json.dumps(body), status, content_type=JSON)
