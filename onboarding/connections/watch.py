@@ -105,6 +105,7 @@ def _note_answer(session: Session, connection: Connection, answer: _Answer) -> N
     before = _standing(connection)
     if answer.answered:
         _note_health(connection, answer.report)
+        _note_credential(session, connection, answer.report)
     if answer.organizations is not None:
         organizations.merge_from_leaf(session, connection, answer.organizations, moment=now())
     connection.settle()
@@ -135,6 +136,15 @@ def _note_health(connection: Connection, report: Report | None) -> None:
     else:
         connection.cause = None
         connection.health, connection.health_text = report.health, report.raw_status
+
+
+def _note_credential(session: Session, connection: Connection, report: Report | None) -> None:
+    """Write down for staff that Leaf shows another credential than before."""
+    before = connection.leaf_credential_id
+    shown = report.credential_id if report else None
+    if before and shown and shown != before:
+        history.record(session, connection, "credential_is_another", before=before, shown=shown)
+        connection.leaf_credential_id = shown
 
 
 def _standing(connection: Connection) -> tuple[Stage, Health, str, Cause | None]:

@@ -196,7 +196,7 @@ class Leaf:
         if credential is None:
             return None
         self._remember_status_gone()
-        return Report(credential.health, credential.raw_status)
+        return Report(credential.health, credential.raw_status, credential_id=credential.id)
 
     def events(self, leaf_user_id: str) -> Iterator[CredentialEvent]:
         """`GET …/john-deere-credentials/events`, newest first, fetched while iterating.

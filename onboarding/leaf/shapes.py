@@ -41,6 +41,8 @@ class Report:
     health: Health
     raw_status: str
     """Leaf's own word, at most 64 characters; empty if Leaf gave none."""
+    credential_id: str | None = None
+    """Of the credential that it is about; None where Leaf does not say."""
 
 
 @dataclass(frozen=True)

@@ -260,3 +260,19 @@ def test_leaf_user_that_staff_set_during_a_try_gets_the_token(
     tries.once()
     assert_delivered(tries, "leaf-x")
     assert [user for user, _ in leaf.posts] == ["leaf-x"]
+
+
+def test_check_tells_staff_once_that_leaf_shows_another_credential(
+    tries: Tries, leaf: LeafDouble
+) -> None:
+    tries.once()
+    tries.check()
+    assert "credential_is_another" not in tries.history()
+    leaf.hold("leaf-y", OTHER, number=7)
+    for _ in range(2):
+        tries.check()
+    assert tries.history().count("credential_is_another") == 1
+    assert tries.connection().leaf_credential_id == "credential-7"
+    leaf.form = older
+    tries.check()
+    assert tries.history().count("credential_is_another") == 1

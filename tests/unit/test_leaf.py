@@ -609,7 +609,7 @@ class TestHealth:
     ) -> None:
         server.data("GET", STATUS, status=404)
         server.json("GET", CREDENTIALS, NEWER)
-        report = Report(Health.OK, "OK")
+        report = Report(Health.OK, "OK", credential_id=str(NEWER["id"]))
         assert leaf.health("u-1") == report
         assert calls(server) == [("GET", STATUS), ("GET", CREDENTIALS)]
         clock.now += 23 * 3600
