@@ -6,7 +6,7 @@ import base64
 import secrets
 from datetime import timedelta
 
-from onboarding.connections.hand_over import GIVEN_UP_AFTER, retry
+from onboarding.connections.hand_over import retry
 from onboarding.models import Connection
 from onboarding.states import Cause, Environment, Health, Stage
 from tests.support.control import Control
@@ -64,7 +64,7 @@ def test_token_is_given_up_after_a_month_and_can_still_be_rescued(
         connection = wait_until_waiting(stack, name, Cause.LEAF_UNAVAILABLE)
         assert connection.waiting_since is not None
         assert connection.token_received_at is not None
-        month = GIVEN_UP_AFTER + timedelta(days=1)
+        month = timedelta(days=30, minutes=1)
         change(stack, connection, token_received_at=connection.token_received_at - month)
         change(stack, connection, waiting_since=connection.waiting_since - timedelta(seconds=25))
     grower, again = (Grower(stack.invite(name)) for name in names)
