@@ -29,6 +29,8 @@ SQLITE_FILE = "onboarding.sqlite"
 POSTGRESQL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
 SECRET_KEY_MIN_CHARS = 32
 LARGEST_NUMBER = 100_000
+LOCAL_RUN = "LOCAL_RUN"
+"""Set by `make run` alone."""
 HOST_AND_PORT = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
@@ -55,6 +57,8 @@ class Settings:
     leaf_password: str = field(repr=False)
     leaf_requests_per_minute: int
     link_lifetime_days: int
+    local_run: bool = False
+    """Whether `make run` started this."""
 
     @property
     def deere_issuer(self) -> str:
@@ -73,21 +77,22 @@ class Settings:
 
     @property
     def is_sandbox(self) -> bool:
-        """Whether John Deere or Leaf is a simulation on this machine."""
-        return is_loopback(self.deere_metadata_url) or is_loopback(self.leaf_api_url)
+        """Whether John Deere and Leaf are simulations on this machine, all of them."""
+        services = (self.deere_metadata_url, self.deere_api_url, self.leaf_api_url)
+        return all(map(is_loopback, services))
 
     @property
     def is_local(self) -> bool:
-        """Whether only browsers on this machine can open the app."""
-        return is_loopback(self.public_url)
+        """Whether this is a run for trying: by `make run`, or for browsers on this machine only."""
+        return self.local_run or is_loopback(self.public_url)
 
 
 def is_loopback(url: str) -> bool:
     """Whether a URL names this machine: localhost, *.localhost or a loopback address."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
     try:
+        host = urlsplit(url).hostname or ""
+        if host == "localhost" or host.endswith(".localhost"):
+            return True
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
@@ -134,7 +139,9 @@ class _Reader:
             leaf_password=self._text("LEAF_PASSWORD"),
             leaf_requests_per_minute=self._number("LEAF_REQUESTS_PER_MINUTE", default=900, least=1),
             link_lifetime_days=self._number("LINK_LIFETIME_DAYS", default=14, least=1),
+            local_run=bool(self._get(LOCAL_RUN)),
         )
+        self._all_or_none_simulated(settings)
         self._complain()
         if not self._get("DATABASE_URL"):
             self._make_folder(instance)
@@ -249,6 +256,21 @@ class _Reader:
         elif origin and parts.path:
             self._wrong.append(f"{name} must be an origin, without the path {parts.path}")
         return value
+
+    def _all_or_none_simulated(self, settings: Settings) -> None:
+        """A mixture would hand real tokens to a simulation, or the other way round."""
+        services = {
+            "DEERE_METADATA_URL": settings.deere_metadata_url,
+            "DEERE_API_URL": settings.deere_api_url,
+            "LEAF_API_URL": settings.leaf_api_url,
+        }
+        here = [name for name, url in services.items() if is_loopback(url)]
+        elsewhere = [name for name in services if name not in here]
+        if here and elsewhere:
+            self._wrong.append(
+                f"{', '.join(here)}: on this machine, but not {', '.join(elsewhere)}; "
+                "set all three to a sandbox, or none of them"
+            )
 
     def _number(self, name: str, *, default: int, least: int) -> int:
         text = self._get(name)

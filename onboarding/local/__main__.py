@@ -19,8 +19,9 @@ from onboarding import settings
 from onboarding.errors import OnboardingError, SettingsInvalid
 from onboarding.local import commands
 from onboarding.local import plan as planning
-from onboarding.local.plan import Plan
+from onboarding.local.plan import PORTS, Plan
 from onboarding.local.supervisor import ProgramEnded, StopAsked, Supervisor, answers
+from onboarding.settings import Settings
 
 INSTANCE = Path("instance")
 READY_SECONDS = 60.0
@@ -38,15 +39,16 @@ def main(arguments: Sequence[str]) -> int:
         if arguments:
             command = commands.flask(*arguments)
             os.execve(command[0], command, dict(plan.environ))  # noqa: S606
-        settings.load(plan.environ, instance=INSTANCE)
+        mode = _mode(settings.load(plan.environ, instance=INSTANCE))
         _check_ports(plan)
     except SettingsInvalid as err:
         _write(str(err))
         return 2
     try:
         with Supervisor(plan.environ, _say) as supervisor:
+            _write(f"{mode}. Starting…")
             _start(supervisor, plan)
-            _write(_in_short(supervisor, plan))
+            _write(_in_short(supervisor, plan, mode))
             supervisor.watch()
     except (StopAsked, KeyboardInterrupt):
         _write("Stopped.")
@@ -58,7 +60,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _start(supervisor: Supervisor, plan: Plan) -> None:
-    _write(f"{_mode(plan)}. Starting…")
     supervisor.command("db upgrade", commands.flask("db", "upgrade"))
     if plan.sandbox:
         supervisor.start("sandbox", commands.sandbox(plan.sandbox_port))
@@ -79,17 +80,15 @@ def _start(supervisor: Supervisor, plan: Plan) -> None:
     )
 
 
-def _in_short(supervisor: Supervisor, plan: Plan) -> str:
-    what = _open_sandbox(supervisor, plan) if plan.sandbox else _open_real(plan)
-    return "\n".join(
-        ["", RULE, f"  {_mode(plan).upper()}", RULE, *what, "", "  Stop: Ctrl-C", RULE]
-    )
+def _in_short(supervisor: Supervisor, plan: Plan, mode: str) -> str:
+    what = _open_sandbox(supervisor, plan) if plan.sandbox else _open_app(plan)
+    return "\n".join(["", RULE, f"  {mode.upper()}", RULE, *what, "", "  Stop: Ctrl-C", RULE])
 
 
-def _mode(plan: Plan) -> str:
-    if plan.sandbox:
+def _mode(found: Settings) -> str:
+    if found.is_sandbox:
         return "Sandbox: nothing here reaches John Deere or Leaf"
-    return f"The real John Deere ({plan.environ['DEERE_ENVIRONMENT']}) and the real Leaf"
+    return f"The real John Deere ({found.deere_environment}) and the real Leaf"
 
 
 def _open_sandbox(supervisor: Supervisor, plan: Plan) -> list[str]:
@@ -105,11 +104,11 @@ def _open_sandbox(supervisor: Supervisor, plan: Plan) -> list[str]:
         *(f"    {account['name']:{width}}  {account['does']}" for account in known["accounts"]),
         "",
         f"  Faults, policies and everything that was sent: {plan.sandbox_url}/control",
-        *_more(),
+        *_more(plan),
     ]
 
 
-def _open_real(plan: Plan) -> list[str]:
+def _open_app(plan: Plan) -> list[str]:
     return [
         "",
         f"  The app: {plan.public_url}",
@@ -117,12 +116,13 @@ def _open_real(plan: Plan) -> list[str]:
         "  To be registered at John Deere as redirect URIs, exactly so:",
         f"    {plan.public_url}/deere/callback",
         f"    {plan.public_url}/deere/organizations",
-        *_more(),
+        *_more(plan),
     ]
 
 
-def _more() -> list[str]:
-    own = f"{os.path.relpath(sys.executable)} -m onboarding.local"
+def _more(plan: Plan) -> list[str]:
+    ports = [f"{name}={port} " for name, port in plan.ports.items() if port != PORTS[name]]
+    own = f"{''.join(ports)}{os.path.relpath(sys.executable)} -m onboarding.local"
     return [
         "",
         "  In another window, with the same settings:",
@@ -146,8 +146,7 @@ def _demo_link(supervisor: Supervisor) -> str:
 
 
 def _check_ports(plan: Plan) -> None:
-    ports = {"PORT": plan.port} | ({"SANDBOX_PORT": plan.sandbox_port} if plan.sandbox else {})
-    for name, port in ports.items():
+    for name, port in plan.ports.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

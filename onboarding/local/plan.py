@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from onboarding.errors import SettingsInvalid
-from onboarding.settings import DEERE_METADATA_URL, ENCRYPTION_KEY_BYTES
+from onboarding.settings import DEERE_METADATA_URL, ENCRYPTION_KEY_BYTES, LOCAL_RUN
 
 REAL_SERVICES = (
     "DEERE_CLIENT_KEY",
@@ -24,6 +24,8 @@ REAL_SERVICES = (
 )
 """With all of these it runs against John Deere and Leaf, with none of them on the sandbox."""
 KEYS_FILE = "local-keys.env"
+PORTS = {"PORT": 8000, "SANDBOX_PORT": 8001}
+"""Where it listens unless told otherwise."""
 HIGHEST_PORT = 65_535
 
 
@@ -31,7 +33,7 @@ HIGHEST_PORT = 65_535
 class Plan:
     """What to start.
 
-    :ivar sandbox: whether John Deere and Leaf are simulated
+    :ivar sandbox: whether a sandbox is started, and used
     :ivar environ: the whole environment of every program
     """
 
@@ -45,6 +47,11 @@ class Plan:
     def sandbox_url(self) -> str:
         """Origin of the sandbox; another than the app's, so that browsers behave as in life."""
         return f"http://127.0.0.1:{self.sandbox_port}"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that are listened on, by the names of their settings."""
+        return {"PORT": self.port} | ({"SANDBOX_PORT": self.sandbox_port} if self.sandbox else {})
 
 
 def make(environ: Mapping[str, str], instance: Path) -> Plan:
@@ -64,8 +71,7 @@ def make(environ: Mapping[str, str], instance: Path) -> Plan:
             + "\nSet them in the environment or in .env (.env.example explains each), or unset "
             "all of\n" + ", ".join(REAL_SERVICES) + "\nto run with the sandbox."
         )
-    port = _port(found, "PORT", 8000)
-    sandbox_port = _port(found, "SANDBOX_PORT", 8001)
+    port, sandbox_port = (_port(found, name) for name in PORTS)
     public_url = found.get("PUBLIC_URL", f"http://localhost:{port}").rstrip("/")
     instance.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys = _keys(instance / KEYS_FILE)
@@ -77,7 +83,7 @@ def make(environ: Mapping[str, str], instance: Path) -> Plan:
         # Empty values stay, since each program reads .env again below its environment.
         environ=dict(environ)
         | {name: value for name, value in keys.items() if name not in found}
-        | {"PUBLIC_URL": public_url}
+        | {"PUBLIC_URL": public_url, LOCAL_RUN: "1"}
         | (_sandbox(found, f"http://127.0.0.1:{sandbox_port}", instance) if sandbox else {}),
     )
 
@@ -106,8 +112,8 @@ def _sandbox(found: Mapping[str, str], url: str, instance: Path) -> dict[str, st
     }
 
 
-def _port(found: Mapping[str, str], name: str, default: int) -> int:
-    text = found.get(name, str(default)).strip()
+def _port(found: Mapping[str, str], name: str) -> int:
+    text = found.get(name, str(PORTS[name])).strip()
     if not text.isdecimal() or not 0 < int(text) <= HIGHEST_PORT:
         raise SettingsInvalid(f"{name} must be a port number")
     return int(text)

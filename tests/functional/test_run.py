@@ -6,15 +6,18 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import requests
 
 from onboarding.local.child import Child
 from onboarding.local.plan import REAL_SERVICES
 from tests.support.grower import Grower
+from tests.support.page import Page
 from tests.support.ports import free_ports
 from tests.support.stack import INHERITED, ROOT
 from tests.support.wait import wait_until
@@ -28,6 +31,7 @@ REAL = {
     "LEAF_USERNAME": "someone@example.com",
     "LEAF_PASSWORD": "password",
 }
+PUBLIC_URL = "https://connect.example"
 Run = Callable[..., "Running"]
 
 
@@ -35,10 +39,11 @@ class Running:
     """`python -m onboarding.local` in a folder of its own."""
 
     def __init__(self, folder: Path, more: Mapping[str, str], arguments: tuple[str, ...]) -> None:
-        port, sandbox_port = free_ports(2)
+        self.port, self.sandbox_port = free_ports(2)
         self.lines: list[str] = []
         environ = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        environ |= {"PYTHONPATH": str(ROOT), "PORT": str(port), "SANDBOX_PORT": str(sandbox_port)}
+        environ |= {"PYTHONPATH": str(ROOT), "PORT": str(self.port)}
+        environ |= {"SANDBOX_PORT": str(self.sandbox_port)}
         self.child = Child(
             "run",
             [sys.executable, "-m", "onboarding.local", *arguments],
@@ -118,6 +123,26 @@ def test_without_settings_the_sandbox_starts_and_a_grower_can_connect(
     wait_until(lambda: commands_in(tmp_path) == {}, what="all have ended", limit=STOP_SECONDS)
 
 
+def test_commands_that_it_shows_do_what_they_say_as_typed(run: Run, tmp_path: Path) -> None:
+    running = run()
+    running.wait_for("Stop: Ctrl-C")
+    command = re.search(r"^ +(.* link) SLUG", running.output, re.MULTILINE)
+    assert command is not None
+    made = subprocess.run(
+        ["bash", "-c", f"{command[1]} demo --external-id 7 --name 'Oak Hollow'"],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+    assert made.stdout.startswith(f"http://localhost:{running.port}/c/"), made.stderr
+    grower = Grower(made.stdout.strip())
+    assert grower.open().status == 200
+    grower.close()
+
+
 def test_when_a_program_ends_everything_stops_and_says_which(run: Run, tmp_path: Path) -> None:
     running = run()
     running.wait_for("Stop: Ctrl-C")
@@ -143,6 +168,21 @@ def test_with_all_settings_the_real_services_are_used_and_no_sandbox_starts(run:
     assert "THE REAL JOHN DEERE (STAGE) AND THE REAL LEAF" in running.output
     assert "/deere/organizations" in running.output
     assert "sandbox" not in running.output.lower()
+
+
+def test_with_real_services_every_page_says_so_even_in_production_behind_https(run: Run) -> None:
+    running = run(**REAL | {"DEERE_ENVIRONMENT": "PRODUCTION", "PUBLIC_URL": PUBLIC_URL})
+    running.wait_for("Stop: Ctrl-C")
+    assert "THE REAL JOHN DEERE (PRODUCTION) AND THE REAL LEAF" in running.output
+    page = Page.of(requests.get(f"http://127.0.0.1:{running.port}/nothing", timeout=30))
+    assert "Local run against the real John Deere and Leaf." in " ".join(page.text.split())
+
+
+@pytest.mark.parametrize("name", ["DEERE_API_URL", "LEAF_API_URL"])
+def test_a_real_and_a_simulated_service_at_once_are_refused(run: Run, name: str) -> None:
+    running = run(**REAL | {name: "http://127.0.0.1:9/"})
+    assert running.ended() == 2
+    assert f"{name}: on this machine, but not DEERE_METADATA_URL" in running.output
 
 
 def test_with_some_settings_it_names_the_missing_ones_and_starts_nothing(run: Run) -> None:

@@ -193,12 +193,32 @@ def test_names_of_other_machines_are_not_taken_for_this_one(value: str) -> None:
     assert not is_loopback(value)
 
 
-def test_one_simulated_service_is_enough_to_be_called_a_sandbox() -> None:
-    url = "http://127.0.0.1:8001"
+SIMULATED = {
+    "DEERE_METADATA_URL": f"http://127.0.0.1:8001/oauth2/abc{WELL_KNOWN}",
+    "DEERE_API_URL": "http://127.0.0.1:8001/platform",
+    "LEAF_API_URL": "http://127.0.0.1:8001",
+}
 
-    assert read(LEAF_API_URL=url).is_sandbox
-    assert read(DEERE_METADATA_URL=f"{url}/oauth2/abc{WELL_KNOWN}").is_sandbox
+
+def test_it_is_a_sandbox_if_all_services_are_on_this_machine() -> None:
+    assert read(**SIMULATED).is_sandbox
     assert not read(PUBLIC_URL="http://localhost:8000").is_sandbox
+
+
+@pytest.mark.parametrize("name", SIMULATED)
+def test_a_mixture_of_real_and_simulated_services_is_refused(name: str) -> None:
+    others = ", ".join(other for other in SIMULATED if other != name)
+
+    alone = complaint(**{name: SIMULATED[name]})
+    missing = complaint(**{key: value for key, value in SIMULATED.items() if key != name})
+
+    assert f"{name}: on this machine, but not {others}; set all three to a sandbox, or" in alone
+    assert f"{others}: on this machine, but not {name}; set all three to a sandbox, or" in missing
+
+
+def test_it_is_local_if_make_run_started_it_or_other_machines_cannot_open_it() -> None:
+    assert read(LOCAL_RUN="1").is_local
+    assert read(PUBLIC_URL="http://localhost:8000").is_local
     assert not read().is_local
 
 
