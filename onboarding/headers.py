@@ -34,7 +34,8 @@ def init_app(app: Flask, settings: Settings) -> None:
         referrer = "no-referrer" if request.endpoint == "deere.callback" else "same-origin"
         headers["Referrer-Policy"] = referrer
         if settings.public_url.startswith("https:"):
-            headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}; includeSubDomains"
+            # Only this host: below a partner's domain others may still be served by http.
+            headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}"
         if request.endpoint == "static" and response.status_code < 400:
             if request.args.get("v"):
                 headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
