@@ -17,6 +17,7 @@ from onboarding.sandbox import control, deere, gate, leaf, oauth, pages
 from onboarding.sandbox.faults import Faults
 from onboarding.sandbox.grants import Grants
 from onboarding.sandbox.journal import Journal
+from onboarding.sandbox.pace import Pace
 from onboarding.sandbox.policies import Policies
 from onboarding.sandbox.runtime import Sandbox
 from onboarding.sandbox.store import Store
@@ -69,4 +70,5 @@ def _open(config: configuration.Config, app: Flask) -> Sandbox:
         grants=Grants(store, policies),
         faults=Faults(store, gate.points(app)),
         journal=Journal(store),
+        pace=Pace(),
     )

@@ -169,7 +169,7 @@ def _page(status: int = 200, *, told: str = "") -> Response:
         password=PASSWORD,
         policies=now.policies.shown(),
         choices=policies.CHOICES,
-        max_code_seconds=policies.MAX_CODE_SECONDS,
+        numbers=policies.NUMBERS,
         faults=now.faults.shown(),
         points=now.faults.points,
         kinds=faults.KINDS,
@@ -182,7 +182,7 @@ def _page(status: int = 200, *, told: str = "") -> Response:
 
 def _change_policies() -> None:
     given: dict[str, Any] = {name: request.form.get(name, "") for name in policies.CHOICES}
-    given["deere_code_seconds"] = _number("deere_code_seconds")
+    given |= {name: _number(name) for name in policies.NUMBERS}
     sandbox().policies.change(given)
 
 

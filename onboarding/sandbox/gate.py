@@ -48,7 +48,7 @@ def _arrive() -> Response | None:
     g.who = _who()
     g.entry = None if g.point in PAGES else sandbox().journal.open(**_described())
     g.reached = True
-    answer = _strike("before")
+    answer = _strike("before") or _too_many()
     g.reached = answer is None
     return answer
 
@@ -61,6 +61,18 @@ def _leave(response: Response) -> Response:
         response = _strike("after") or response
     _note(status=response.status_code, answered=True)
     return response
+
+
+def _too_many() -> Response | None:
+    """Leaf's limit, in the words of its documentation's draft; no `Retry-After`."""
+    allowed = int(sandbox().policies["leaf_requests_per_minute"])
+    if not g.point.startswith("leaf.") or sandbox().pace.admits(allowed):
+        return None
+    message = (
+        f"You have exceeded the maximum allowed requests of {allowed} per minute. "
+        "Please reduce your request rate and try again after a short delay."
+    )
+    return as_json({"error": "Request limit exceeded", "message": message, "status_code": 429}, 429)
 
 
 def _strike(when: str) -> Response | None:

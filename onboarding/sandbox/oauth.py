@@ -55,6 +55,8 @@ NOT_APPROVED = frozenset({"finance1", "finance2"})
 
 POLICY_FAILED = "Policy evaluation failed for this request, please check the policy configurations."
 DENIED = "Resource owner denied the request."
+PROMPTS = ({"none"}, {"login"}, {"consent"}, {"login", "consent"}, set[str]())
+"""What `prompt` may ask for; the last one is no `prompt`."""
 STATE_CHARACTERS = re.compile(r"[A-Za-z0-9,._-]+")
 
 
@@ -270,6 +272,11 @@ def _check_more(redirect_uri: str) -> None:
     if not STATE_CHARACTERS.fullmatch(state):
         raise InvalidRequestError(
             "The authentication request has an invalid 'state' parameter.",
+            redirect_uri=redirect_uri,
+        )
+    if set(request.values.get("prompt", "").split()) not in PROMPTS:
+        raise InvalidRequestError(
+            "The authentication request has an invalid 'prompt' parameter.",
             redirect_uri=redirect_uri,
         )
     if request.values.get("response_mode", "query") != "query":

@@ -13,19 +13,27 @@ Value = str | int
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "leaf_bad_token": ("refused", "found_later"),
+    "leaf_wrong_client": ("refused", "found_later"),
+    "leaf_wrong_environment": ("refused", "found_later"),
+    "leaf_unknown_user": ("not_found", "bad_request"),
     "leaf_second_post": ("refused", "replaced", "doubled"),
+    "leaf_external_id_filter": ("contains", "exact"),
     "leaf_status_endpoint": ("present", "gone"),
     "leaf_answers": ("current", "older"),
     "leaf_initial_status": ("OK", "absent"),
-    "leaf_wrong_environment": ("refused", "found_later"),
     "deere_refresh_tokens": ("persistent", "rotating"),
     "deere_client": ("accepted", "refused"),
 }
 """Every policy of words; the first word is the default."""
 
-MAX_CODE_SECONDS = 600
+NUMBERS: dict[str, tuple[int, int]] = {
+    "leaf_requests_per_minute": (1000, 100_000),
+    "deere_code_seconds": (60, 600),
+}
+"""Every policy of a number: the default, and the highest; the lowest is 0."""
+
 DEFAULTS: dict[str, Value] = {name: words[0] for name, words in CHOICES.items()} | {
-    "deere_code_seconds": 60
+    name: default for name, (default, _) in NUMBERS.items()
 }
 
 
@@ -69,9 +77,10 @@ class Policies:
 
 
 def _check(name: str, value: Any) -> None:
-    if name == "deere_code_seconds":
-        if type(value) is not int or not 0 <= value <= MAX_CODE_SECONDS:
-            raise InputInvalid(f"deere_code_seconds is a whole number from 0 to {MAX_CODE_SECONDS}")
+    if name in NUMBERS:
+        highest = NUMBERS[name][1]
+        if type(value) is not int or not 0 <= value <= highest:
+            raise InputInvalid(f"{name} is a whole number from 0 to {highest}")
     elif name not in CHOICES:
         raise InputInvalid(f"There is no policy {name!r}. There are: {', '.join(DEFAULTS)}")
     elif value not in CHOICES[name]:

@@ -13,6 +13,7 @@ from onboarding.sandbox.config import Config
 from onboarding.sandbox.faults import Faults
 from onboarding.sandbox.grants import Grants
 from onboarding.sandbox.journal import Journal
+from onboarding.sandbox.pace import Pace
 from onboarding.sandbox.policies import Policies
 from onboarding.sandbox.store import Store
 
@@ -31,12 +32,14 @@ class Sandbox:
     grants: Grants
     faults: Faults
     journal: Journal
+    pace: Pace
 
     def reset(self) -> None:
         """Forget everything: state, faults, policies, journal. Held requests go on."""
         self.store.wipe()
         self.policies.reset()
         self.journal.reset()
+        self.pace.reset()
         self.faults.remove()
 
     def close(self) -> None:

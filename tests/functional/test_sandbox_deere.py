@@ -107,6 +107,19 @@ def test_a_prompt_of_none_never_shows_a_page(grower: Grower) -> None:
     assert returned(grower.get(grower.authorize_url(prompt="none")))["error"] == "consent_required"
 
 
+@pytest.mark.parametrize("prompt", ["create", "select_account", "login create", "none login"])
+def test_a_prompt_that_okta_does_not_know_is_refused(grower: Grower, prompt: str) -> None:
+    grower.sign_in("one-farm")
+    told = returned(grower.get(grower.authorize_url(prompt=prompt)))
+    assert (told["error"], told["state"]) == ("invalid_request", "state-1")
+    assert "'prompt'" in told["error_description"]
+
+
+@pytest.mark.parametrize("prompt", ["login consent", "consent login"])
+def test_login_and_consent_may_be_asked_for_together(grower: Grower, prompt: str) -> None:
+    assert grower.get(grower.authorize_url(prompt=prompt)).status_code == 303
+
+
 def test_the_typed_sign_in_wants_the_right_password(grower: Grower) -> None:
     url = f"{grower.url}/sign-in"
     wrong = grower.post(url, username="one-farm", password="x", next="/control")
@@ -462,6 +475,7 @@ def test_a_wrong_fault_is_refused(origin: str, control: Control, wrong: object) 
 def test_a_wrong_policy_is_refused(origin: str, control: Control) -> None:
     before = control.policies()
     wrongs: list[Any] = [{"deere_client": "maybe"}, {"nothing": 1}, {"deere_code_seconds": "60"}, 1]
+    wrongs += [{"deere_code_seconds": 601}, {"leaf_requests_per_minute": -1}]
     for wrong in wrongs:
         answer = requests.patch(f"{origin}/control/policies", json=wrong, timeout=TIMEOUT_SECONDS)
         assert answer.status_code == 400
@@ -489,7 +503,9 @@ def test_the_state_survives_a_restart(tmp_path: Path) -> None:
 
 def test_the_control_page_does_what_its_buttons_say(grower: Grower, control: Control) -> None:
     url = f"{grower.url}/control"
-    assert "Where the documentation is silent" in grower.get(url).text
+    page = grower.get(url).text
+    assert "Where the documentation is silent" in page
+    assert all(f'name="{name}"' in page for name in control.policies())
     token = grower.tokens("one-farm")["refresh_token"]
     form = {"where": "deere.token", "kind": "hang", "when": "after", "times": "2", "seconds": "3"}
     assert grower.post(url, action="add-fault", **form).status_code == 303
@@ -498,7 +514,7 @@ def test_the_control_page_does_what_its_buttons_say(grower: Grower, control: Con
     assert "Struck 0 times" in grower.get(url).text
     grower.post(url, action="remove-fault", id=added["id"])
     assert control.faults() == []
-    chosen = control.policies() | {"leaf_answers": "older"}
+    chosen = control.policies() | {"leaf_answers": "older", "leaf_requests_per_minute": 30}
     grower.post(url, action="policies", **chosen)
     assert control.policies() == chosen
     grower.post(url, action="terms", account="terms-not-accepted")

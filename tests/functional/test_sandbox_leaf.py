@@ -111,6 +111,14 @@ def test_a_user_is_made_found_changed_and_deleted(owner: Owner) -> None:
     assert owner.call("GET", path).status_code == 404
 
 
+def test_an_external_id_may_be_found_exactly_or_in_part(owner: Owner, control: Control) -> None:
+    exact, longer = owner.new_user("farm-1"), owner.new_user("Farm-12")
+    for policy, found in (("contains", [exact, longer]), ("exact", [exact])):
+        control.set_policies(leaf_external_id_filter=policy)
+        answer = owner.call("GET", "/users", params={"externalId": "farm-1"})
+        assert [user["id"] for user in answer.json()] == found
+
+
 def test_a_filter_finds_what_contains_its_text_in_pages(owner: Owner) -> None:
     for number in range(25):
         owner.new_user(f"grower-{number}")
@@ -224,8 +232,12 @@ def test_a_wrong_credential_is_refused(
     assert owner.credential(user).status_code == 404
 
 
-def test_a_credential_for_nobody_is_refused(owner: Owner, token: str) -> None:
-    assert owner.attach("00000000-0000-0000-0000-000000000000", token).status_code == 404
+def test_a_credential_for_nobody_is_refused(owner: Owner, control: Control, token: str) -> None:
+    for policy, status in (("not_found", 404), ("bad_request", 400)):
+        control.set_policies(leaf_unknown_user=policy)
+        answer = owner.attach("00000000-0000-0000-0000-000000000000", token)
+        assert answer.status_code == status
+        assert answer.json()["detail"] == "The user was not found."
 
 
 def test_a_second_post_goes_the_way_of_the_policy(
@@ -259,18 +271,46 @@ def test_two_posts_at_once_leave_one_credential(owner: Owner, control: Control, 
     assert len(control.credentials("grower-1")) == 1
 
 
-def test_a_bad_token_may_be_found_out_later(owner: Owner, control: Control, token: str) -> None:
-    control.set_policies(leaf_bad_token="found_later", leaf_wrong_environment="found_later")
-    for external_id, given, changes in (
-        ("bad", "no-token", {}),
-        ("client", token, {"clientKey": "other"}),
-        ("environment", token, {"clientEnvironment": "PRODUCTION"}),
-    ):
-        user = owner.new_user(external_id)
-        made = owner.attach(user, given, **changes)
+WRONG: dict[str, dict[str, Any]] = {
+    "leaf_bad_token": {"refreshToken": "other"},
+    "leaf_wrong_client": {"clientSecret": "other"},
+    "leaf_wrong_environment": {"clientEnvironment": "PRODUCTION"},
+}
+
+
+@pytest.mark.parametrize("policy", WRONG)
+def test_what_is_wrong_may_be_found_out_later_each_by_itself(
+    owner: Owner, control: Control, token: str, policy: str
+) -> None:
+    control.set_policies(**{policy: "found_later"})
+    for name, changes in WRONG.items():
+        user = owner.new_user(name)
+        made = owner.attach(user, token, **changes)
+        if name != policy:
+            assert made.status_code == 400
+            continue
         assert (made.status_code, made.json()["status"]) == (201, "OK")
         assert owner.credential(user).json()["status"] == "UNAUTHENTICATED"
         assert owner.credential(user, "/events").json()[0]["statusCode"] == 400
+
+
+def test_more_requests_in_a_minute_than_allowed_are_refused(owner: Owner, control: Control) -> None:
+    assert control.policies()["leaf_requests_per_minute"] == 1000
+    control.set_policies(leaf_requests_per_minute=30)
+    got = [owner.call("GET", "/users").status_code for _ in range(29)]  # the sign-in counts, too
+    assert got == [200] * 29
+    refused = owner.call("GET", "/users")
+    assert refused.status_code == 429
+    assert refused.json() == {
+        "error": "Request limit exceeded",
+        "message": "You have exceeded the maximum allowed requests of 30 per minute. "
+        "Please reduce your request rate and try again after a short delay.",
+        "status_code": 429,
+    }
+    assert "Retry-After" not in refused.headers
+    assert owner.sign_in().status_code == 429
+    control.set_policies(leaf_requests_per_minute=1000)
+    assert owner.sign_in().status_code == 200
 
 
 def test_an_older_answer_has_the_older_fields(owner: Owner, control: Control, token: str) -> None:

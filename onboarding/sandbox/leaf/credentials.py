@@ -52,7 +52,7 @@ def create(leaf_user_id: str) -> Response:
     """Take a refresh token over."""
     body = json_body()
     if sandbox().store.one("SELECT 1 FROM leaf_users WHERE id = ?", leaf_user_id) is None:
-        raise not_found("The user")
+        raise _unknown_user()
     given = {name: text(body, name) for name in ("clientKey", "clientSecret", "refreshToken")}
     given["clientEnvironment"] = text(body, "clientEnvironment")
     if given["clientEnvironment"] not in set(Environment):
@@ -179,17 +179,22 @@ def _status(row: sqlite3.Row) -> dict[str, str]:
     return {} if row["silent_reads"] else {"status": row["status"]}
 
 
+def _unknown_user() -> Problem:
+    if sandbox().policies["leaf_unknown_user"] == "bad_request":
+        return bad_request("The user was not found.", key="userNotFound")
+    return not_found("The user")
+
+
 def _validated(given: dict[str, str]) -> Issued | None:
     """Try the token at John Deere, as Leaf does.
 
     :return: what John Deere gave, or None if something is wrong that is to be found out later
     """
     config, policies = sandbox().config, sandbox().policies
-    later = policies["leaf_bad_token"] == "found_later"  # noqa: S105
     client = (given["clientKey"], given["clientSecret"])
     known = client == (config.client_key, config.client_secret)
     if not known or policies["deere_client"] == "refused":
-        if later:
+        if policies["leaf_wrong_client"] == "found_later":
             return None
         raise bad_request("John Deere refused the client: invalid_client", key="invalidClient")
     if given["clientEnvironment"] != config.environment:
@@ -200,7 +205,7 @@ def _validated(given: dict[str, str]) -> Issued | None:
             key="wrongEnvironment",
         )
     issued = sandbox().grants.refresh(given["refreshToken"], client_id=given["clientKey"])
-    if issued is None and not later:
+    if issued is None and policies["leaf_bad_token"] == "refused":  # noqa: S105
         raise bad_request("The refresh token is not valid: invalid_grant", key="invalidToken")
     return issued
 

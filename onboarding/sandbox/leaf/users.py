@@ -46,12 +46,15 @@ OTHER_PROVIDERS = (
 @at("leaf.users.list")
 @signed_in
 def list_users() -> Response:
-    """A page of the users. A filter finds what *contains* its text: the strictest reading."""
-    given = [(COLUMNS[name], request.args[name]) for name in FILTERS if name in request.args]
-    where = " AND ".join(f"instr(lower({column}), lower(?)) > 0" for column, _ in given) or "1"
+    """A page of the users. A filter finds what *contains* its text: the strictest reading.
+
+    That of `externalId` finds what is equal under the policy `leaf_external_id_filter: exact`.
+    """
+    given = {name: request.args[name] for name in FILTERS if name in request.args}
+    where = " AND ".join(map(_condition, given)) or "1"
     rows = sandbox().store.all(
         f"SELECT * FROM leaf_users WHERE {where} ORDER BY number",  # noqa: S608 - own columns
-        *(value for _, value in given),
+        *given.values(),
     )
     return paged(rows, _shape)
 
@@ -114,6 +117,12 @@ def delete(leaf_user_id: str) -> Response:
         connection.execute("DELETE FROM leaf_configs WHERE leaf_user_id = ?", (leaf_user_id,))
         connection.execute("DELETE FROM leaf_choices WHERE leaf_user_id = ?", (leaf_user_id,))
     return Response(status=204)
+
+
+def _condition(name: str) -> str:
+    if name == "externalId" and sandbox().policies["leaf_external_id_filter"] == "exact":
+        return f"{COLUMNS[name]} = ?"
+    return f"instr(lower({COLUMNS[name]}), lower(?)) > 0"
 
 
 def _load(id: str) -> sqlite3.Row:
