@@ -143,6 +143,7 @@ class Leaf:
         Leaf may check the token now or later, so the health of what comes back is only a first
         word.
 
+        :raise UpstreamRejected: with 404, whatever Leaf answers itself, if there is no such user
         :raise EnvironmentMismatch: the refusal speaks of the application or its environment
         """
         action = "create the credential"
@@ -163,6 +164,7 @@ class Leaf:
         except SignInRefused:
             raise
         except UpstreamRejected as err:
+            self._refuse_unknown_user(leaf_user_id, err)
             if not _smells_of_mismatch(err):
                 raise
             raise EnvironmentMismatch(
@@ -258,6 +260,21 @@ class Leaf:
             action="write the configuration",
             json={"organizationDataSync": organization_data_sync},
         )
+
+    def _refuse_unknown_user(self, leaf_user_id: str, err: UpstreamRejected) -> None:
+        """How Leaf refuses a credential for an unknown user is not documented: ask for the user.
+
+        :raise UpstreamRejected: with 404, if there is none
+        """
+        if err.status in PLAIN_REFUSALS:
+            return
+        try:
+            self._api.call("GET", _user(leaf_user_id), action="read the Leaf user")
+        except UpstreamUnavailable:
+            return
+        except UpstreamRejected as found:
+            if found.status == 404:
+                raise found from err
 
     def _remember_status_gone(self) -> None:
         with self._lock:
