@@ -93,7 +93,7 @@ def keys_new() -> None:
 def keys_rotate() -> None:
     """Encrypt all that is stored with the first key of ENCRYPTION_KEYS.
 
-    Put the new key in front, restart web and worker, run this, then drop the old key.
+    First OLD,NEW in all processes, then NEW,OLD in all of them, then this; then drop the old key.
     """
     parts = _installation()
     with _plain_errors():
@@ -175,7 +175,7 @@ def link(slug: str, external_id: str, name: str, email: str | None, leaf_user: s
 @click.command("revoke-link")
 @click.argument("url")
 def revoke_link(url: str) -> None:
-    """Make a link worthless."""
+    """End a link. The browser that connected keeps its own access for 90 days."""
     parts = _installation()
     with _plain_errors(), parts.database.transaction() as session:
         link_id = parts.links.link_id(url.rstrip("/").rpartition("/")[2])
