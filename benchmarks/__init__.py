@@ -1,1 +1,1 @@
-"""Where the figures in docs/performance.md come from: `python benchmarks/onboarding.py --help`."""
+"""Where the figures in docs/performance.md come from; `onboarding.py --help` says how."""

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Measure whole flows, hand-overs, commits and memory; see docs/performance.md.
 
-    python benchmarks/onboarding.py [--quick] [--database sqlite|postgresql]... [--json FILE]
+    .venv/bin/python benchmarks/onboarding.py [--quick] [--database sqlite|postgresql]...
+        [--json FILE]
 
 Everything runs on loopback, in a folder that is removed at the end, and stops by itself after
 some minutes (`--quick`: half a minute for each database, to see that it works).
