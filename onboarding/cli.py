@@ -198,9 +198,10 @@ def connection_show(reference: str) -> None:
         click.echo(f"{grower.name} ({grower.partner.slug}: {grower.external_id})")
         click.echo(f"{told.label}: {told.title}. Whose turn: {told.who}.")
         click.echo(f"stage {found.stage.value}, health {found.health.value}")
-        if why := describe.for_staff(found):
+        why = describe.for_staff(found, latest)
+        if why:
             click.echo(f"Why: {why}")
-        if latest is not None and latest.detail:
+        if latest is not None and latest.detail not in why:
             click.echo(f"Last attempt: {latest.outcome}: {latest.detail}")
         click.echo(f"Leaf user {grower.leaf_user_id}, credential {found.leaf_credential_id}")
         for organization in found.organizations:
@@ -221,7 +222,7 @@ def connection_list() -> None:
             grower = found.grower
             click.echo(
                 f"{found.reference}  {grower.partner.slug}/{grower.external_id}  "
-                f"{describe.for_staff(found)}"
+                f"{describe.for_staff(found, consent.latest(session, found.id))}"
             )
         more = attention.count(session) - CONNECTIONS_SHOWN
     if more > 0:

@@ -4,13 +4,14 @@
     ├── SettingsInvalid        settings are missing or wrong    → each named, with what to write
     ├── InputInvalid           a command's or form's value      → what to change
     ├── LinkInvalid            forged, expired or revoked       → page with the partner's contact
-    ├── ConsentExpired         state missing or unknown         → start again
+    ├── ConsentExpired         state missing, unknown, too old  → start again
     ├── ConsentElsewhere       the callback in another browser  → go on there, or start again
     ├── TokenUnreadable        no key decrypts a stored secret  → staff: bring the old key back
     └── UpstreamError          (service, action, status, reason)
         ├── UpstreamUnavailable    later (outage, timeout, 429, 5xx, HTML instead of JSON)
         └── UpstreamRejected       a person must look (other 4xx)
             ├── TermsNotAccepted   John Deere wants its terms accepted first
+            ├── OrganizationsLeftOut   an answer without them: no account, or key and host differ
             ├── CodeRefused        the authorization code is used, too old or not ours
             ├── SignInRefused      the service does not accept our own credentials
             └── EnvironmentMismatch    Leaf refused key, secret or STAGE/PRODUCTION → staff
@@ -41,7 +42,14 @@ class LinkInvalid(OnboardingError):
 
 
 class ConsentExpired(OnboardingError):
-    """The state is missing or unknown: there is no attempt that it belongs to."""
+    """The state is missing, unknown or too old.
+
+    :ivar attempt_id: the attempt if there is one, for finding whom the grower can ask
+    """
+
+    def __init__(self, why: str, attempt_id: UUID | None = None) -> None:
+        self.attempt_id = attempt_id
+        super().__init__(why)
 
 
 class ConsentElsewhere(OnboardingError):
@@ -117,6 +125,13 @@ class TermsNotAccepted(UpstreamRejected):
     ) -> None:
         self.terms_url = terms_url
         super().__init__(service, action, status=status, reason="terms are not accepted")
+
+
+class OrganizationsLeftOut(UpstreamRejected):
+    """John Deere answers without any list of organizations, not even an empty one.
+
+    Seen where the application's key belongs to another environment than the API's host.
+    """
 
 
 class CodeRefused(UpstreamRejected):

@@ -10,12 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from onboarding.states import Cause, Environment, Health, Outcome, SharingTrouble, Stage
+from onboarding.states import OUR_FAULT, Cause, Environment, Health, Outcome, SharingTrouble, Stage
 
 ATTEMPT_LIFETIME = timedelta(minutes=30)
 """A sign-in with a second factor takes time; a state that lives for hours is a gift."""
 EXCHANGE_LIMIT = timedelta(minutes=1)
 """The token call is given up before this; an attempt that says "exchanging" for longer was cut."""
+IS_OUR_FAULT = "outcome IN ({})".format(", ".join(f"'{one.value}'" for one in sorted(OUR_FAULT)))
+"""Of an attempt. Written out, since a database finds an index on a part of a table only so."""
 REFERENCE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 REFERENCE_LENGTH = 8
 
@@ -226,6 +228,21 @@ class Connection(Base):
         return self.stage in {Stage.CHOOSING_ORGANIZATIONS, Stage.CONNECTED}
 
     @property
+    def leaf_said_at(self) -> datetime | None:
+        """When Leaf last told us of the credential, as it took it or when it was asked."""
+        return max(filter(None, (self.handed_over_at, self.checked_at)), default=None)
+
+    @property
+    def scopes_missing(self) -> list[str]:
+        """What was asked for, and John Deere did not give."""
+        return sorted(set(self.scopes_asked) - set(self.scopes_granted))
+
+    @property
+    def lacks_scopes(self) -> bool:
+        """Whether data may be missing for it; lasting access brings no data."""
+        return bool(set(self.scopes_missing) - {"offline_access"})
+
+    @property
     def is_about_to_change(self) -> bool:
         """Whether a worker is reading the organizations at Leaf, and Leaf has not failed at it."""
         return self.is_at_leaf and self.sync_owed and not self.failed_checks
@@ -265,6 +282,12 @@ class Attempt(Base):
             postgresql_where=sa.text("outcome IS NULL"),
             sqlite_where=sa.text("outcome IS NULL"),
         ),
+        sa.Index(
+            "ix_attempt_our_fault",
+            "connection_id",
+            postgresql_where=sa.text(IS_OUR_FAULT),
+            sqlite_where=sa.text(IS_OUR_FAULT),
+        ),
     )
 
     id: Mapped[uuid.UUID] = _uuid_key()
@@ -283,6 +306,8 @@ class Attempt(Base):
     access_token_until: Mapped[datetime | None] = mapped_column(index=True)
     sent_to_choose_at: Mapped[datetime | None]
     """When the grower was sent to choose organizations: once per attempt, never in a loop."""
+    elsewhere_at: Mapped[datetime | None]
+    """When it came back in a browser that had not begun it; for the grower's hint alone."""
 
     connection: Mapped[Connection] = relationship()
 

@@ -79,3 +79,7 @@ class Outcome(StrEnum):
     NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105
     INTERRUPTED = "interrupted"
     EXPIRED = "expired"
+
+
+OUR_FAULT = frozenset({Outcome.APPLICATION_REFUSED, Outcome.NO_REFRESH_TOKEN})
+"""John Deere refuses our application: staff have to mend it before the grower tries again."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
-from onboarding.models import Connection
+from onboarding.models import IS_OUR_FAULT, Attempt, Connection
 from onboarding.states import MENDED_BY_STAFF, Health, SharingTrouble, Stage
 
 
@@ -31,5 +32,20 @@ def _needed() -> sa.ColumnElement[bool]:
             Connection.stage == Stage.CONNECTED,
             Connection.health == Health.UNKNOWN,
             Connection.health_text != "",
+        ),
+        Connection.id.in_(refused_at_last()),
+    )
+
+
+def refused_at_last() -> sa.Select[UUID]:
+    """Connections whose newest attempt John Deere refused for a fault of ours.
+
+    There are few such attempts, and they have an index of their own (`ix_attempt_our_fault`).
+    """
+    newer = aliased(Attempt)
+    return sa.select(Attempt.connection_id).where(
+        sa.text(IS_OUR_FAULT),
+        ~sa.exists().where(
+            newer.connection_id == Attempt.connection_id, newer.created_at > Attempt.created_at
         ),
     )

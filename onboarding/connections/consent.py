@@ -23,7 +23,7 @@ from onboarding.links import digest, matches, new_secret
 from onboarding.models import ATTEMPT_LIFETIME, Attempt, Connection, Link, locked
 from onboarding.queue import Queue
 from onboarding.settings import Settings
-from onboarding.states import Cause, Health, Outcome, Stage
+from onboarding.states import OUR_FAULT, Cause, Health, Outcome, Stage
 from onboarding.vault import Vault
 
 ACCESS_TOKEN_KEPT = timedelta(hours=1)
@@ -36,7 +36,6 @@ FAILURES_COUNTED = timedelta(hours=1)
 TROUBLED_AFTER = 3
 """From this many failed attempts in that time a grower is pointed to a person."""
 FAILURES = frozenset(Outcome) - {Outcome.AUTHORIZED}
-OUR_FAULT = frozenset({Outcome.APPLICATION_REFUSED, Outcome.NO_REFRESH_TOKEN})
 
 log = logging.getLogger(__name__)
 
@@ -83,16 +82,29 @@ def find(
     """The attempt that a callback belongs to, used or not.
 
     :param browser_secret: gives the value of this browser's cookie for an attempt, if it has one
-    :raise ConsentExpired: if the state is missing or unknown
+    :raise ConsentExpired: if the state is missing or unknown, or so old that the browser which
+        started has dropped its cookie
     :raise ConsentElsewhere: if another browser started the attempt
     """
     attempt = session.scalar(sa.select(Attempt).where(Attempt.state_digest == digest(state or "")))
     if attempt is None:
         raise ConsentExpired("no such state")
     # A missing cookie is compared like a wrong one, so that both take the same time.
-    if not matches(browser_secret(attempt) or "", attempt.browser_digest):
-        raise ConsentElsewhere(attempt.id)
-    return attempt
+    if matches(browser_secret(attempt) or "", attempt.browser_digest):
+        return attempt
+    if now() >= attempt.created_at + ATTEMPT_LIFETIME:
+        raise ConsentExpired("too old", attempt.id)
+    raise ConsentElsewhere(attempt.id)
+
+
+def note_elsewhere(session: Session, attempt: Attempt) -> None:
+    """Write down that an attempt came back in another browser.
+
+    It counts once for the hint to ask a person, and changes nothing else: whoever holds the state
+    could do this, and the grower may yet come back in their own browser.
+    """
+    if attempt.elsewhere_at is None:
+        attempt.elsewhere_at = now()
 
 
 def use(session: Session, vault: Vault, attempt: Attempt) -> str | None:
@@ -255,10 +267,14 @@ def is_troubled(session: Session, connection_id: UUID, *, moment: datetime) -> b
         .where(
             Attempt.connection_id == connection_id,
             Attempt.created_at > moment - FAILURES_COUNTED,
-            Attempt.outcome.in_(FAILURES),
+            sa.or_(Attempt.outcome.in_(FAILURES), _is_lost_elsewhere()),
         )
     )
     return (failed or 0) >= TROUBLED_AFTER
+
+
+def _is_lost_elsewhere() -> sa.ColumnElement[bool]:
+    return sa.and_(Attempt.outcome.is_(None), Attempt.elsewhere_at.is_not(None))
 
 
 def _has_open_attempt(session: Session, connection: Connection) -> bool:

@@ -19,6 +19,7 @@ from onboarding.db import Database
 from onboarding.deere import Deere
 from onboarding.deere import Organization as DeereOrganization
 from onboarding.errors import (
+    OrganizationsLeftOut,
     TermsNotAccepted,
     TokenUnreadable,
     UpstreamRejected,
@@ -41,6 +42,7 @@ LAST_READ_AFTER_SECONDS = 4.0
 """The last of several reads begins within six seconds of the first."""
 LOOK_AFTER_SENDING = timedelta(seconds=30)
 FORBIDDEN = 403
+ACCESS_DENIED = "access denied"
 
 log = logging.getLogger(__name__)
 
@@ -309,11 +311,12 @@ def _note_trouble(
 def _refusal(failure: UpstreamRejected) -> SharingTrouble:
     """Whether John Deere refuses the grower's account or our application.
 
-    Only a 403 can be about the account; "The client does not have a proper access for this API"
-    is about the application's scopes and licence (developer.deere.com, errors).
+    Only a 403 "Access Denied" is about the account (developer.deere.com, errors). Every other one
+    is for staff: of the application's scopes and licence, of a gateway, or one that we don't know.
     """
-    is_about_client = "client" in failure.reason.lower()
-    if failure.status == FORBIDDEN and not is_about_client:
+    if isinstance(failure, OrganizationsLeftOut):
+        return SharingTrouble.NO_ORGANIZATIONS
+    if failure.status == FORBIDDEN and ACCESS_DENIED in failure.reason.lower():
         return SharingTrouble.PERMISSIONS_TOO_LOW
     log.error("John Deere refuses our application: %s", failure)
     return SharingTrouble.APPLICATION_REFUSED

@@ -21,6 +21,7 @@ from onboarding.deere.organizations import (
 )
 from onboarding.deere.tokens import Tokens
 from onboarding.errors import (
+    OrganizationsLeftOut,
     TermsNotAccepted,
     UpstreamError,
     UpstreamRejected,
@@ -39,6 +40,10 @@ ORGANIZATIONS_BUDGET = 20.0
 """Seconds for all pages of organizations: the grower's browser waits for them."""
 PAGE_LIMIT = 100
 """Pages of organizations, 10 each, that are read."""
+LEFT_OUT = (
+    "the answer has no list of organizations: are DEERE_CLIENT_KEY and DEERE_API_URL of the same "
+    "environment?"
+)
 ACCEPT = "application/vnd.deere.axiom.v3+json"
 CHOOSE_ORIGIN = "https://connections.deere.com"
 CHOOSE_PATH = "/connections/{client_key}/select-organizations"
@@ -149,6 +154,7 @@ class Deere:
 
         :param budget: seconds for all pages together, bounded as `Timeout.total` is
         :raise TermsNotAccepted: John Deere wants its terms accepted first
+        :raise OrganizationsLeftOut: the answer has no list of them
         :raise UpstreamRejected: any other refusal
         :raise UpstreamUnavailable: no answer, none that is understood, or not all pages in time
         """
@@ -226,8 +232,9 @@ class Deere:
 
 
 def _read_page(answer: Answer) -> list[Organization]:
-    """John Deere leaves `values` out when there are none."""
     values = answer.body.get("values", []) if isinstance(answer.body, dict) else None
+    if values == [] and not answer.body.keys() & {"values", "total"}:
+        raise OrganizationsLeftOut(SERVICE, ACTION, status=answer.status, reason=LEFT_OUT)
     if not isinstance(values, list):
         raise http.malformed(answer, service=SERVICE, action=ACTION, missing="values")
     found = [read_organization(value) for value in values]

@@ -10,7 +10,7 @@ shared_by(…)   what the scopes mean
 from onboarding.describe.connection import connection
 from onboarding.describe.page import Organizations, organizations, steps
 from onboarding.describe.problem import problem
-from onboarding.describe.sharing import asks_to_edit, not_shared_by, shared_by
+from onboarding.describe.sharing import not_shared_by, shared_by, why_edit
 from onboarding.describe.staff import for_staff
 from onboarding.describe.told import Action, Org, Step, Told
 
@@ -20,7 +20,6 @@ __all__ = [
     "Organizations",
     "Step",
     "Told",
-    "asks_to_edit",
     "connection",
     "for_staff",
     "not_shared_by",
@@ -28,4 +27,5 @@ __all__ = [
     "problem",
     "shared_by",
     "steps",
+    "why_edit",
 ]

@@ -8,7 +8,7 @@ from onboarding.describe.actions import choose, other_account, start
 from onboarding.describe.told import Action, Told
 from onboarding.i18n import gettext as _
 from onboarding.models import Attempt, Connection
-from onboarding.states import SharingTrouble
+from onboarding.states import Environment, SharingTrouble
 
 
 def choosing(subject: Connection, latest: Attempt | None, partner: str) -> Told:
@@ -22,7 +22,7 @@ def choosing(subject: Connection, latest: Attempt | None, partner: str) -> Told:
     if subject.organizations and not any(row.member for row in subject.organizations):
         return _wrong_account()
     if latest is not None and _was_seen_since(subject, latest.sent_to_choose_at):
-        return _nothing_chosen()
+        return _nothing_chosen(subject)
     return _not_asked_yet(partner)
 
 
@@ -67,7 +67,10 @@ def _not_asked_yet(partner: str) -> Told:
     )
 
 
-def _nothing_chosen() -> Told:
+def _nothing_chosen(subject: Connection) -> Told:
+    # An application in STAGE takes five organizations; the sixth grower can't save.
+    may_be_full = subject.environment is Environment.STAGE
+    ours = _("If John Deere refused to save, the fault is on our side: tell your contact.")
     return Told(
         code="no_organization_chosen",
         tone="act",
@@ -80,11 +83,13 @@ def _nothing_chosen() -> Told:
                 "owner can change this."
             ),
             _rights(),
+            *([ours] if may_be_full else []),
         ),
         whether_shared=_("No data is shared."),
         who="grower",
         action=choose(),
         others=(other_account(),),
+        show_contact=may_be_full,
     )
 
 
@@ -122,16 +127,17 @@ def _no_organizations() -> Told:
         code="no_organizations",
         tone="act",
         label=_("No organization"),
-        title=_("This account has no organization"),
+        title=_("John Deere shows us no organization for this account"),
         sentences=(
-            _("At John Deere data belongs to an organization. This account is in none."),
-            _("If you have a second account, use that one."),
+            _("Dealers’ and employees’ sign-ins have none: use the farm’s own."),
+            _("If it is the farm’s own, your rights may be too low. Its owner can change this."),
+            _rights(),
             _(
-                "If not, create an organization at operationscenter.deere.com, or accept the "
-                "invitation that the owner of the farm sent by e-mail. Then connect again."
+                "No organization yet? Create one at operationscenter.deere.com, or accept the "
+                "invitation that the owner sent by e-mail. Then connect again."
             ),
         ),
-        whether_shared=_("No data is shared."),
+        whether_shared=_("Nothing can be shared so far."),
         who="grower",
         action=other_account(),
         others=(start(_("Connect again")),),
@@ -139,11 +145,11 @@ def _no_organizations() -> Told:
 
 
 def _terms_not_accepted(link: str | None) -> Told:
-    action = Action("link", _("Read the terms at John Deere"), url=link) if link else None
+    accepted = choose(_("I have accepted them"))
     where = (
-        _("Accept them at John Deere, then come back and connect again.")
+        _("Accept them at John Deere, come back, and press “I have accepted them”.")
         if link
-        else _("Sign in at operationscenter.deere.com, accept them, then connect again.")
+        else _("Accept them at operationscenter.deere.com, then press “I have accepted them”.")
     )
     return Told(
         code="terms_not_accepted",
@@ -160,8 +166,8 @@ def _terms_not_accepted(link: str | None) -> Told:
         ),
         whether_shared=_("No data is shared."),
         who="grower",
-        action=action or start(_("Connect again")),
-        others=(choose(_("I have accepted them")),),
+        action=Action("link", _("Read the terms at John Deere"), url=link) if link else accepted,
+        others=(accepted,) if link else (),
     )
 
 
@@ -176,7 +182,7 @@ def _permissions_too_low() -> Told:
             _rights(),
             _("Then connect again. Or let the owner open this link."),
         ),
-        whether_shared=_("No data is shared."),
+        whether_shared=_("We can’t see what is shared."),
         who="grower",
         action=start(_("Connect again")),
         others=(other_account(),),
@@ -193,7 +199,7 @@ def _application_refused() -> Told:
             _("You are signed in, but John Deere refuses our request."),
             _("The fault is on our side, not on yours. Our staff have to mend it."),
         ),
-        whether_shared=_("Your permission is kept; no data is shared yet."),
+        whether_shared=_("Your permission is safe. We can’t see yet what is shared."),
         who="staff",
         others=(choose(_("Try again")),),
         show_contact=True,
@@ -210,7 +216,7 @@ def _deere_unavailable() -> Told:
             _("You are signed in, but John Deere could not tell us your organizations."),
             _("Please try again in a few minutes."),
         ),
-        whether_shared=_("Your permission is safe; no data is shared yet."),
+        whether_shared=_("Your permission is safe. We can’t see yet what is shared."),
         who="grower",
         action=choose(_("Try again")),
         others=(other_account(),),

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 from onboarding.describe.actions import other_account, start
 from onboarding.describe.choosing import choosing
-from onboarding.describe.leaf import at_leaf, connected, handing_over
-from onboarding.describe.outcome import no_refresh_token, outcome
+from onboarding.describe.leaf import at_leaf, connected, handing_over, nothing_yet
+from onboarding.describe.outcome import error_page_at_deere, no_refresh_token, outcome
 from onboarding.describe.told import Told
 from onboarding.i18n import gettext as _
 from onboarding.models import ATTEMPT_LIFETIME, Attempt, Connection
-from onboarding.states import Cause, Outcome, Stage
+from onboarding.states import OUR_FAULT, Cause, Outcome, Stage
 
 FAILURE_TOLD = timedelta(minutes=15)
 
@@ -26,7 +26,10 @@ def connection(
     :param troubled: whether attempts failed so often that a person should help
     """
     told = _of_stage(subject, latest, moment)
-    if latest is not None and _failed_lately(subject, latest, moment):
+    if latest is not None and _keeps_from(told, latest):
+        ours = outcome(latest.outcome)
+        told = replace(ours, whether_shared=told.whether_shared or ours.whether_shared)
+    elif latest is not None and _failed_lately(subject, latest, moment):
         ended = outcome(latest.outcome)
         told = replace(
             told,
@@ -47,6 +50,15 @@ def _with_help(told: Told, reference: str) -> Told:
         "reference code."
     )
     return replace(told, sentences=(*told.sentences, help_), reference=reference, show_contact=True)
+
+
+def _keeps_from(told: Told, latest: Attempt) -> bool:
+    """Whether the grower would be asked to connect, but was refused for a fault of ours.
+
+    It stands until they try again: before we have mended it that is no help.
+    """
+    is_to_connect = told.action is not None and told.action.kind in {"start", "start_other"}
+    return is_to_connect and latest.outcome in OUR_FAULT
 
 
 def _failed_lately(subject: Connection, latest: Attempt, moment: datetime) -> bool:
@@ -90,7 +102,7 @@ def _of_stage(subject: Connection, latest: Attempt | None, moment: datetime) -> 
             # Not the stage but the organizations decide: no green tick without one.
             if not subject.has_shared_organization:
                 return choosing(subject, latest, partner)
-            return connected(subject, partner)
+            return connected(subject, moment, partner)
         case Stage.FAILED:
             return _failed(subject, partner)
         case Stage.DISCONNECTED:
@@ -133,10 +145,7 @@ def _at_deere() -> Told:
         sentences=(
             _("You started, and have not come back from John Deere yet."),
             _("Is the sign-in open in another tab? Go on there. If not, continue here."),
-            _(
-                "If you saw an error page at johndeere.com before signing in, that is our fault: "
-                "please tell us."
-            ),
+            error_page_at_deere(),
         ),
         whether_shared=_("Nothing has been shared so far."),
         who="grower",
@@ -158,8 +167,7 @@ def _failed(subject: Connection, partner: str) -> Told:
             _("You did everything right. Our staff have to look at it."),
             _("You need not do anything now. Connect again only if your contact asks you to."),
         ),
-        # Leaf may still hold an older credential, so no more is said than we know.
-        whether_shared="" if subject.handed_over_at else _("No data is shared yet."),
+        whether_shared=nothing_yet(subject),
         who="staff",
         others=(start(_("Connect again")),),
         show_contact=True,

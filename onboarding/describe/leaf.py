@@ -6,11 +6,14 @@ from datetime import datetime, timedelta
 
 from onboarding.describe.actions import choose, other_account, start
 from onboarding.describe.told import Told
+from onboarding.i18n import date, ngettext
 from onboarding.i18n import gettext as _
-from onboarding.i18n import ngettext
 from onboarding.models import Connection
 from onboarding.states import MENDED_BY_STAFF, Cause, Health
 
+CONFIRMED_FOR = timedelta(hours=48)
+"""Leaf is asked at least once a day, and each hour after it did not answer: what it last said is
+of yesterday at the worst, unless something is wrong."""
 PATIENCE = timedelta(seconds=20)
 """A hand-over normally takes a second or two; after this the page says that Leaf is late."""
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -23,9 +26,10 @@ def handing_over(subject: Connection, moment: datetime, partner: str) -> Told:
     since = subject.waiting_since
     if since is None:
         began = subject.token_received_at or moment
-        return _on_its_way(partner) if moment - began < PATIENCE else _late(partner)
+        is_late = moment - began >= PATIENCE
+        return _late(subject, partner) if is_late else _on_its_way(subject, partner)
     if moment - since < PATIENCE:
-        return _on_its_way(partner)
+        return _on_its_way(subject, partner)
     return Told(
         code="waiting_for_leaf",
         tone="wait",
@@ -41,11 +45,17 @@ def handing_over(subject: Connection, moment: datetime, partner: str) -> Told:
                 "link any time."
             ),
         ),
+        whether_shared=nothing_yet(subject),
         who="nobody",
     )
 
 
-def _on_its_way(partner: str) -> Told:
+def nothing_yet(subject: Connection) -> str:
+    """That Leaf has no data; empty if it may have some by an older permission."""
+    return "" if subject.handed_over_at else _("No data has reached Leaf yet.")
+
+
+def _on_its_way(subject: Connection, partner: str) -> Told:
     return Told(
         code="handing_over",
         tone="wait",
@@ -55,11 +65,12 @@ def _on_its_way(partner: str) -> Told:
             _("Leaf is the service that brings your data to %(partner)s.") % {"partner": partner},
             _("This takes a few seconds. The page updates by itself."),
         ),
+        whether_shared=nothing_yet(subject),
         who="nobody",
     )
 
 
-def _late(partner: str) -> Told:
+def _late(subject: Connection, partner: str) -> Told:
     """Nobody has tried yet: the worker is busy, or none runs."""
     return Told(
         code="handing_over_late",
@@ -74,6 +85,7 @@ def _late(partner: str) -> Told:
             % {"partner": partner},
             _("You do not have to do anything: close this page and come back any time."),
         ),
+        whether_shared=nothing_yet(subject),
         who="nobody",
     )
 
@@ -91,6 +103,7 @@ def _waiting_for_staff(subject: Connection) -> Told:
             _("You did everything right. Our staff have to look at it."),
             kept if readable else unsure,
         ),
+        whether_shared=nothing_yet(subject),
         who="staff",
         show_contact=True,
     )
@@ -122,10 +135,8 @@ def _credential_missing() -> Told:
         tone="act",
         label=_("Connect again"),
         title=_("Please connect again"),
-        sentences=(
-            _("Leaf no longer has your permission, so no new data arrives."),
-            _("What arrived before stays."),
-        ),
+        sentences=(_("Leaf, which brings your data, no longer has your permission."),),
+        whether_shared=_("No new data arrives until you connect again."),
         who="grower",
         action=start(_("Connect again")),
         show_contact=True,
@@ -140,10 +151,7 @@ def _unauthenticated() -> Told:
         title=_("Please connect again"),
         sentences=(
             _("John Deere no longer accepts the permission that you gave."),
-            _(
-                "It may have been withdrawn at John Deere, or have expired. What arrived before "
-                "stays."
-            ),
+            _("It may have been withdrawn at John Deere, or have expired."),
         ),
         whether_shared=_("No new data arrives until you connect again."),
         who="grower",
@@ -152,11 +160,13 @@ def _unauthenticated() -> Told:
     )
 
 
-def connected(subject: Connection, partner: str) -> Told:
+def connected(subject: Connection, moment: datetime, partner: str) -> Told:
     """Leaf has the credential, and an organization is shared."""
     match subject.health:
+        case Health.OK | Health.TEMPORARILY_UNAVAILABLE if not _is_fresh(subject, moment):
+            return _unconfirmed(subject)
         case Health.OK:
-            return _data_flows(partner)
+            return _data_flows(subject, partner)
         case Health.MISSING_PERMISSION:
             return _missing_permission(subject)
         case Health.TEMPORARILY_UNAVAILABLE:
@@ -165,20 +175,74 @@ def connected(subject: Connection, partner: str) -> Told:
             return _unknown_word() if subject.health_text else _checking()
 
 
-def _data_flows(partner: str) -> Told:
+def _is_fresh(subject: Connection, moment: datetime) -> bool:
+    """Whether Leaf's word on the credential is so new that it can be told as of now."""
+    said = subject.leaf_said_at
+    return said is not None and moment - said < CONFIRMED_FOR
+
+
+def _unconfirmed(subject: Connection) -> Told:
+    said = subject.leaf_said_at
+    when = date(said) if said else _("an unknown day")
+    return Told(
+        code="unconfirmed",
+        tone="wait",
+        label=_("Not confirmed"),
+        title=_("Leaf has not confirmed your connection lately"),
+        sentences=(
+            _("Leaf last told us about it on %(date)s.") % {"date": when},
+            _("Since then Leaf, the service that brings your data, could not be asked."),
+            _("We keep trying. You do not have to do anything."),
+        ),
+        whether_shared=_("What you shared stays shared. New data may come late."),
+        who="nobody",
+    )
+
+
+def _data_flows(subject: Connection, partner: str) -> Told:
+    in_part = subject.lacks_scopes
     return Told(
         code="connected",
         tone="ok",
         label=_("Connected"),
         title=_("Connected"),
         sentences=(
-            _("Your John Deere data can now flow to %(partner)s through Leaf.")
-            % {"partner": partner},
-            _("The first data can take a few hours. You can close this page."),
+            *_what_comes(subject, partner),
+            *(
+                [
+                    _(
+                        "John Deere gave fewer rights than were asked for, so some data may be "
+                        "missing. To give the others, connect again, or open connections.deere.com."
+                    )
+                ]
+                if in_part
+                else []
+            ),
         ),
         who="nobody",
-        others=(other_account(_("Wrong farm? Use a different account")),),
+        others=(
+            *([start(_("Connect again"))] if in_part else []),
+            choose(_("Change what is shared"), organization_id=_only_shared(subject)),
+            other_account(_("Wrong farm? Use a different account")),
+        ),
     )
+
+
+def _what_comes(subject: Connection, partner: str) -> tuple[str, str]:
+    if subject.grower.partner.select_organizations:
+        # Leaf fetches nothing by itself (`organizationDataSync`).
+        text = _("Leaf can fetch your John Deere data once %(partner)s has chosen what to fetch.")
+        return text % {"partner": partner}, _("You are done here and can close this page.")
+    return (
+        _("Your John Deere data can now flow to %(partner)s through Leaf.") % {"partner": partner},
+        _("The first data can take a few hours. You can close this page."),
+    )
+
+
+def _only_shared(subject: Connection) -> str | None:
+    """The organization to change where there is but one; else John Deere's page lists them."""
+    shared = [row.deere_id for row in subject.organizations if row.connected]
+    return shared[0] if len(shared) == 1 else None
 
 
 def _missing_permission(subject: Connection) -> Told:
@@ -189,9 +253,10 @@ def _missing_permission(subject: Connection) -> Told:
         label=_("Permission missing"),
         title=_("A permission is missing"),
         sentences=(
-            _("You are connected, but John Deere lets us see only a part of the data."),
+            _("John Deere does not let Leaf fetch all of the data."),
             _("Open John Deere’s page for the organization, allow what is missing, press Save."),
         ),
+        whether_shared=_("At most a part of your data is shared."),
         who="grower",
         action=choose(_("Open John Deere’s page"), organization_id=shared.deere_id),
         others=(start(_("Connect again")),),
@@ -204,11 +269,12 @@ def _temporarily_unavailable() -> Told:
         code="temporarily_unavailable",
         tone="wait",
         label=_("Pause at John Deere"),
-        title=_("Connected, with a pause at John Deere"),
+        title=_("A pause at John Deere"),
         sentences=(
             _("John Deere’s service does not answer Leaf at the moment."),
             _("You do not have to do anything: data comes once John Deere is back."),
         ),
+        whether_shared=_("What you shared stays shared."),
         who="nobody",
     )
 
@@ -223,6 +289,7 @@ def _unknown_word() -> Told:
             _("Leaf has your permission, but says something that we do not know yet."),
             _("Our staff can see it. You do not have to do anything."),
         ),
+        whether_shared=_("What you shared stays shared. Whether data arrives is not certain."),
         who="staff",
         show_contact=True,
     )
@@ -238,5 +305,6 @@ def _checking() -> Told:
             _("Leaf has your permission and checks it with John Deere."),
             _("This can take a few minutes. The page updates by itself."),
         ),
+        whether_shared=_("Whether data can flow is not certain yet."),
         who="nobody",
     )

@@ -130,6 +130,14 @@ def _code_refused() -> Told:
     )
 
 
+def error_page_at_deere() -> str:
+    """A wrong redirect URI or client key: John Deere shows it there, and never tells us."""
+    return _(
+        "If you saw an error page at johndeere.com before signing in, that is our fault: "
+        "please tell us."
+    )
+
+
 def _took_too_long() -> Told:
     return Told(
         code="took_too_long",
@@ -137,8 +145,8 @@ def _took_too_long() -> Told:
         label=_("Took too long"),
         title=_("That took too long"),
         sentences=(
-            _("A sign-in is valid for half an hour, for your protection."),
-            _("Please start again."),
+            _("A sign-in is valid for half an hour, for your protection. Please start again."),
+            error_page_at_deere(),
         ),
         whether_shared=_("Nothing was shared."),
         who="grower",

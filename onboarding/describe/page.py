@@ -2,51 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from onboarding.describe.told import Org, Step, Told
 from onboarding.i18n import gettext as _
 from onboarding.i18n import ngettext
-from onboarding.models import Connection
+from onboarding.models import Connection, Organization
 from onboarding.states import Stage
 
 NAMES_SHOWN = 3
+LISTED = 30
+"""Of each kind: a dealer sees hundreds, and the page has to stay light."""
 NOT_SIGNED_IN = frozenset({Stage.INVITED, Stage.AUTHORIZING})
 """Whatever token there was before: it ended with the connection that was disconnected."""
+
+
+AT_LEAF_PROBLEM = frozenset(
+    {
+        "application_refused",
+        "credential_missing",
+        "missing_permission",
+        "no_refresh_token",
+        "reconnect",
+    }
+)
+UNSEEN = frozenset({"organizations_refused", "organizations_unavailable", "permissions_too_low"})
+"""John Deere did not say what is shared, so it is not called "none"."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Organizations of one kind, by name: as many as a page has room for."""
+
+    shown: tuple[Org, ...]
+    more: int
+    """How many are left out."""
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return len(self.shown) + self.more
 
 
 @dataclass(frozen=True)
 class Organizations:
     """The grower's organizations, by what they share."""
 
-    shared: tuple[Org, ...]
-    not_shared: tuple[Org, ...]
-    partners: tuple[Org, ...]
+    shared: Listed
+    not_shared: Listed
+    partners: Listed
     """Other farms' organizations that are not shared."""
+
+    @property
+    def is_told_by_step(self) -> bool:
+        """Whether the step names all of them, so that no list is needed."""
+        others = self.not_shared.count + self.partners.count
+        return not others and self.shared.count <= NAMES_SHOWN
 
 
 def organizations(subject: Connection) -> Organizations:
     """The organizations of a connection, each list by name."""
     rows = sorted(subject.organizations, key=lambda row: row.name.casefold())
     return Organizations(
-        shared=tuple(Org(r.deere_id, r.name, True) for r in rows if r.connected),
-        not_shared=tuple(
-            Org(r.deere_id, r.name, False) for r in rows if not r.connected and r.member
-        ),
-        partners=tuple(
-            Org(r.deere_id, r.name, False) for r in rows if not r.connected and not r.member
-        ),
+        shared=_listed(row for row in rows if row.connected),
+        not_shared=_listed(row for row in rows if not row.connected and row.member),
+        partners=_listed(row for row in rows if not row.connected and not row.member),
     )
 
 
+def _listed(rows: Iterable[Organization]) -> Listed:
+    found = [Org(row.deere_id, row.name, row.connected) for row in rows]
+    return Listed(tuple(found[:LISTED]), more=max(0, len(found) - LISTED))
+
+
 def steps(subject: Connection, told: Told) -> tuple[Step, ...]:
-    """Signed in · organizations shared, by name · data reaches Leaf."""
+    """Signed in · organizations shared, by name · Leaf can fetch the data."""
     return (_sign_in(subject, told), _sharing(subject, told), _leaf(subject, told))
 
 
 def _sign_in(subject: Connection, told: Told) -> Step:
     ahead = _("Sign in at John Deere")
-    if told.code == "no_refresh_token":
+    if told.code in {"no_refresh_token", "application_refused"}:
         return Step(ahead, "problem", told.label)
     if told.code in {"reconnect", "credential_missing", "disconnected"}:
         return Step(ahead, "todo", _("Has to be done again"))
@@ -59,9 +96,9 @@ def _sign_in(subject: Connection, told: Told) -> Step:
 
 def _sharing(subject: Connection, told: Told) -> Step:
     shared = organizations(subject).shared
-    if shared:
-        names = ", ".join(entry.name for entry in shared[:NAMES_SHOWN])
-        more = len(shared) - NAMES_SHOWN
+    if shared.count:
+        names = ", ".join(entry.name for entry in shared.shown[:NAMES_SHOWN])
+        more = shared.count - NAMES_SHOWN
         if more > 0:
             names += " " + ngettext("and %(n)d more", "and %(n)d more", more) % {"n": more}
         return Step(_("Organizations shared"), "done", names)
@@ -70,12 +107,12 @@ def _sharing(subject: Connection, told: Told) -> Step:
     return Step(
         _("Organizations shared"),
         "problem" if subject.sharing_trouble else "now",
-        _("None yet"),
+        _("We can’t see it yet") if told.code in UNSEEN else _("None yet"),
     )
 
 
 def _leaf(subject: Connection, told: Told) -> Step:
-    name = _("Data reaches Leaf")
+    name = _("Leaf can fetch the data")
     if subject.stage is Stage.FAILED:
         return Step(name, "problem", _("We are on it"))
     if subject.stage is Stage.HANDING_OVER:
@@ -87,7 +124,7 @@ def _leaf(subject: Connection, told: Told) -> Step:
         return Step(name, "todo", _("Follows by itself"))
     if told.tone == "ok":
         return Step(name, "done", _("Leaf confirms it"))
-    if told.code in {"reconnect", "credential_missing", "missing_permission"}:
+    if told.code in AT_LEAF_PROBLEM:
         return Step(name, "problem", told.label)
     if not subject.has_shared_organization:
         return Step(name, "todo", _("Waits for an organization"))

@@ -32,7 +32,7 @@ def _link_invalid() -> Told:
             _("Perhaps a part was lost when it was copied. Open it from the message again."),
             _("If that does not help, ask the company that sent it for a new one."),
         ),
-        whether_shared=_("Nothing was shared."),
+        whether_shared=_("This page shared nothing."),
         who="grower",
         show_contact=True,
     )
@@ -81,7 +81,7 @@ def _opened_elsewhere() -> Told:
                 "there. Browsers inside other apps, or blocked cookies, can also cause this."
             ),
         ),
-        whether_shared=_("Nothing was shared."),
+        whether_shared=_("This page shared nothing."),
         who="grower",
     )
 
@@ -96,7 +96,7 @@ def _took_too_long() -> Told:
             _("A sign-in is valid for half an hour and can be used once, for your protection."),
             _("Open your link again and start from there."),
         ),
-        whether_shared=_("Nothing was shared by this page."),
+        whether_shared=_("This page shared nothing."),
         who="grower",
     )
 
@@ -111,6 +111,7 @@ def _returned() -> Told:
             _("You are back from John Deere, but in a browser that we do not know."),
             _("What you chose there is kept. Open your link to see where things stand."),
         ),
+        whether_shared=_("This page shared nothing."),
         who="grower",
     )
 
@@ -126,7 +127,7 @@ def _form_expired() -> Told:
             _("Open your link again and press the button there."),
             _("If this comes back, allow cookies for this site."),
         ),
-        whether_shared=_("Nothing was shared."),
+        whether_shared=_("This page shared nothing."),
         who="grower",
         show_contact=True,
     )
@@ -155,7 +156,7 @@ def _too_many() -> Told:
             _("There were very many tries in a short time, from here or with this link."),
             _("Wait a few minutes, then open your link again."),
         ),
-        whether_shared=_("Nothing was shared by this try."),
+        whether_shared=_("This page shared nothing."),
         who="grower",
         show_contact=True,
     )

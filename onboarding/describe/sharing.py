@@ -15,7 +15,8 @@ def shared_by(scopes: Collection[str]) -> list[str]:
     if {"ag2", "ag3"} & set(scopes):
         found.append(_("Field work: planting, application, tillage and harvest"))
     if {"eq1", "eq2"} & set(scopes):
-        found.append(_("Machines and their setup"))
+        found.append(_("Machines, their setup, alerts and maintenance plans"))
+        found.append(_("The machines’ displays (Remote Display Access)"))
     if "files" in scopes:
         found.append(_("Files that your machines recorded"))
     if {"org1", "org2"} & set(scopes):
@@ -38,6 +39,17 @@ def not_shared_by(scopes: Collection[str]) -> list[str]:
     return found
 
 
-def asks_to_edit(scopes: Collection[str]) -> bool:
-    """Whether John Deere's consent page will say "edit and delete"."""
-    return bool({"ag3", "eq2", "org2", "work2", "finance2"} & set(scopes))
+def why_edit(scopes: Collection[str]) -> str | None:
+    """Why John Deere's consent page will say "edit and delete"; None if it will not."""
+    asked = {"ag3", "eq2", "org2", "work2", "finance2"} & set(scopes)
+    if not asked:
+        return None
+    if asked == {"ag3"}:
+        return _(
+            "John Deere gives out field boundaries and files only together with a permission that "
+            "it words this way. Making the connection edits and deletes nothing."
+        )
+    return _(
+        "John Deere words some of the permissions that are asked for this way. Making the "
+        "connection edits and deletes nothing."
+    )

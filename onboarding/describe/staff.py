@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
-from onboarding.models import Connection
-from onboarding.states import Cause, SharingTrouble
+from onboarding.models import Attempt, Connection
+from onboarding.states import OUR_FAULT, Cause, Outcome, SharingTrouble
 
 WHAT_TO_DO = {
     Cause.LEAF_UNAVAILABLE: mark("Leaf does not answer; we keep trying for 30 days."),
@@ -36,7 +36,9 @@ WHAT_TO_DO = {
 }
 SHARING = {
     SharingTrouble.TERMS_NOT_ACCEPTED: mark("The grower must accept John Deere's terms."),
-    SharingTrouble.NO_ORGANIZATIONS: mark("The grower's account has no organization."),
+    SharingTrouble.NO_ORGANIZATIONS: mark(
+        "John Deere shows no organization for the grower's account."
+    ),
     SharingTrouble.APPLICATION_REFUSED: mark(
         "John Deere refuses our application: does it have the scopes and the licence?"
     ),
@@ -45,9 +47,27 @@ SHARING = {
 }
 
 
-def for_staff(subject: Connection) -> str:
-    """Why the connection waits or failed and what to do; empty if there is nothing to say."""
+REFUSED = {
+    Outcome.APPLICATION_REFUSED: mark(
+        "John Deere refused our application when the grower last tried: are redirect URIs, key, "
+        "secret and scopes right, and is it approved? Mend, then tell the grower to try again."
+    ),
+    Outcome.NO_REFRESH_TOKEN: mark(
+        "John Deere gave no refresh token when the grower last tried: is the application allowed "
+        "offline_access? Mend, then tell the grower to try again."
+    ),
+}
+
+
+def for_staff(subject: Connection, latest: Attempt | None = None) -> str:
+    """Why the connection waits or failed and what to do; empty if there is nothing to say.
+
+    :param latest: the connection's newest attempt
+    """
     parts = []
+    is_said_by_cause = subject.cause is Cause.NO_REFRESH_TOKEN
+    if latest is not None and latest.outcome in OUR_FAULT and not is_said_by_cause:
+        parts += [_(REFUSED[latest.outcome]), latest.detail]
     if subject.cause:
         parts.append(_(WHAT_TO_DO[subject.cause]))
     if subject.detail:
@@ -56,12 +76,14 @@ def for_staff(subject: Connection) -> str:
         parts.append(_(SHARING[subject.sharing_trouble]))
     if subject.sharing_detail:
         parts.append(subject.sharing_detail)
-    missing = sorted(set(subject.scopes_asked) - set(subject.scopes_granted))
-    if missing and subject.token_received_at:
+    if subject.scopes_missing and subject.token_received_at:
         parts.append(
-            _("John Deere granted less than was asked for; missing: %(scopes)s.")
-            % {"scopes": " ".join(missing)}
+            _(
+                "John Deere granted less than was asked for; missing: %(scopes)s. Is the "
+                "application approved for them? If so, let the grower connect again."
+            )
+            % {"scopes": " ".join(subject.scopes_missing)}
         )
     if subject.health_text and subject.health_text != subject.health.value:
         parts.append(_("Leaf says: %(text)s") % {"text": subject.health_text})
-    return " ".join(parts)
+    return " ".join(filter(None, parts))

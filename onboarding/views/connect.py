@@ -67,7 +67,7 @@ def show(token: str) -> ResponseReturnValue:
             told=None if view.told.code == "invited" else view.told,
             shares=describe.shared_by(installation().settings.deere_scopes),
             not_shared=describe.not_shared_by(installation().settings.deere_scopes),
-            asks_to_edit=describe.asks_to_edit(installation().settings.deere_scopes),
+            why_edit=describe.why_edit(installation().settings.deere_scopes),
             link_expires=view.link.expires_at,
         )
     return render_template("connect/status.html", **view.common(), **view.status())
@@ -128,8 +128,9 @@ def choose(token: str) -> ResponseReturnValue:
     with parts.database.reading() as session:
         connection = invitations.connection_of(session, _usable_link(session, token).grower_id)
         latest = consent.latest(session, connection.id)
+    had_shared = connection.has_shared_organization
     # What John Deere once said against it is not repeated to a grower who has since mended it.
-    trouble_is_of_now = (
+    is_of_now = (
         latest is not None
         and connection.sharing_trouble is not None
         and organizations.look(
@@ -138,7 +139,8 @@ def choose(token: str) -> ResponseReturnValue:
     )
     with parts.database.transaction() as session:
         connection = invitations.connection_of(session, _usable_link(session, token).grower_id)
-        if trouble_is_of_now and connection.sharing_trouble:
+        found_shared = connection.has_shared_organization and not had_shared
+        if is_of_now and (connection.sharing_trouble or found_shared):
             return redirect(url_for(".show", token=token), 303)
         url = organizations.page_for(
             session, parts.deere, connection, organization_id=form.organization.data or None
@@ -173,11 +175,16 @@ def accent_url(partner: Partner) -> str | None:
     return url_for("connect.accent", slug=partner.slug, v=partner.colour.removeprefix("#"))
 
 
-def problem_page(code: str, status: int, *, partner: Partner | None = None) -> Response:
-    """A page that belongs to no connection that we may show."""
+def problem_page(
+    code: str, status: int, *, partner: Partner | None = None, back: str | None = None
+) -> Response:
+    """A page that belongs to no connection that we may show.
+
+    :param back: path of a page of ours that this browser may open anyway
+    """
     page = render_template(
         "connect/problem.html",
-        told=describe.problem(code),
+        told=describe.problem(code, back=back),
         partner=partner,
         accent_url=accent_url(partner) if partner else None,
     )
@@ -249,9 +256,7 @@ class _View:
         return {
             "told": self.told,
             "steps": self._steps(),
-            "shared": lists.shared,
-            "not_shared": lists.not_shared,
-            "partner_orgs": lists.partners,
+            "organizations": lists,
             "polling": self.polling,
             "refresh_seconds": REFRESH_SECONDS if hurry else REFRESH_SECONDS_WITHOUT_HURRY,
             "fingerprint": self.fingerprint,

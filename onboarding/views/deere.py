@@ -6,6 +6,7 @@ from uuid import UUID
 
 from flask import Blueprint, Response, make_response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
 
 from onboarding.connections import consent, invitations, organizations
@@ -37,8 +38,8 @@ def callback() -> ResponseReturnValue:
         attempt = _find_attempt()
     except ConsentElsewhere as err:
         return _opened_elsewhere(err.attempt_id)
-    except ConsentExpired:
-        return problem_page("took_too_long", 400)
+    except ConsentExpired as err:
+        return _lost("took_too_long", err.attempt_id)
     count_return(attempt.link_id)
     verifier = _use(attempt)
     if verifier is None:
@@ -66,7 +67,7 @@ def returned() -> ResponseReturnValue:
         chosen = [invitations.connection_of(session, link.grower_id).id] if link else []
         attempt = organizations.returning(session, own + chosen)
     if attempt is None:
-        return problem_page("returned", 400)
+        return _lost("returned", None)
     count_return(attempt.link_id)
     organizations.look(
         parts.database,
@@ -108,10 +109,36 @@ def _find_attempt() -> Attempt:
 
 
 def _opened_elsewhere(attempt_id: UUID) -> Response:
-    """Whom to ask, and nothing about the grower: this may be somebody else's browser."""
+    with installation().database.transaction() as session:
+        consent.note_elsewhere(session, session.get_one(Attempt, attempt_id))
+    return _lost("opened_elsewhere", attempt_id)
+
+
+def _lost(code: str, attempt_id: UUID | None) -> Response:
+    """Whom to ask, and nothing about the grower: this may be somebody else's browser.
+
+    :param attempt_id: the attempt that it is about, if that is known
+    """
+    own = _connections_of_browser()
     with installation().database.reading() as session:
-        partner = session.get_one(Attempt, attempt_id).connection.grower.partner
-    return problem_page("opened_elsewhere", 400, partner=partner)
+        attempt = session.get(Attempt, attempt_id) if attempt_id else None
+        partner = attempt.connection.grower.partner if attempt else None
+        back = _link_held(session, own, attempt)
+    return problem_page(code, 400, partner=partner, back=_page_of(back) if back else None)
+
+
+def _link_held(session: Session, own: list[UUID], attempt: Attempt | None) -> UUID | None:
+    """A link whose page this browser may open without our help, of the attempt if there is one.
+
+    :param own: the connections that the browser has a valid cookie for
+    """
+    newest = attempt or organizations.returning(session, own)
+    if newest is not None and newest.connection_id in own:
+        return newest.link_id
+    link = link_of_choice(session)
+    if link is not None and (attempt is None or link.id == attempt.link_id):
+        return link.id
+    return None
 
 
 def _use(attempt: Attempt) -> str | None:
@@ -176,8 +203,11 @@ def _to_page(attempt: Attempt) -> Response:
 
 
 def _to_link(link_id: UUID) -> Response:
-    token = installation().links.token(link_id)
-    return make_response(redirect(url_for("connect.show", token=token), 303))
+    return make_response(redirect(_page_of(link_id), 303))
+
+
+def _page_of(link_id: UUID) -> str:
+    return url_for("connect.show", token=installation().links.token(link_id))
 
 
 def _connections_of_browser() -> list[UUID]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import requests
@@ -130,6 +131,41 @@ def _denied_again(scenes: Scenes) -> str:
     return person.link
 
 
+def _refused_again(scenes: Scenes) -> str:
+    person = scenes.visitor(scenes.at_leaf(health=Health.UNAUTHENTICATED))
+    person.authorize("application-refused")
+    return person.link
+
+
+def _to_select(scenes: Scenes) -> str:
+    partner = scenes.partner("selecting", "Selecting Co-op", select_organizations=True)
+    return scenes.at_leaf(partner=partner)
+
+
+def _five_hundred(scenes: Scenes) -> str:
+    """A dealer's account: names that no compression makes short."""
+    link = scenes.at_leaf()
+    with scenes.connection(link) as connection:
+        connection.organizations += [
+            Organization(
+                deere_id=str(number),
+                name=f"{sha256(bytes([number % 251, number // 251])).hexdigest()[:12]} Farms",
+                connected=number % 3 == 0,
+                member=number % 3 < 2,
+            )
+            for number in range(500)
+        ]
+    return link
+
+
+def _late(scenes: Scenes) -> str:
+    person = scenes.person()
+    callback = person.until_callback("one-farm")
+    with scenes.attempt(person.link) as attempt:
+        attempt.created_at = ago(minutes=31)
+    return callback
+
+
 def _wide_names(scenes: Scenes) -> str:
     link = scenes.at_leaf()
     with scenes.connection(link) as connection:
@@ -229,7 +265,9 @@ CASES = (
     Case("choose-organizations", "One step left: choose what to share", _choose),
     Case("nothing-chosen", "No organization is shared yet", lambda s: s.walked("three-farms", [])),
     Case(
-        "no-organization", "This account has no organization", lambda s: s.walked("no-organization")
+        "no-organization",
+        "John Deere shows us no organization for this account",
+        lambda s: s.walked("no-organization"),
     ),
     Case(
         "wrong-account",
@@ -269,9 +307,19 @@ CASES = (
     ),
     Case(
         "temporarily-unavailable",
-        "Connected, with a pause at John Deere",
+        "A pause at John Deere",
         lambda s: s.at_leaf(health=Health.TEMPORARILY_UNAVAILABLE),
     ),
+    Case(
+        "unconfirmed",
+        "Leaf has not confirmed your connection lately",
+        lambda s: s.at_leaf(handed_over_at=ago(days=3)),
+    ),
+    Case("connected-fewer-scopes", "Connected", lambda s: s.walked("fewer-scopes")),
+    Case("connected-to-select", "Connected", _to_select),
+    Case("connected-many", "Connected", _five_hundred),
+    Case("stage-full", "No organization is shared yet", lambda s: s.walked("stage-full", [])),
+    Case("reconnect-refused", "John Deere did not accept our request", _refused_again),
     Case(
         "unauthenticated",
         "Please connect again",
@@ -304,6 +352,7 @@ CASES = (
         410,
     ),
     Case("opened-elsewhere", "You started in another browser", _opened_elsewhere, 400),
+    Case("late", "Please start again", _late, 400),
     Case(
         "unknown-state",
         "Please start again",

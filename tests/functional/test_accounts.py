@@ -39,8 +39,8 @@ CONNECTED = End(
 )
 NO_ORGANIZATION = End(
     code="no_organizations",
-    heading="This account has no organization",
-    sentence="create an organization at operationscenter.deere.com, or accept the invitation",
+    heading="John Deere shows us no organization for this account",
+    sentence="Create one at operationscenter.deere.com, or accept the invitation",
     trouble=SharingTrouble.NO_ORGANIZATIONS,
 )
 NOTHING_CHOSEN = End(
@@ -122,7 +122,7 @@ ENDS = {
     ),
     "leaf-cannot-reach": End(
         code="temporarily_unavailable",
-        heading="Connected, with a pause at John Deere",
+        heading="A pause at John Deere",
         sentence="You do not have to do anything",
         stage=Stage.CONNECTED,
         health=Health.TEMPORARILY_UNAVAILABLE,

@@ -35,6 +35,19 @@ def test_difference_of_scopes_is_recorded_for_staff(people: People) -> None:
         {"scopes": ["ag3", "files"]}
     ]
     assert "missing: ag3 files." in describe.for_staff(row)
+    page = grower.wait_for_code("connected")
+    assert "some data may be missing" in page.text
+    grower.press("Connect again")
+    assert len(grower.attempts()) == 2
+
+
+def test_what_is_shared_can_be_changed_although_all_of_it_is_shared(people: People) -> None:
+    grower = people.invited()
+    grower.connect("one-farm")
+    grower.wait_for_code("connected")
+    grower.press("Change what is shared")
+    assert CHOOSING in grower.page.url
+    assert "orgId=450101" in grower.page.url
 
 
 def test_what_is_not_ticked_is_listed_and_can_be_added_later(people: People) -> None:
@@ -302,7 +315,7 @@ def test_terms_somewhere_else_are_not_linked(people: People) -> None:
     grower.connect("foreign-terms")
     assert grower.connection().terms_url is None
     assert "example.net" not in grower.page.html
-    assert "Sign in at operationscenter.deere.com, accept them" in grower.page.text
+    assert "operationscenter.deere.com, then press “I have accepted them”" in grower.page.text
 
 
 def _at_once(grower: Person, urls: list[str]) -> None:

@@ -62,7 +62,7 @@ def test_organizations_that_cannot_be_read_do_not_lose_the_permission(
     grower = people.invited()
     page = grower.authorize("one-farm")
     assert page.heading == "John Deere does not answer just now"
-    assert "Your permission is safe; no data is shared yet." in page.text
+    assert "Your permission is safe. We can’t see yet what is shared." in page.text
     assert grower.connection().sharing_trouble is SharingTrouble.DEERE_UNAVAILABLE
     grower.wait_for(lambda _: grower.at_leaf() != [], what="Leaf has the permission")
     grower.press("Try again")
@@ -72,6 +72,76 @@ def test_organizations_that_cannot_be_read_do_not_lose_the_permission(
     grower.choose()
     grower.wait_for_code("connected")
     assert len(grower.attempts()) == 1
+
+
+def test_try_again_leads_a_grower_who_shares_already_to_our_page(
+    people: People, control: Control
+) -> None:
+    control.add_fault("deere.organizations", "status", status=503)
+    control.add_fault("leaf.organizations", "status", status=503)
+    grower = people.invited()
+    grower.authorize("already-connected")
+    assert grower.page.heading == "John Deere does not answer just now"
+    control.clear_faults()
+    grower.press("Try again")
+    assert grower.page.url == grower.link
+    assert grower.shared() == {"Harper Grain"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "trouble"),
+    [
+        ({"body": {"message": "Access Denied"}}, SharingTrouble.PERMISSIONS_TOO_LOW),
+        (
+            {"body": {"message": "Requested Org is in a restricted state."}},
+            SharingTrouble.APPLICATION_REFUSED,
+        ),
+        (
+            {"body": {"message": "The client does not have a proper access for this API"}},
+            SharingTrouble.APPLICATION_REFUSED,
+        ),
+        ({"body": {}}, SharingTrouble.APPLICATION_REFUSED),
+        ({"kind": "html"}, SharingTrouble.APPLICATION_REFUSED),
+    ],
+    ids=["access-denied", "restricted", "client", "no-reason", "html"],
+)
+def test_only_access_denied_is_about_the_growers_rights(
+    people: People, control: Control, fault: dict[str, Any], trouble: SharingTrouble
+) -> None:
+    control.add_fault("leaf.organizations", "status", status=503)
+    described = {"where": "deere.organizations", "kind": "json", "status": 403, **fault}
+    control.set_faults(described)
+    grower = people.invited()
+    grower.authorize("one-farm")
+    assert grower.connection().sharing_trouble is trouble
+
+
+def test_answer_without_any_list_of_organizations_tells_staff_where_to_look(
+    people: People, control: Control
+) -> None:
+    control.set_faults(
+        {"where": "deere.organizations", "kind": "json", "body": {}},
+        {"where": "leaf.organizations", "kind": "status", "status": 503},
+    )
+    grower = people.invited()
+    page = grower.authorize("one-farm")
+    assert page.heading == "John Deere shows us no organization for this account"
+    row = grower.connection()
+    assert row.sharing_trouble is SharingTrouble.NO_ORGANIZATIONS
+    assert "DEERE_API_URL of the same environment" in row.sharing_detail
+
+
+def test_refusal_of_our_application_is_on_the_list_for_staff(people: People, stack: Stack) -> None:
+    grower = people.invited()
+    _answered(grower, {"error": "invalid_scope"})
+    reference = grower.connection().reference
+    (line,) = [
+        one
+        for one in stack.cli("connection", "list").stdout.splitlines()
+        if one.startswith(reference)
+    ]
+    assert "John Deere refused our application when the grower last tried" in line
+    assert line.endswith("invalid_scope:")
 
 
 def test_refused_client_is_our_fault_and_staff_read_why(people: People, control: Control) -> None:

@@ -32,7 +32,7 @@ def test_attackers_callback_in_the_victims_browser_is_refused_and_uses_nothing_u
     page = victim.open(attackers_callback)
     assert page.status == 400
     assert page.heading == ELSEWHERE
-    assert "Nothing was shared." in page.text
+    assert "This page shared nothing." in page.text
     assert control.journal(point="deere.token") == []
     assert [one.used_at for one in (*attacker.attempts(), *victim.attempts())] == [None, None]
     for grower, callback in ((attacker, attackers_callback), (victim, victims_callback)):
@@ -67,7 +67,7 @@ def test_callback_in_another_browser_leaves_the_attempt_to_the_right_one(
         {"iss": "https://signin.johndeere.com/oauth2/somebody-else", "code": "a-code"},
     ],
 )
-def test_answer_without_the_cookie_writes_nothing(
+def test_answer_without_the_cookie_writes_nothing_but_when_it_came(
     people: People, control: Control, answer: dict[str, str]
 ) -> None:
     grower = people.invited()
@@ -78,6 +78,51 @@ def test_answer_without_the_cookie_writes_nothing(
     assert page.status == 400
     assert _stored(grower) == before
     assert control.journal(point="deere.token") == []
+
+
+def test_late_answer_without_the_cookie_took_too_long_and_exchanges_nothing(
+    people: People, control: Control, stack: Stack
+) -> None:
+    grower = people.invited(name="Quiet Valley Farm")
+    callback = grower.until_callback("already-connected")
+    (attempt,) = grower.attempts()
+    old = attempt.created_at - ATTEMPT_LIFETIME - timedelta(seconds=1)
+    with stack.installation.database.transaction() as session:
+        session.execute(sa.update(Attempt).where(Attempt.id == attempt.id).values(created_at=old))
+    before = _stored(grower)
+    late = people.visitor(grower.link)  # the cookie has gone with the half hour
+    page = late.open(callback)
+    assert (page.status, page.heading) == (400, "Please start again")
+    assert "half an hour" in page.text
+    assert "browser" not in page.text
+    assert "Demo Co-op" in page.text
+    assert "Quiet Valley" not in page.html
+    assert late.link.rpartition("/")[2] not in page.html
+    assert _stored(grower) == before
+    assert control.journal(point="deere.token") == []
+
+
+def test_browser_that_may_open_the_page_anyway_gets_a_way_back_to_it(people: People) -> None:
+    grower, other = people.invited(), people.invited()
+    grower.authorize("one-farm")
+    path = urlsplit(grower.link).path
+    second = people.visitor(grower.link)
+    callback = second.until_callback("one-farm")
+    others_callback = other.until_callback("one-farm")
+
+    assert grower.open(callback).links["Open the page again"] == path
+    origin = grower.link.partition("/c/")[0]
+    page = grower.open(f"{origin}/deere/callback?state=unknown&code=x")
+    assert page.links["Open the page again"] == path
+    assert "Open the page again" not in grower.open(others_callback).links
+
+    stranger = people.visitor(grower.link)
+    stranger.open()
+    assert "Open the page again" not in stranger.open(callback).links
+    stranger.open(grower.link)
+    stranger.press("Choose organizations")  # from now on it holds the link in a cookie
+    assert stranger.open(callback).links["Open the page again"] == path
+    assert "Open the page again" not in stranger.open(others_callback).links
 
 
 @pytest.mark.parametrize("forge", ["empty", "other", "another-attempts", "another-name"])
@@ -274,9 +319,12 @@ def _state(callback: str) -> str:
 
 
 def _stored(grower: Person) -> list[str]:
-    """All that is stored about a grower, to be compared."""
+    """All that is stored about a grower, to be compared, but for the hint to ask a person."""
     rows: list[Base] = [grower.connection(), *grower.attempts(), *grower.events()]
-    return [repr([getattr(row, column.key) for column in row.__table__.columns]) for row in rows]
+    return [
+        repr([getattr(row, one.key) for one in row.__table__.columns if one.key != "elsewhere_at"])
+        for row in rows
+    ]
 
 
 def _cookie_names(grower: Person) -> set[str]:

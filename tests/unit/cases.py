@@ -62,6 +62,7 @@ class Case:
         # Also while authorizing: there may have been a token before.
         received = None if self.stage is Stage.INVITED else NOW - timedelta(seconds=5)
         connection.token_received_at = received
+        connection.checked_at = NOW - timedelta(minutes=1) if self.stage in AT_LEAF else None
 
     def attempt(self) -> Attempt | None:
         """The newest attempt."""

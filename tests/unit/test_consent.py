@@ -90,6 +90,41 @@ def test_another_browser_is_refused_and_costs_the_grower_nothing(walk: Walk, lin
     assert walk.use(started) == started.code_verifier
 
 
+@pytest.mark.parametrize("cookie", [None, "of another attempt"])
+def test_whoever_comes_back_too_late_has_no_cookie_and_is_not_called_another_browser(
+    walk: Walk, link: Link, cookie: str | None
+) -> None:
+    with time_machine.travel(NOON, tick=False):
+        started = walk.start(link)
+
+    with time_machine.travel(NOON + HALF_AN_HOUR, tick=False):
+        with pytest.raises(ConsentExpired) as caught:
+            walk.find(started.state, cookie)
+        assert caught.value.attempt_id == started.attempt_id
+        assert walk.find(started.state, started.browser_secret).id == started.attempt_id
+    second_before = NOON + HALF_AN_HOUR - timedelta(seconds=1)
+    with time_machine.travel(second_before, tick=False), pytest.raises(ConsentElsewhere):
+        walk.find(started.state, cookie)
+
+
+def test_three_returns_in_other_browsers_call_for_a_person_and_end_nothing(
+    walk: Walk, link: Link
+) -> None:
+    with time_machine.travel(NOON, tick=False):
+        attempts = [walk.start(link) for _ in range(3)]
+        for _ in range(2):  # again is the same as once
+            for started in attempts[:2]:
+                walk.note_elsewhere(started)
+        assert not _is_troubled(walk, link, NOON)
+        walk.note_elsewhere(attempts[2])
+
+        assert _is_troubled(walk, link, NOON)
+        assert not _is_troubled(walk, link, NOON + timedelta(minutes=60))
+        assert walk.use(attempts[0]) == attempts[0].code_verifier
+        walk.receive(attempts[0])
+        assert not _is_troubled(walk, link, NOON), "that one has arrived in its own browser"
+
+
 def test_a_state_is_used_once(walk: Walk, link: Link) -> None:
     started = walk.start(link)
 

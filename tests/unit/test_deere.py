@@ -20,6 +20,7 @@ from werkzeug import Request, Response
 from onboarding.deere import Deere, Organization, Tokens, quiet_logs
 from onboarding.errors import (
     CodeRefused,
+    OrganizationsLeftOut,
     SignInRefused,
     TermsNotAccepted,
     UpstreamError,
@@ -646,10 +647,18 @@ class TestOrganizations:
         (found,) = self.read(deere, server, organization(1, *rels))
         assert found.connected is connected
 
-    @pytest.mark.parametrize("body", [{}, {"values": []}, {"links": None, "total": 0}])
+    @pytest.mark.parametrize("body", [{"values": []}, {"links": None, "total": 0}])
     def test_no_organizations_is_empty(self, deere: Deere, server: Server, body: Any) -> None:
         server.json("GET", ORGANIZATIONS_PATH, body)
         assert deere.organizations(ACCESS) == ()
+
+    @pytest.mark.parametrize("body", [{}, {"links": []}])
+    def test_no_list_at_all_makes_staff_look_at_key_and_host(
+        self, deere: Deere, server: Server, body: Any
+    ) -> None:
+        server.json("GET", ORGANIZATIONS_PATH, body)
+        with pytest.raises(OrganizationsLeftOut, match="of the same environment"):
+            deere.organizations(ACCESS)
 
     def test_what_is_missing_or_odd_is_tolerated(self, deere: Deere, server: Server) -> None:
         found = self.read(

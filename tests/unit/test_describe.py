@@ -15,7 +15,15 @@ from onboarding.describe.staff import SHARING, WHAT_TO_DO
 from onboarding.describe.told import Tone, Who
 from onboarding.models import Connection, Organization
 from onboarding.settings import DEERE_SCOPES
-from onboarding.states import MENDED_BY_STAFF, Cause, Health, Outcome, SharingTrouble, Stage
+from onboarding.states import (
+    MENDED_BY_STAFF,
+    Cause,
+    Environment,
+    Health,
+    Outcome,
+    SharingTrouble,
+    Stage,
+)
 from tests.unit.cases import NOW, Case, every_case, organization
 
 LONG_AGO = NOW - timedelta(days=3)
@@ -32,6 +40,12 @@ OURS = {
     "waiting_for_staff",
 }
 """Codes of what only staff can mend."""
+MUST_SAY_WHETHER_SHARED = {
+    *("handing_over", "handing_over_late", "waiting_for_leaf", "waiting_for_staff", "checking"),
+    *("temporarily_unavailable", "missing_permission", "credential_missing", "unknown_health"),
+    *("unconfirmed", "failed", "reconnect"),
+}
+"""Where nothing else on the page says it."""
 
 
 def texts(told: Told) -> list[str]:
@@ -48,6 +62,9 @@ def check_truth(case: Case, told: Told) -> None:
     assert told.who in get_args(Who)
     assert (told.tone == "ok") is case.is_truly_connected()
     assert (told.code == "connected") is (told.tone == "ok")
+    assert ("Connected" in told.title) is (told.tone == "ok")
+    if told.code in MUST_SAY_WHETHER_SHARED:
+        assert told.whether_shared
     assert (told.who == "staff") is (told.code in OURS)
     if told.who == "grower":
         assert told.action is not None, "the grower is asked to act, but there is nothing to press"
@@ -180,7 +197,7 @@ CHOOSING = Case(Stage.CHOOSING_ORGANIZATIONS)
             "terms_not_accepted",
             "act",
             "grower",
-            "start",
+            "organizations",
         ),
         (
             replace(CHOOSING, trouble=SharingTrouble.PERMISSIONS_TOO_LOW),
@@ -312,7 +329,17 @@ def test_terms_have_a_link_when_john_deere_gave_one() -> None:
     assert told.action == Action(
         "link", "Read the terms at John Deere", url="https://operationscenter.deere.com/terms"
     )
-    assert [action.kind for action in told.others] == ["organizations"]
+    assert [action.label for action in told.others] == ["I have accepted them"]
+    assert "press “I have accepted them”" in told.sentences[1]
+
+
+def test_terms_without_a_link_have_the_one_button_that_the_text_names() -> None:
+    told = replace(CHOOSING, trouble=SharingTrouble.TERMS_NOT_ACCEPTED).told()
+
+    assert told.action is not None
+    assert told.action.label == "I have accepted them"
+    assert told.others == ()
+    assert "operationscenter.deere.com, then press “I have accepted them”" in told.sentences[1]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DENIED, Outcome.INTERRUPTED, Outcome.EXPIRED])
@@ -325,6 +352,208 @@ def test_a_reconnect_that_failed_just_now_is_told_beside_what_still_stands(
     assert told.code == "connected"
     expected = replace(case, stage=Stage.INVITED).told().title
     assert told.sentences[0] == f"{expected}."
+
+
+OURS_LATELY = [Outcome.APPLICATION_REFUSED, Outcome.NO_REFRESH_TOKEN]
+
+
+@pytest.mark.parametrize("outcome", OURS_LATELY)
+@pytest.mark.parametrize(
+    "case",
+    [
+        replace(READY, health=Health.UNAUTHENTICATED),
+        replace(READY, cause=Cause.CREDENTIAL_MISSING),
+        replace(CHOOSING, trouble=SharingTrouble.NO_ORGANIZATIONS),
+        Case(Stage.DISCONNECTED),
+    ],
+)
+def test_a_reconnect_refused_for_our_fault_is_not_the_growers_turn_however_long_ago(
+    case: Case, outcome: Outcome
+) -> None:
+    attempt = replace(case, outcome=outcome).attempt()
+    assert attempt is not None
+    attempt.ended_at = LONG_AGO
+
+    told = describe.connection(case.connection(), latest=attempt, moment=NOW)
+
+    first = replace(case, stage=Stage.INVITED, outcome=outcome).told()
+    assert (told.code, told.sentences) == (first.code, first.sentences)
+    assert (told.who, told.tone, told.action) == ("staff", "problem", None)
+    assert told.whether_shared == case.told().whether_shared or first.whether_shared
+    states = [step.state for step in describe.steps(case.connection(), told)]
+    assert states[0] == "problem"
+    assert "done" not in (states[0], states[2])
+
+
+def test_choosing_is_still_possible_after_a_reconnect_refused_for_our_fault() -> None:
+    told = replace(CHOOSING, outcome=Outcome.APPLICATION_REFUSED, organizations="not shared").told()
+
+    assert (told.code, told.who) == ("choose_organizations", "grower")
+
+
+@pytest.mark.parametrize("outcome", OURS_LATELY)
+def test_staff_read_that_the_last_attempt_was_refused_for_our_fault(outcome: Outcome) -> None:
+    case = Case(Stage.INVITED, outcome=outcome)
+    attempt = case.attempt()
+    assert attempt is not None
+    attempt.detail = "invalid_scope: it says why"
+
+    text = describe.for_staff(case.connection(), attempt)
+
+    assert text.endswith("Mend, then tell the grower to try again. invalid_scope: it says why")
+
+
+def test_staff_read_a_missing_refresh_token_once() -> None:
+    case = Case(Stage.FAILED, cause=Cause.NO_REFRESH_TOKEN, outcome=Outcome.NO_REFRESH_TOKEN)
+
+    assert (
+        describe.for_staff(case.connection(), case.attempt())
+        == (WHAT_TO_DO[Cause.NO_REFRESH_TOKEN])
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "done"),
+    [(timedelta(hours=47), "connected", True), (timedelta(hours=49), "unconfirmed", False)],
+)
+def test_leafs_word_is_told_as_of_now_only_while_it_is_new(
+    said: timedelta, code: str, done: bool
+) -> None:
+    connection = READY.connection()
+    connection.checked_at = NOW - said
+    connection.failed_checks = 40
+
+    told = describe.connection(connection, latest=None, moment=NOW)
+
+    assert told.code == code
+    assert (describe.steps(connection, told)[2].state == "done") is done
+    assert ("Leaf last told us about it on 20 November 2026." in told.sentences) is not done
+
+
+def test_a_pause_at_john_deere_is_told_as_of_now_only_while_it_is_new() -> None:
+    connection = replace(READY, health=Health.TEMPORARILY_UNAVAILABLE).connection()
+    connection.checked_at = LONG_AGO
+
+    assert describe.connection(connection, latest=None, moment=NOW).code == "unconfirmed"
+
+
+def test_a_new_hand_over_is_a_new_word_of_leaf() -> None:
+    connection = READY.connection()
+    connection.checked_at, connection.handed_over_at = LONG_AGO, NOW
+
+    assert describe.connection(connection, latest=None, moment=NOW).code == "connected"
+
+
+def test_nothing_is_said_to_flow_before_the_partner_has_chosen() -> None:
+    connection = READY.connection()
+    connection.grower.partner.select_organizations = True
+
+    told = describe.connection(connection, latest=None, moment=NOW)
+
+    assert told.code == "connected"
+    assert "once Demo Co-op has chosen what to fetch." in told.sentences[0]
+    assert "flow" not in " ".join(texts(told))
+    assert "hours" not in " ".join(texts(told))
+
+
+def test_leaf_confirms_that_it_can_fetch_and_not_that_data_has_come() -> None:
+    step = describe.steps(READY.connection(), READY.told())[2]
+
+    assert (step.name, step.state) == ("Leaf can fetch the data", "done")
+
+
+def test_fewer_scopes_than_asked_are_told_with_the_way_to_give_them() -> None:
+    connection = READY.connection()
+    connection.scopes_asked = ["ag1", "ag3", "offline_access"]
+
+    told = describe.connection(connection, latest=None, moment=NOW)
+
+    assert told.code == "connected"
+    assert "some data may be missing" in told.sentences[-1]
+    assert "connections.deere.com" in told.sentences[-1]
+    assert told.others[0] == Action("start", "Connect again")
+    assert "let the grower connect again" in describe.for_staff(connection)
+
+
+def test_lasting_access_that_is_not_listed_is_no_missing_data() -> None:
+    connection = READY.connection()
+    connection.scopes_granted = ["ag1"]
+
+    told = describe.connection(connection, latest=None, moment=NOW)
+
+    assert told == READY.told()
+
+
+@pytest.mark.parametrize(("shared", "organization_id"), [(1, "1"), (2, None)])
+def test_what_is_shared_can_be_changed_also_when_all_is_shared(
+    shared: int, organization_id: str | None
+) -> None:
+    connection = READY.connection()
+    connection.organizations = [organization(str(n), connected=True) for n in range(1, 1 + shared)]
+
+    told = describe.connection(connection, latest=None, moment=NOW)
+
+    expected = Action("organizations", "Change what is shared", organization_id=organization_id)
+    assert expected in told.others
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        SharingTrouble.DEERE_UNAVAILABLE,
+        SharingTrouble.APPLICATION_REFUSED,
+        SharingTrouble.PERMISSIONS_TOO_LOW,
+    ],
+)
+def test_what_we_cannot_see_is_not_called_nothing(trouble: SharingTrouble) -> None:
+    case = replace(CHOOSING, trouble=trouble)
+    told = case.told()
+
+    assert "We can’t see" in told.whether_shared
+    assert "No data" not in told.whether_shared
+    assert describe.steps(case.connection(), told)[1].text == "We can’t see it yet"
+
+
+@pytest.mark.parametrize("environment", list(Environment))
+def test_an_application_that_may_be_full_is_our_fault(environment: Environment) -> None:
+    case = replace(CHOOSING, organizations="not shared")
+    attempt = case.attempt()
+    assert attempt is not None
+    attempt.sent_to_choose_at = NOW - timedelta(seconds=30)
+    connection = case.connection()
+    connection.environment = environment
+    connection.organizations_seen_at = NOW
+
+    told = describe.connection(connection, latest=attempt, moment=NOW)
+
+    is_stage = environment is Environment.STAGE
+    said = "If John Deere refused to save, the fault is on our side: tell your contact."
+    assert told.code == "no_organization_chosen"
+    assert (said in told.sentences) is is_stage
+    assert (told.reference is not None) is is_stage
+
+
+def test_an_account_without_organizations_is_told_of_rights_and_of_the_farms_own_sign_in() -> None:
+    told = replace(CHOOSING, trouble=SharingTrouble.NO_ORGANIZATIONS).told()
+
+    said = " ".join(told.sentences)
+    assert told.title == "John Deere shows us no organization for this account"
+    assert "Organization Management Level 1" in said
+    assert "Dealers’ and employees’ sign-ins have none: use the farm’s own." in said
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["link_invalid", "opened_elsewhere", "took_too_long", "returned", "400", "429"],
+)
+def test_a_page_that_knows_nothing_speaks_of_itself_alone(code: str) -> None:
+    assert describe.problem(code).whether_shared == "This page shared nothing."
+
+
+def test_error_page_at_john_deere_is_called_our_fault_also_when_it_took_too_long() -> None:
+    for outcome in ("open", "left", Outcome.EXPIRED):
+        told = Case(Stage.AUTHORIZING, outcome=outcome).told()
+        assert "error page at johndeere.com" in " ".join(told.sentences), outcome
 
 
 def test_a_reconnect_that_failed_long_ago_is_told_no_more() -> None:
@@ -391,10 +620,20 @@ def test_organizations_are_listed_by_what_they_share_and_by_name() -> None:
 
     found = describe.organizations(connection)
 
-    assert [org.name for org in found.shared] == ["A", "b", "e"]
-    assert [org.name for org in found.not_shared] == ["c"]
-    assert [org.name for org in found.partners] == ["d"]
-    assert {org.connected for org in found.shared} == {True}
+    assert [org.name for org in found.shared.shown] == ["A", "b", "e"]
+    assert [org.name for org in found.not_shared.shown] == ["c"]
+    assert [org.name for org in found.partners.shown] == ["d"]
+    assert {org.connected for org in found.shared.shown} == {True}
+
+
+def test_a_long_list_of_organizations_is_cut_and_says_how_many_are_left_out() -> None:
+    connection = READY.connection()
+    connection.organizations = [organization(f"{n:03}") for n in range(500)]
+
+    listed = describe.organizations(connection).not_shared
+
+    assert [org.name for org in listed.shown] == [f"Farm {n:03}" for n in range(30)]
+    assert (listed.more, listed.count) == (470, 500)
 
 
 @pytest.mark.parametrize(
@@ -434,5 +673,27 @@ def test_what_is_shared_and_what_is_not_add_up() -> None:
     assert "Financial data" in describe.shared_by(["finance1"])
     assert "Financial data" not in describe.not_shared_by(["finance1"])
     assert describe.shared_by(["offline_access"]) == []
-    assert describe.asks_to_edit(scopes)
-    assert not describe.asks_to_edit(["ag1", "ag2", "eq1", "org1", "offline_access"])
+
+
+def test_remote_display_access_and_alerts_are_named_where_machines_are_asked_for() -> None:
+    said = " ".join(describe.shared_by(["eq1"]))
+
+    assert "Remote Display Access" in said
+    assert "alerts" in said
+
+
+@pytest.mark.parametrize(
+    ("scopes", "words"),
+    [
+        (DEERE_SCOPES.split(), "boundaries and files"),
+        (["ag1", "eq2"], "some of the permissions"),
+        (["ag3", "finance2"], "some of the permissions"),
+        (["ag1", "ag2", "eq1", "org1", "offline_access"], None),
+    ],
+)
+def test_the_reason_for_edit_and_delete_fits_what_is_asked_for(
+    scopes: list[str], words: str | None
+) -> None:
+    why = describe.why_edit(scopes)
+
+    assert (why is None) if words is None else (why is not None and words in why)

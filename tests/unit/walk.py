@@ -52,6 +52,10 @@ class Walk:
         with self.database.reading() as session:
             return consent.find(session, state=state, browser_secret=lambda _attempt: cookie)
 
+    def note_elsewhere(self, started: Started) -> None:
+        with self.database.transaction() as session:
+            consent.note_elsewhere(session, session.get_one(Attempt, started.attempt_id))
+
     def use(self, started: Started) -> str | None:
         with self.database.transaction() as session:
             attempt = session.get_one(Attempt, started.attempt_id)
