@@ -129,15 +129,15 @@ def _no_organizations() -> Told:
         label=_("No organization"),
         title=_("John Deere shows us no organization for this account"),
         sentences=(
-            _("Dealers’ and employees’ sign-ins have none: use the farm’s own."),
-            _("If it is the farm’s own, your rights may be too low. Its owner can change this."),
+            _("Sign-ins for John Deere’s dealers and employees have none: use the farm’s own."),
+            _("If you work on the farm, your rights may be too low. Its owner can change this."),
             _rights(),
             _(
                 "No organization yet? Create one at operationscenter.deere.com, or accept the "
                 "invitation that the owner sent by e-mail. Then connect again."
             ),
         ),
-        whether_shared=_("Nothing can be shared so far."),
+        whether_shared=_("We see nothing that is shared."),
         who="grower",
         action=other_account(),
         others=(start(_("Connect again")),),

@@ -77,12 +77,12 @@ def _listed(rows: Iterable[Organization]) -> Listed:
 
 
 def steps(subject: Connection, told: Told) -> tuple[Step, ...]:
-    """Signed in · organizations shared, by name · Leaf can fetch the data."""
+    """Signed in · organizations shared, by name · Leaf can fetch data."""
     return (_sign_in(subject, told), _sharing(subject, told), _leaf(subject, told))
 
 
 def _sign_in(subject: Connection, told: Told) -> Step:
-    ahead = _("Sign in at John Deere")
+    ahead = _("Sign in")
     if told.code in {"no_refresh_token", "application_refused"}:
         return Step(ahead, "problem", told.label)
     if told.code in {"reconnect", "credential_missing", "disconnected"}:
@@ -91,7 +91,7 @@ def _sign_in(subject: Connection, told: Told) -> Step:
         return Step(ahead, "wait", _("John Deere is answering"))
     if subject.token_received_at is None or subject.stage in NOT_SIGNED_IN:
         return Step(ahead, "now", _("Not done yet"))
-    return Step(_("Signed in at John Deere"), "done", _("You allowed access"))
+    return Step(_("Signed in"), "done", _("You allowed access at John Deere"))
 
 
 def _sharing(subject: Connection, told: Told) -> Step:
@@ -112,7 +112,7 @@ def _sharing(subject: Connection, told: Told) -> Step:
 
 
 def _leaf(subject: Connection, told: Told) -> Step:
-    name = _("Leaf can fetch the data")
+    name = _("Leaf can fetch data")
     if subject.stage is Stage.FAILED:
         return Step(name, "problem", _("We are on it"))
     if subject.stage is Stage.HANDING_OVER:

@@ -183,7 +183,7 @@ def test_permission_withdrawn_at_john_deere_is_told_and_given_again(
     _look_again(grower)
     page = grower.wait_for_code("reconnect")
     assert "No new data arrives until you connect again." in page.text
-    assert "Leaf can fetch the data Done" not in page.text
+    assert "Leaf can fetch data Done" not in page.text
     _connect_again(grower, "already-connected")
     assert [one["live"] for one in grower.at_leaf()] == [True]
 
