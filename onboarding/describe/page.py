@@ -91,7 +91,7 @@ def _sign_in(subject: Connection, told: Told) -> Step:
         return Step(ahead, "wait", _("John Deere is answering"))
     if subject.token_received_at is None or subject.stage in NOT_SIGNED_IN:
         return Step(ahead, "now", _("Not done yet"))
-    return Step(_("Signed in"), "done", _("You allowed access at John Deere"))
+    return Step(_("Signed in"), "done", _("At John Deere"))
 
 
 def _sharing(subject: Connection, told: Told) -> Step:

@@ -205,6 +205,8 @@ def test_different_account_gets_johns_deeres_sign_in_although_one_is_signed_in(
     grower = people.invited()
     grower.connect("partners-only")
     assert grower.page.heading == "Is this the right John Deere account?"
+    assert "belong to someone else and are not shared." in grower.page.text
+    assert "Only their owners" not in grower.page.text  # there is a button for it, after all
     grower.start(other_account=True)
     sent = [one.headers.get("Location", "") for one in grower.answers if one.status_code == 303]
     assert parse_qs(urlsplit(sent[-1]).query)["prompt"] == ["login"]

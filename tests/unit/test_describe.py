@@ -379,7 +379,7 @@ def test_a_reconnect_refused_for_our_fault_is_not_the_growers_turn_however_long_
     first = replace(case, stage=Stage.INVITED, outcome=outcome).told()
     assert (told.code, told.sentences) == (first.code, first.sentences)
     assert (told.who, told.tone, told.action) == ("staff", "problem", None)
-    assert told.whether_shared == case.told().whether_shared or first.whether_shared
+    assert told.whether_shared == (case.told().whether_shared or first.whether_shared)
     states = [step.state for step in describe.steps(case.connection(), told)]
     assert states[0] == "problem"
     assert "done" not in (states[0], states[2])
