@@ -41,6 +41,7 @@ def main() -> None:
         found[kind] = asdict(result)
         print(report.table(kind, result), flush=True)
     if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(found, indent=1) + "\n")
 
 

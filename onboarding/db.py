@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 POOL_SIZE = 10
 POOL_OVERFLOW = 20
+POOL_TIMEOUT_SECONDS = 10.0
 SQLITE_BUSY_TIMEOUT_MS = 30_000
 
 
@@ -29,6 +30,7 @@ class Database:
                 url,
                 pool_size=POOL_SIZE,
                 max_overflow=POOL_OVERFLOW,
+                pool_timeout=POOL_TIMEOUT_SECONDS,
                 pool_pre_ping=True,
                 hide_parameters=True,
             )
@@ -56,7 +58,11 @@ class Database:
 
 def _sqlite_engine(url: str) -> sa.Engine:
     engine = sa.create_engine(
-        url, pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW, hide_parameters=True
+        url,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        pool_timeout=POOL_TIMEOUT_SECONDS,
+        hide_parameters=True,
     )
 
     @sa.event.listens_for(engine, "connect")

@@ -7,7 +7,6 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from dbos import DBOS
 
@@ -44,7 +43,8 @@ def is_current(database: Database) -> bool:
     with database.engine.connect() as connection:
         if not sa.inspect(connection).has_table("alembic_version"):
             return False
-        return MigrationContext.configure(connection).get_current_revision() == newest
+        found = connection.scalars(sa.text("SELECT version_num FROM alembic_version")).all()
+        return found == [newest]
 
 
 def _config() -> Config:

@@ -55,7 +55,7 @@ class Cause(StrEnum):
 
 
 MENDED_BY_STAFF = frozenset({Cause.LEAF_SIGN_IN_REFUSED, Cause.TOKEN_UNREADABLE, Cause.OUR_ERROR})
-"""Causes that keep a hand-over waiting until a person has mended something."""
+"""Causes that keep a hand-over or a check waiting until a person has mended something."""
 
 
 class SharingTrouble(StrEnum):

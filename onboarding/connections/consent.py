@@ -11,6 +11,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
@@ -166,7 +167,7 @@ def keep(
     The code has been used up, so a database that is away for a moment is asked again while the
     grower waits.
 
-    :raise OperationalError: if it is away for longer
+    :raise SQLAlchemyError: if it is away for longer
     """
     began = time.monotonic()
     for pause in (*PAUSES_BETWEEN_KEEPING, None):
@@ -174,10 +175,10 @@ def keep(
             with database.transaction() as session:
                 attempt = session.get_one(Attempt, attempt_id)
                 receive(session, vault, queue, settings, attempt=attempt, tokens=tokens)
-        except OperationalError as err:
+        except (OperationalError, PoolTimeout) as err:
             if pause is None or time.monotonic() - began > LAST_KEEPING_AFTER_SECONDS:
                 raise
-            what = str(err.orig).partition("\n")[0]
+            what = str(getattr(err, "orig", err)).partition("\n")[0]
             log.warning("The tokens could not be stored, we try again: %s", what)
             time.sleep(pause)
         else:

@@ -231,6 +231,8 @@ def _is_ours(connection: Connection, held: Credential) -> bool:
     """Whether the credential at Leaf came from the token that we hold."""
     if held.holds_token:
         return True
+    if held.client_key not in {None, connection.client_key}:
+        return False
     began = connection.post_began_at
     if began is None or (held.created is not None and held.created < began - CLOCKS_DIFFER):
         return False

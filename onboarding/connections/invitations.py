@@ -170,7 +170,8 @@ def _set_leaf_user(session: Session, grower: Grower, leaf_user_id: str) -> None:
     if grower.leaf_user_id and not _may_change_leaf_user(connection):
         raise InputInvalid(
             f"The grower has Leaf user {grower.leaf_user_id} already, and a credential there or "
-            "on its way."
+            "on its way. If that is the wrong user, delete it at Leaf; once a hand-over has missed "
+            "it there you can set another."
         )
     history.record(session, connection, "leaf_user_set", who=history.STAFF, leaf_user=leaf_user_id)
     grower.leaf_user_id = leaf_user_id

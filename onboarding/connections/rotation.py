@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute
 
 from onboarding.db import Database
 from onboarding.errors import TokenUnreadable
-from onboarding.models import Attempt, Connection
+from onboarding.models import Attempt, Base, Connection
 from onboarding.vault import Vault
 
 BATCH = 200
@@ -43,19 +45,21 @@ def _rotate(
     done: Rotated,
 ) -> None:
     last = None
-    while True:
-        with database.transaction() as session:
-            rows = _next_rows(session, column, last)
-            for row in rows:
+    table = column.class_
+    query = sa.select(table).with_for_update(of=table)
+    while ids := _next_ids(database, column, last):
+        for row_id in ids:
+            # Each in a transaction of its own: who holds several rows must take them in the
+            # order in which others do.
+            with database.transaction() as session:
+                row = session.scalars(query.where(table.id == row_id)).one()
                 stored = getattr(row, column.key)
                 if stored is not None and not vault.is_current(stored):
                     _renew(vault, row, column.key, getattr(row, place), done)
-        if len(rows) < BATCH:
-            return
-        last = rows[-1].id
+        last = ids[-1]
 
 
-def _renew(vault: Vault, row: Connection | Attempt, name: str, place: str, done: Rotated) -> None:
+def _renew(vault: Vault, row: Base, name: str, place: str, done: Rotated) -> None:
     try:
         secret = vault.decrypt(getattr(row, name), place=place)
     except TokenUnreadable:
@@ -65,11 +69,13 @@ def _renew(vault: Vault, row: Connection | Attempt, name: str, place: str, done:
     done.renewed += 1
 
 
-def _next_rows(
-    session: Session, column: InstrumentedAttribute[bytes | None], last: object
-) -> list[Connection | Attempt]:
+def _next_ids(
+    database: Database, column: InstrumentedAttribute[bytes | None], last: UUID | None
+) -> Sequence[UUID]:
+    """The next rows that hold a secret, by id."""
     table = column.class_
-    query = sa.select(table).where(column.is_not(None)).order_by(table.id).limit(BATCH)
+    query = sa.select(table.id).where(column.is_not(None)).order_by(table.id).limit(BATCH)
     if last is not None:
         query = query.where(table.id > last)
-    return list(session.scalars(query.with_for_update(of=table)))
+    with database.reading() as session:
+        return session.scalars(query).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ HAND_OVER_OVERDUE = timedelta(seconds=5)
 """From then on the sweep asks the queue whether it still has the work; it does when it is busy."""
 BATCH = 500
 """Rows per kind and sweep: memory does not grow with what there is to do."""
+
+log = logging.getLogger(__name__)
 
 
 def check(database: Database, leaf: Leaf, connection_id: UUID, *, number: int) -> None:
@@ -217,12 +220,26 @@ def _enqueue_checks(session: Session, queue: Queue) -> None:
     ).all()
     ids = {check_id(connection.id, connection.check_number): connection for connection in due}
     unfinished = queue.unfinished(ids) if ids else {}
+    failed = queue.failed(ids)
     waiting_or_living = {None, *map(str, workers.living(session))}
     for workflow_id, connection in ids.items():
         if unfinished.get(workflow_id, "ended") in waiting_or_living:
             connection.check_due_at = now() + CHECK_LEASE
+        elif workflow_id in failed:
+            _put_off(session, connection)
         else:
             owe_check(session, queue, connection, in_no_hurry=True)
+
+
+def _put_off(session: Session, connection: Connection) -> None:
+    """The check ended in an error of ours, which the next one may run into as well."""
+    if connection.cause is None:
+        connection.cause = Cause.OUR_ERROR
+        history.record(session, connection, "check_broke_off")
+        log.error("Leaf can't be asked about %s: the check broke off", connection.reference)
+    connection.check_number += 1
+    connection.failed_checks += 1
+    connection.check_due_at = now() + _pause(connection)
 
 
 def _end_attempts(database: Database) -> None:

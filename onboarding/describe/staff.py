@@ -26,8 +26,8 @@ WHAT_TO_DO = {
         "No key in ENCRYPTION_KEYS reads the token: bring the old key back. We keep trying."
     ),
     Cause.OUR_ERROR: mark(
-        "The hand-over broke off with an error of ours: the worker's log holds it. We keep trying "
-        "for 30 days; after that, mend, then retry."
+        "Our work for this grower broke off with an error of ours: the worker's log holds it. "
+        "We keep trying; a hand-over for 30 days, after that mend, then retry."
     ),
     Cause.GIVEN_UP: mark("Leaf could not take the token for 30 days. Retry once Leaf is back."),
     Cause.NO_REFRESH_TOKEN: mark(

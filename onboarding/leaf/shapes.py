@@ -56,6 +56,8 @@ class Credential:
     created: datetime | None
     scopes: frozenset[str]
     environment: Environment | None
+    client_key: str | None
+    """Of the application that it was made with; None if Leaf does not show it."""
     holds_token: bool | None
     """Whether it holds the refresh token that was asked about. None: Leaf did not show one, or
     nothing was asked. False can also mean that John Deere has replaced the token since."""
@@ -158,7 +160,8 @@ def read_credential(body: Mapping[str, Any], *, refresh_token: str | None = None
         created=read_date(body.get("createdTime")),
         scopes=_words(metadata.get("scopes", body.get("scopes"))),
         environment=Environment(environment) if environment in set(Environment) else None,
-        holds_token=_holds(_text(body.get("refreshToken")), refresh_token),
+        client_key=_shown(body.get("clientKey")),
+        holds_token=_holds(body.get("refreshToken"), refresh_token),
     )
 
 
@@ -225,8 +228,14 @@ def _organizations(values: Any) -> tuple[LeafOrganization, ...]:
     )
 
 
-def _holds(shown: str, asked: str | None) -> bool | None:
-    if not asked or not shown or _HIDDEN & set(shown):
+def _shown(value: Any) -> str | None:
+    """A text, unless it is empty or starred out."""
+    text = _text(value)
+    return None if _HIDDEN & set(text) else text or None
+
+
+def _holds(value: Any, asked: str | None) -> bool | None:
+    if not asked or (shown := _shown(value)) is None:
         return None
     # JSON can hold half of a surrogate pair, which is no text; it must not end in an exception.
     return hmac.compare_digest(shown.encode(errors="surrogatepass"), asked.encode())

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from onboarding import settings
 from onboarding.clock import now
-from onboarding.connections import watch, workers
+from onboarding.connections import attention, watch, workers
 from onboarding.connections.hand_over import GIVEN_UP_AFTER
 from onboarding.connections.owed import owe_check
 from onboarding.installation import Installation, assemble
@@ -437,6 +437,50 @@ def test_tries_that_end_with_an_error_come_to_an_end_after_thirty_days(
         assert (connection.stage, connection.cause) == (Stage.FAILED, Cause.OUR_ERROR)
         assert connection.refresh_token == b"sealed"
         assert connection.hand_over_due_at is None
+
+
+def test_check_that_ends_with_an_error_is_followed_by_others_ever_later_where_staff_see_it(
+    alone: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    (watched,) = owing(alone, 1, due=now(), enqueue=False)
+    with alone.database.transaction() as session:
+        connection = session.get_one(Connection, watched)
+        connection.stage, connection.hand_over_due_at = Stage.CONNECTED, None
+        owe_check(session, alone.queue, connection)
+
+    def next_pause() -> timedelta:
+        """How long after a failure the next check is enqueued; it fails as well."""
+        queue_says(alone.database.engine, check_id(watched, number()), "ERROR")
+        let_it_be_due()
+        sweep(alone)
+        sweep(alone)
+        assert is_enqueued() is False
+        with alone.database.reading() as session:
+            due = session.get_one(Connection, watched).check_due_at
+            assert due is not None
+            pause = due - now()
+        let_it_be_due()
+        sweep(alone)
+        assert is_enqueued() is True
+        return pause
+
+    def number() -> int:
+        with alone.database.reading() as session:
+            return session.get_one(Connection, watched).check_number
+
+    def is_enqueued() -> bool:
+        return bool(alone.queue.unfinished([check_id(watched, number())]))
+
+    def let_it_be_due() -> None:
+        with alone.database.transaction() as session:
+            session.get_one(Connection, watched).check_due_at = now() - timedelta(minutes=1)
+
+    pauses = [next_pause() for _ in range(3)]
+    minutes = [round(pause / timedelta(minutes=1)) for pause in pauses]
+    assert minutes == [1, 2, 4]
+    assert len([record for record in caplog.records if "broke off" in record.message]) == 1
+    with alone.database.reading() as session:
+        assert [row.id for row in attention.first(session, 10)] == [watched]
 
 
 def test_worker_that_falls_silent_is_forgotten_and_its_work_set_going(alone: Installation) -> None:

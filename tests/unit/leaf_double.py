@@ -77,14 +77,20 @@ class LeafDouble:
             server.http.expect_request(path).respond_with_handler(partial(self._answer, name))
 
     def hold(
-        self, user: str, token: str, *, number: int = 1, created: datetime | None = None
+        self,
+        user: str,
+        token: str,
+        *,
+        number: int = 1,
+        created: datetime | None = None,
+        client_key: str = "client-key",
     ) -> None:
         """Let a Leaf user have a credential."""
         self.credentials[user] = {
             "id": f"credential-{number}",
             "status": "OK",
             "createdTime": (created or now()).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            "clientKey": "client-key",
+            "clientKey": client_key,
             "clientSecret": "client-secret",
             "accessToken": "access",
             "refreshToken": token,

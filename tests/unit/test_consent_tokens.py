@@ -113,6 +113,25 @@ def test_a_database_that_breaks_off_for_a_moment_does_not_cost_the_consent(
     assert walk.enqueued(connection) == [1]
 
 
+def test_a_pool_that_has_no_connection_left_for_a_moment_does_not_cost_the_consent(
+    walk: Walk, link: Link, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    started = walk.start(link)
+    for name, value in (("SIZE", 1), ("OVERFLOW", 0), ("TIMEOUT_SECONDS", 0.05)):
+        monkeypatch.setattr(db, f"POOL_{name}", value)
+    url = walk.database.engine.url.render_as_string(hide_password=False)
+    walk.database = db.Database(url)
+
+    with ThreadPoolExecutor(1) as pool:
+        with walk.database.engine.connect():
+            kept = pool.submit(walk.keep, started)
+            wait_until(lambda: "we try again" in caplog.text, what="the first try has failed")
+        kept.result()
+
+    assert walk.token(connection_of(walk.database, link)) == TOKENS.refresh_token
+    walk.database.engine.dispose()
+
+
 def test_a_database_that_stays_away_is_asked_a_few_times_only(
     walk: Walk,
     link: Link,

@@ -176,6 +176,19 @@ def test_credential_from_before_the_first_post_is_not_ours(tries: Tries, leaf: L
     assert_delivered(tries)
 
 
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_credential_of_another_application_is_not_ours_though_it_came_after_our_post(
+    tries: Tries, leaf: LeafDouble, form: Form
+) -> None:
+    leaf.form = form
+    leaf.answers["POST credentials"] = [AWAY]
+    assert_waits(tries, tries.once())
+    leaf.hold("leaf-y", OTHER, number=7, client_key="somebody-elses-key")
+    tries.once()
+    assert_delivered(tries)
+    assert "credential_replaced" in tries.history()
+
+
 def test_what_an_earlier_post_left_is_ours_though_leaf_has_refreshed_its_token(
     tries: Tries, leaf: LeafDouble
 ) -> None:

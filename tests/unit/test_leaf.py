@@ -399,6 +399,7 @@ class TestCredential:
             created=datetime(2026, 3, 9, 10, 20, 30, 123456, tzinfo=UTC),
             scopes=frozenset({"ag1", "ag2"}),
             environment=Environment.PRODUCTION,
+            client_key="client-key",
             holds_token=None,
         )
 
@@ -411,6 +412,7 @@ class TestCredential:
             created=None,
             scopes=frozenset({"ag1", "files"}),
             environment=Environment.STAGE,
+            client_key="client-key",
             holds_token=None,
         )
 
@@ -425,6 +427,7 @@ class TestCredential:
                 "tokenMetadata": [],
                 "scopes": {},
                 "clientEnvironment": "MOON",
+                "clientKey": ["0oa1"],
                 "refreshToken": {},
             },
         ],
@@ -433,7 +436,7 @@ class TestCredential:
         self, leaf: Leaf, server: Server, odd: dict[str, Any]
     ) -> None:
         server.json("GET", CREDENTIALS, odd)
-        nothing = Credential(None, Health.UNKNOWN, "", None, frozenset(), None, None)
+        nothing = Credential(None, Health.UNKNOWN, "", None, frozenset(), None, None, None)
         assert leaf.credential("u-1", refresh_token=REFRESH) == nothing
 
     @pytest.mark.parametrize(
@@ -934,9 +937,9 @@ PLANTED = "planted-4Kq9Zr7xW2_mNbVc81"
 
 
 def planted(value: Any) -> Any:
-    """The same answer with a token in every text that is no id, date or name."""
+    """The same answer with a token in every text that is not among the named fields."""
     if isinstance(value, dict):
-        kept = {"id", "createdTime", "clientEnvironment", "status"}
+        kept = {"id", "createdTime", "clientEnvironment", "clientKey", "status"}
         return {k: v if k in kept else planted(v) for k, v in value.items()}
     if isinstance(value, list):
         return [planted(item) for item in value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,9 +13,10 @@ from onboarding.clock import now
 from onboarding.connections import rotation
 from onboarding.connections.rotation import Rotated
 from onboarding.db import Database
-from onboarding.models import Attempt, Connection, Grower, Link, Partner
+from onboarding.models import Attempt, Connection, Grower, Link, Partner, locked
 from onboarding.states import Stage
 from onboarding.vault import Vault
+from tests.support.wait import wait_until
 
 OLD_KEY, NEW_KEY = b"o" * 32, b"n" * 32
 OLD, BOTH, NEW = Vault([OLD_KEY]), Vault([NEW_KEY, OLD_KEY]), Vault([NEW_KEY])
@@ -157,6 +159,23 @@ def test_what_was_unreadable_is_rotated_once_its_key_is_back(fresh_database: Dat
     assert rotation.rotate(fresh_database, BOTH) == Rotated(renewed=11, unreadable=1)
 
     assert rotation.rotate(fresh_database, Vault([NEW_KEY, other])) == Rotated(renewed=1)
+
+    assert secrets(fresh_database, NEW) == {("refresh", "verifier", "access")}
+
+
+def test_rotating_holds_nothing_that_somebody_waits_for_who_is_waited_for(
+    fresh_database: Database,
+) -> None:
+    first, *_, last = store(fresh_database, 3)
+
+    with ThreadPoolExecutor(1) as pool:
+        with fresh_database.transaction() as session:
+            locked(session, last)
+            rotating = pool.submit(rotation.rotate, fresh_database, BOTH)
+            if fresh_database.engine.dialect.name == "postgresql":  # SQLite has one writer
+                wait_until(lambda: current(fresh_database)[0], what="the first row is done")
+            locked(session, first)
+        assert rotating.result() == Rotated(renewed=9)
 
     assert secrets(fresh_database, NEW) == {("refresh", "verifier", "access")}
 
