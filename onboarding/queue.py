@@ -123,7 +123,7 @@ class Queue:
 
         The history has its own rows, and the sweep has enqueued anew what was still owed.
 
-        :param living: says which workers live; asked after the queue (see `watch`)
+        :param living: says which workers live; asked after the queue (see `sweep`)
         """
         running = self._unfinished(status=RUNNING)
         names = {str(worker) for worker in living()}

@@ -24,8 +24,9 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding.clock import now
+from onboarding.connections import checks, workers
 from onboarding.connections import hand_over as handing_over
-from onboarding.connections import watch, workers
+from onboarding.connections import sweep as sweeping
 from onboarding.installation import Installation
 from onboarding.models import Worker
 from onboarding.queue import (
@@ -129,7 +130,7 @@ def _define_workflows(
 
     @DBOS.workflow(name=CHECK)
     def check(connection_id: str, number: int) -> None:
-        watch.check(installation.database, leaf, UUID(connection_id), number=number)
+        checks.check(installation.database, leaf, UUID(connection_id), number=number)
 
     @DBOS.workflow(name="sweep")
     def sweep(scheduled_at: datetime, context: None) -> None:
@@ -198,7 +199,7 @@ def _schedule(sweep: Callable[[datetime, None], None]) -> None:
 def _sweep(installation: Installation, worker: Worker) -> None:
     # First of all: a machine that slept must not take itself for dead.
     _beat(installation, worker)
-    watch.sweep(
+    sweeping.sweep(
         installation.database,
         installation.queue,
         process_is_gone=lambda other: _is_gone(other, worker),

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from onboarding import settings
 from onboarding.clock import now
-from onboarding.connections import attention, watch, workers
+from onboarding.connections import attention, workers
+from onboarding.connections import sweep as sweeping
 from onboarding.connections.hand_over import GIVEN_UP_AFTER
 from onboarding.connections.owed import owe_check
 from onboarding.installation import Installation, assemble
@@ -360,11 +361,11 @@ def tries(parts: Installation) -> dict[UUID, int]:
 
 
 def sweep(parts: Installation, *gone: UUID) -> None:
-    watch.sweep(parts.database, parts.queue, process_is_gone=lambda worker: worker.id in gone)
+    sweeping.sweep(parts.database, parts.queue, process_is_gone=lambda worker: worker.id in gone)
 
 
 def test_sweep_sets_more_than_a_batch_going_and_each_once(alone: Installation) -> None:
-    owed = owing(alone, watch.BATCH + 100, due=now() - timedelta(hours=1), enqueue=False)
+    owed = owing(alone, sweeping.BATCH + 100, due=now() - timedelta(hours=1), enqueue=False)
     sweep(alone)
     assert tries(alone) == dict.fromkeys(owed, 2)
     assert len(alone.queue.unfinished(hand_over_id(one, 2) for one in owed)) == len(owed)

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from onboarding.connections import hand_over, invitations, watch
+from onboarding.connections import checks, hand_over, invitations
+from onboarding.connections import sweep as sweeping
 from onboarding.leaf import Leaf
 from onboarding.models import Connection, Link, Partner
 from tests.unit.failures import PATIENT
@@ -73,12 +74,12 @@ class Tries:
 
     def sweep(self) -> None:
         """A sweep that knows of no worker."""
-        watch.sweep(self.walk.database, self.walk.queue, process_is_gone=lambda _: False)
+        sweeping.sweep(self.walk.database, self.walk.queue, process_is_gone=lambda _: False)
 
     def check(self) -> None:
         """A worker asks Leaf how the credential is."""
         connection = self.connection()
-        watch.check(
+        checks.check(
             self.walk.database, self._client(), connection.id, number=connection.check_number
         )
 

@@ -1,0 +1,111 @@
+"""Checks: asking Leaf how a connection is, soon after a change and then ever later."""
+
+from __future__ import annotations
+
+import logging
+import random
+from datetime import timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from onboarding.clock import now
+from onboarding.connections import health, history, workers
+from onboarding.connections.health import Answer
+from onboarding.connections.owed import CHECK_LEASE, owe_check
+from onboarding.db import Database
+from onboarding.errors import UpstreamError
+from onboarding.leaf import Leaf
+from onboarding.models import Connection, locked
+from onboarding.queue import Queue, check_id
+from onboarding.states import Cause
+
+PAUSES_BETWEEN_CHECKS = tuple(
+    timedelta(seconds=seconds) for seconds in (5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
+)
+"""After a change; the last one stays."""
+PAUSE_AFTER_FAILED_CHECK = timedelta(minutes=1)
+LONGEST_PAUSE_AFTER_FAILED_CHECK = timedelta(hours=1)
+BATCH = 500
+"""Rows at once: memory does not grow with what there is to do."""
+
+log = logging.getLogger(__name__)
+
+
+def check(database: Database, leaf: Leaf, connection_id: UUID, *, number: int) -> None:
+    """Ask Leaf for the credential's health and organizations, and write down what it says.
+
+    When Leaf can't be asked, what was known stays, and the next check comes soon.
+
+    :param number: of the check; an outdated one does nothing
+    """
+    with database.reading() as session:
+        connection = session.get_one(Connection, connection_id)
+    leaf_user_id = connection.grower.leaf_user_id
+    if not connection.is_at_leaf or leaf_user_id is None or connection.check_number != number:
+        return
+    answer = _ask(leaf, leaf_user_id, sync=connection.sync_owed)
+    with database.transaction() as session:
+        current = locked(session, connection_id)
+        if current.is_at_leaf and current.check_number == number:
+            current.sync_owed = current.sync_owed and not answer.synced
+            health.note(session, current, answer)
+            current.check_due_at = now() + _pause(current) * random.uniform(0.8, 1.2)  # noqa: S311
+
+
+def _ask(leaf: Leaf, leaf_user_id: str, *, sync: bool) -> Answer:
+    answer = Answer()
+    try:
+        answer.report = leaf.health(leaf_user_id)
+        answer.answered = True
+        if answer.report is None:
+            return answer
+        if sync:
+            leaf.sync_organizations(leaf_user_id)
+            answer.synced = True
+        answer.organizations = leaf.organizations(leaf_user_id)
+    except UpstreamError as err:
+        answer.trouble = str(err)
+    return answer
+
+
+def enqueue_due(session: Session, queue: Queue) -> None:
+    """Enqueue the checks that are due, unless the queue still has the last one."""
+    due = session.scalars(
+        sa.select(Connection)
+        .where(Connection.check_due_at < now())
+        .order_by(Connection.check_due_at)
+        .limit(BATCH)
+        .with_for_update(of=Connection, skip_locked=True)
+    ).all()
+    ids = {check_id(connection.id, connection.check_number): connection for connection in due}
+    unfinished = queue.unfinished(ids) if ids else {}
+    failed = queue.failed(ids)
+    waiting_or_living = {None, *map(str, workers.living(session))}
+    for workflow_id, connection in ids.items():
+        if unfinished.get(workflow_id, "ended") in waiting_or_living:
+            connection.check_due_at = now() + CHECK_LEASE
+        elif workflow_id in failed:
+            _put_off(session, connection)
+        else:
+            owe_check(session, queue, connection, in_no_hurry=True)
+
+
+def _put_off(session: Session, connection: Connection) -> None:
+    """The check ended in an error of ours, which the next one may run into as well."""
+    if connection.cause is None:
+        connection.cause = Cause.OUR_ERROR
+        history.record(session, connection, "check_broke_off")
+        log.error("Leaf can't be asked about %s: the check broke off", connection.reference)
+    connection.check_number += 1
+    connection.failed_checks += 1
+    connection.check_due_at = now() + _pause(connection)
+
+
+def _pause(connection: Connection) -> timedelta:
+    """Until the next check: growing while nothing changes, and while Leaf does not answer."""
+    if connection.failed_checks:
+        doubled = PAUSE_AFTER_FAILED_CHECK * (1 << min(connection.failed_checks - 1, 10))
+        return min(doubled, LONGEST_PAUSE_AFTER_FAILED_CHECK)
+    return PAUSES_BETWEEN_CHECKS[min(connection.checks, len(PAUSES_BETWEEN_CHECKS) - 1)]
