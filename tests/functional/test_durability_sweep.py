@@ -149,7 +149,7 @@ def test_database_that_refuses_the_commit_after_leafs_answer_costs_no_second_cre
         assert "the disk is full" in stack.log(WORKER)
         listed = stack.cli("connection", "list").stdout.splitlines()
         (line,) = [line for line in listed if "demo/refused-commit" in line]
-        assert "The hand-over broke off with an error of ours" in line
+        assert "broke off with an error of ours: the worker's log holds it" in line
         grower = Visitor(stack.invite("refused-commit"))
         assert grower.open().heading == "Something has to be mended on our side"
     finally:
