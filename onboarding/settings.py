@@ -107,9 +107,26 @@ def load(environ: Mapping[str, str] | None = None, *, instance: Path | None = No
     :raise SettingsInvalid: naming every missing and every wrong setting at once
     """
     if environ is None:
-        found = {k: v for k, v in dotenv_values(".env").items() if v is not None}
-        environ = found | dict(os.environ)
+        environ = read_environment()
     return _Reader(environ).read(instance or Path("instance"))
+
+
+def read_environment() -> dict[str, str]:
+    """`.env` in the working directory, overridden by the process's environment."""
+    file = Path(".env")
+    # Flask's command line has put the file into the environment before, with `${…}` replaced.
+    replaced = dotenv_values(file)
+    own = {name: value for name, value in os.environ.items() if value != replaced.get(name)}
+    return read_file(file) | own
+
+
+def read_file(path: Path) -> dict[str, str]:
+    """The settings in a file like `.env`; none if there is no such file.
+
+    A `$` stands for itself: passwords hold it, and one that is changed unseen is hard to find.
+    """
+    found = dotenv_values(path, interpolate=False)
+    return {name: value for name, value in found.items() if value is not None}
 
 
 class _Reader:

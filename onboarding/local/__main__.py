@@ -21,7 +21,7 @@ from onboarding.local import commands
 from onboarding.local import plan as planning
 from onboarding.local.plan import PORTS, Plan
 from onboarding.local.supervisor import ProgramEnded, StopAsked, Supervisor, answers
-from onboarding.settings import Settings
+from onboarding.settings import Settings, read_environment
 
 INSTANCE = Path("instance")
 READY_SECONDS = 60.0
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     :return: exit status: 0 when stopped, 1 if a program ended by itself, 2 for wrong settings
     """
     try:
-        plan = planning.make(planning.read_environment(), INSTANCE)
+        plan = planning.make(read_environment(), INSTANCE)
         if arguments:
             command = commands.flask(*arguments)
             os.execve(command[0], command, dict(plan.environ))  # noqa: S606

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
-
 from onboarding.errors import SettingsInvalid
-from onboarding.settings import DEERE_METADATA_URL, ENCRYPTION_KEY_BYTES, LOCAL_RUN
+from onboarding.settings import DEERE_METADATA_URL, ENCRYPTION_KEY_BYTES, LOCAL_RUN, read_file
 
 REAL_SERVICES = (
     "DEERE_CLIENT_KEY",
@@ -88,12 +86,6 @@ def make(environ: Mapping[str, str], instance: Path) -> Plan:
     )
 
 
-def read_environment() -> dict[str, str]:
-    """`.env` in the working directory, overridden by the process's environment."""
-    found = {name: value for name, value in dotenv_values(".env").items() if value is not None}
-    return found | dict(os.environ)
-
-
 def _sandbox(found: Mapping[str, str], url: str, instance: Path) -> dict[str, str]:
     # Growers of the sandbox do not mix with real ones, unless DATABASE_URL says so.
     database = f"sqlite:///{instance.resolve() / 'with-sandbox.sqlite'}"
@@ -128,7 +120,7 @@ def _keys(path: Path) -> dict[str, str]:
         with open(os.open(half_made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.writelines(lines)
         half_made.rename(path)
-    return {name: value for name, value in dotenv_values(path).items() if value}
+    return {name: value for name, value in read_file(path).items() if value}
 
 
 def _new_key() -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 
 import pytest
+from flask.cli import load_dotenv
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -333,6 +335,23 @@ def test_the_environment_outweighs_the_file(
     assert settings.leaf_username == "of-the-environment"
     assert settings.link_lifetime_days == 3
     assert settings.database_url == f"sqlite:///{tmp_path}/instance/onboarding.sqlite"
+
+
+@pytest.mark.parametrize("by_flask", [False, True], ids=["by us", "by Flask before"])
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_a_dollar_in_the_file_stands_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quote: str, by_flask: bool
+) -> None:
+    lines = REQUIRED | {"LEAF_PASSWORD": f"{quote}pa${{HOME}}ss$1{quote}"}
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+    for name in REQUIRED:
+        monkeypatch.setenv(name, "")  # so that it is as before after the test
+        monkeypatch.delenv(name)
+    if by_flask:
+        load_dotenv(tmp_path / ".env")
+        assert os.environ["LEAF_USERNAME"] == REQUIRED["LEAF_USERNAME"]
+
+    assert load().leaf_password == "pa${HOME}ss$1"
 
 
 def test_an_empty_variable_takes_back_what_the_file_says(
