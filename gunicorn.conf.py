@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import sys
 from pathlib import Path
@@ -12,13 +11,23 @@ from typing import Any
 from onboarding import settings
 from onboarding.errors import SettingsInvalid
 
-bind = f"0.0.0.0:{os.environ.get('PORT', '8000')}"
+environment = settings.read_environment()
+
+
+def _number(name: str, default: int) -> int:
+    text = environment.get(name, "").strip() or str(default)
+    if not text.isdecimal() or not 0 < int(text) < 2**16:
+        sys.exit(f"\n{name} must be a whole number, 1 to 65535; {text!r} is not.\n")
+    return int(text)
+
+
+bind = f"0.0.0.0:{_number('PORT', 8000)}"
 
 # Threads, since a request may wait seconds for John Deere's token endpoint; a sync worker would
 # stand still meanwhile. Such a request holds a thread and nothing else (no database connection).
 worker_class = "gthread"
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
-threads = int(os.environ.get("WEB_THREADS", "32"))
+workers = _number("WEB_CONCURRENCY", 2)
+threads = _number("WEB_THREADS", 32)
 
 # Off: every worker builds its own application, so no database connection or lock is ever shared
 # through a fork, and a SIGHUP takes up new code and settings.

@@ -131,7 +131,8 @@ def partner_add(
     support_url: str | None,
 ) -> None:
     """Add a partner."""
-    with _plain_errors(), _installation().database.transaction() as session:
+    parts = _installation()
+    with _plain_errors(), parts.database.transaction() as session:
         invitations.add_partner(
             session,
             slug=slug,
@@ -145,7 +146,9 @@ def partner_add(
             support_phone=support_phone,
             support_url=support_url,
         )
-    click.echo(f"Partner {slug} added. Next: flask --app wsgi link {slug} …", err=True)
+    # Beside `make run` no `flask` is on the PATH.
+    flask = "python -m onboarding.local" if parts.settings.local_run else "flask --app wsgi"
+    click.echo(f"Partner {slug} added. Next: {flask} link {slug} …", err=True)
 
 
 @click.command()
@@ -200,7 +203,8 @@ def connection_show(reference: str) -> None:
         click.echo(f"stage {found.stage.value}, health {found.health.value}")
         why = describe.for_staff(found, latest)
         if why:
-            click.echo(f"Why: {why}")
+            keys = describe.keys_for_staff(found, latest)
+            click.echo(f"Why: {keys and keys + ': '}{why}")
         if latest is not None and latest.detail not in why:
             click.echo(f"Last attempt: {latest.outcome}: {latest.detail}")
         click.echo(f"Leaf user {grower.leaf_user_id}, credential {found.leaf_credential_id}")
@@ -219,14 +223,17 @@ def connection_list() -> None:
     """List the connections that wait for staff: reference, grower, why."""
     with _plain_errors(), _installation().database.reading() as session:
         for found in attention.first(session, CONNECTIONS_SHOWN):
-            grower = found.grower
+            grower, latest = found.grower, consent.latest(session, found.id)
+            keys = describe.keys_for_staff(found, latest) or found.health.value
             click.echo(
-                f"{found.reference}  {grower.partner.slug}/{grower.external_id}  "
-                f"{describe.for_staff(found, consent.latest(session, found.id))}"
+                f"{found.reference}  {grower.partner.slug}/{grower.external_id}  {keys}  "
+                f"{describe.for_staff(found, latest)}"
             )
-        more = attention.count(session) - CONNECTIONS_SHOWN
-    if more > 0:
-        click.echo(f"… and {more} more", err=True)
+        count = attention.count(session)
+    if not count:
+        click.echo("No connection waits for staff.", err=True)
+    if count > CONNECTIONS_SHOWN:
+        click.echo(f"… and {count - CONNECTIONS_SHOWN} more", err=True)
 
 
 @connection.command("retry")

@@ -32,6 +32,8 @@ class Database:
                 max_overflow=POOL_OVERFLOW,
                 pool_timeout=POOL_TIMEOUT_SECONDS,
                 pool_pre_ping=True,
+                # Else the server decides, and one made without an encoding sends bytes.
+                connect_args={"client_encoding": "utf8"},
                 hide_parameters=True,
             )
             # PostgreSQL's default would show every query of a transaction another moment.

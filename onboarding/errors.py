@@ -2,6 +2,7 @@
 
     OnboardingError
     ├── SettingsInvalid        settings are missing or wrong    → each named, with what to write
+    ├── DatabaseUnfit          it can't hold our tables         → how to make one that can
     ├── InputInvalid           a command's or form's value      → what to change
     ├── LinkInvalid            forged, expired or revoked       → page with the partner's contact
     ├── ConsentExpired         state missing, unknown, too old  → start again
@@ -31,6 +32,10 @@ class OnboardingError(Exception):
 
 class SettingsInvalid(OnboardingError):
     """Settings are missing or wrong; the message names all of them, one a line."""
+
+
+class DatabaseUnfit(OnboardingError):
+    """The database can't hold our tables; the message says what to change."""
 
 
 class InputInvalid(OnboardingError):

@@ -164,4 +164,8 @@ def check_id(connection_id: UUID, number: int) -> str:
 
 def database_url(url: str) -> str:
     """The database's URL as DBOS writes it, without SQLAlchemy's name of the driver."""
-    return url.replace("postgresql+psycopg://", "postgresql://", 1)
+    found = sa.make_url(url)
+    if found.get_backend_name() == "postgresql":
+        # As in `db`: the encoding is ours to say.
+        found = found.set(drivername="postgresql").update_query_dict({"client_encoding": "utf8"})
+    return found.render_as_string(hide_password=False)

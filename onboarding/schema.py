@@ -11,16 +11,29 @@ from alembic.script import ScriptDirectory
 from dbos import DBOS
 
 from onboarding.db import Database
+from onboarding.errors import DatabaseUnfit
 from onboarding.queue import database_url
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+_POSTGRESQL_FITNESS = """
+    SELECT current_database() AS name, current_user AS role,
+        pg_encoding_to_char(encoding) AS encoding,
+        has_schema_privilege(to_regnamespace('public'), 'CREATE')
+            AND (to_regnamespace('dbos') IS NOT NULL
+                OR has_database_privilege(current_database(), 'CREATE')) AS may_create
+    FROM pg_database WHERE datname = current_database()
+"""
 
 
 def upgrade(database: Database, url: str) -> None:
     """Apply every migration that is missing.
 
     The queue's first: what is current then has both (see `is_current`).
+
+    :raise DatabaseUnfit: before anything is changed
     """
+    if not is_current(database) and (problem := unfitness(database)):
+        raise DatabaseUnfit(problem)
     DBOS.migrate(database_url(url))
     with database.engine.connect() as connection:
         config = _config()
@@ -45,6 +58,25 @@ def is_current(database: Database) -> bool:
             return False
         found = connection.scalars(sa.text("SELECT version_num FROM alembic_version")).all()
         return found == [newest]
+
+
+def unfitness(database: Database) -> str:
+    """Why the database can't hold our tables, and what to do; empty if it can."""
+    if database.engine.dialect.name != "postgresql":
+        return ""
+    with database.engine.connect() as connection:
+        found = connection.execute(sa.text(_POSTGRESQL_FITNESS)).one()
+    if found.encoding != "UTF8":
+        return (
+            f"the encoding of the database {found.name} is {found.encoding}, and names of growers "
+            f"need UTF8. Make it anew: createdb -O {found.role} -E UTF8 -T template0 {found.name}"
+        )
+    if not found.may_create:
+        return (
+            f"{found.role} may not create tables in the database {found.name}. As PostgreSQL's "
+            f'administrator: ALTER DATABASE "{found.name}" OWNER TO "{found.role}"'
+        )
+    return ""
 
 
 def _config() -> Config:

@@ -3,7 +3,7 @@
 connection(…)  where a connection stands: what happened, the next step, and whose it is
 steps(…)       the three steps of the grower's page
 problem(…)     pages that belong to no connection
-for_staff(…)   the reason behind it, in one line
+for_staff(…)   the reason behind it, in one line; keys_for_staff(…) names it
 shared_by(…)   what the scopes mean
 """
 
@@ -11,7 +11,7 @@ from onboarding.describe.connection import connection
 from onboarding.describe.page import Organizations, organizations, steps
 from onboarding.describe.problem import problem
 from onboarding.describe.sharing import not_shared_by, shared_by, why_edit
-from onboarding.describe.staff import for_staff
+from onboarding.describe.staff import for_staff, keys_for_staff
 from onboarding.describe.told import Action, Org, Step, Told
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Told",
     "connection",
     "for_staff",
+    "keys_for_staff",
     "not_shared_by",
     "organizations",
     "problem",

@@ -86,4 +86,11 @@ def for_staff(subject: Connection, latest: Attempt | None = None) -> str:
         )
     if subject.health_text and subject.health_text != subject.health.value:
         parts.append(_("Leaf says: %(text)s") % {"text": subject.health_text})
-    return " ".join(filter(None, parts))
+    return " ".join(filter(None, dict.fromkeys(parts)))
+
+
+def keys_for_staff(subject: Connection, latest: Attempt | None = None) -> str:
+    """What `for_staff` explains as docs/operations.md lists it, e.g. `leaf_refused`."""
+    refused = latest.outcome if latest is not None and latest.outcome in OUR_FAULT else None
+    found = (refused, subject.cause, subject.sharing_trouble)
+    return " ".join(dict.fromkeys(key.value for key in found if key is not None))

@@ -91,15 +91,19 @@ class Cluster:
             return False
         return True
 
-    def new_database(self) -> str:
+    def new_database(self, *, encoding: str = "UTF8", role: str = SUPERUSER) -> str:
         """Make an empty database.
 
+        :param role: who uses it; any other one than the administrator may do there what everybody
+            may
         :return: its URL, as for `DATABASE_URL`
         """
         name = f"test_{uuid4().hex}"
         with psycopg.connect(host=str(self._folder), user=SUPERUSER, autocommit=True) as server:
-            server.execute(f'CREATE DATABASE "{name}"')
-        return f"postgresql://{SUPERUSER}@/{name}?host={self._folder}"
+            server.execute(f"CREATE DATABASE \"{name}\" ENCODING '{encoding}' TEMPLATE template0")
+            if role != SUPERUSER:
+                server.execute(f'CREATE ROLE "{role}" LOGIN')
+        return f"postgresql://{role}@/{name}?host={self._folder}"
 
     def stop(self) -> None:
         """End the server and remove its folder."""

@@ -206,12 +206,12 @@ def test_a_connection_is_shown_by_its_reference_and_shows_no_secret(shell: Stack
     assert lines[0] == "Willow Farm (demo: shown-1)"
     assert "Whose turn: staff" in lines[1]
     assert lines[2] == "stage failed, health UNKNOWN"
-    assert lines[3].startswith("Why: Leaf refused the credentials.")
+    assert lines[3].startswith("Why: leaf_refused: Leaf refused the credentials.")
     assert lines[3].endswith("HTTP 400: no such application")
     assert "cred-1" in shown
     assert lines[-1].endswith("staff link_made")
     assert url.rpartition("/")[2] not in shown
-    assert f"{held.reference}  demo/shown-1  Leaf refused the credentials." in listed
+    assert f"{held.reference}  demo/shown-1  leaf_refused  Leaf refused the cred" in listed
 
 
 def test_a_reference_that_nobody_has_is_said_in_a_line(shell: Stack) -> None:
@@ -307,6 +307,33 @@ def procfile() -> dict[str, list[str]]:
     """The commands of a production start, by their names."""
     lines = (ROOT / "Procfile").read_text().splitlines()
     return {name: shlex.split(command) for name, _, command in (x.partition(":") for x in lines)}
+
+
+def test_web_takes_what_is_about_processes_from_the_file_as_well(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "gunicorn.conf.py", tmp_path)
+    (tmp_path / ".env").write_text("PORT=9333\nWEB_CONCURRENCY=1\nWEB_THREADS=5\n")
+    _, *arguments = procfile()["web"]
+    command = [commands.flask()[0], *arguments, "--print-config"]
+
+    lines = run(tmp_path, command, WEB_THREADS="7").stdout.splitlines()
+
+    found = dict(line.split("=", 1) for line in lines if "=" in line)
+    taken = {name.strip(): value.strip() for name, value in found.items()}
+    assert taken["bind"] == "['0.0.0.0:9333']"
+    assert (taken["workers"], taken["threads"]) == ("1", "7")
+
+
+@pytest.mark.parametrize("name", ["PORT", "WEB_CONCURRENCY", "WEB_THREADS"])
+def test_web_says_which_of_its_numbers_is_none(tmp_path: Path, name: str) -> None:
+    shutil.copy(ROOT / "gunicorn.conf.py", tmp_path)
+    (tmp_path / ".env").write_text(f"{name}=many\n")
+    _, *arguments = procfile()["web"]
+
+    done = run(tmp_path, [commands.flask()[0], *arguments, "--print-config"])
+
+    assert done.returncode != 0
+    assert f"{name} must be a whole number" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("name", ["release", "web", "worker"])

@@ -19,7 +19,9 @@ from onboarding.models import Connection, Organization, Worker
 from onboarding.settings import WELL_KNOWN
 from onboarding.states import Cause, Environment, Stage
 from onboarding.vault import Vault
+from tests.support.postgres import Cluster
 from tests.unit.conftest import ISSUER_PATH, SettingsFor
+from tests.unit.databases import as_settings_write_it
 from tests.unit.failures import FAILURES, Server
 from tests.unit.rows import connection_of, invited
 
@@ -66,6 +68,17 @@ def add_worker(database: Database, *, silent_for: timedelta = timedelta(0)) -> N
     seen = now() - silent_for
     with database.transaction() as session:
         session.add(Worker(id=uuid4(), host="here", pid=1, started_at=seen, seen_at=seen))
+
+
+def test_a_database_that_can_not_be_used_is_not_sent_in_a_circle(
+    install: Install, postgres: Cluster
+) -> None:
+    url = as_settings_write_it(postgres.new_database(encoding="SQL_ASCII"))
+
+    found = line(install(url), "Database")
+
+    assert not found.fine
+    assert "need UTF8. Make it anew: createdb" in found.text
 
 
 def line(installation: Installation, beginning: str) -> Finding:

@@ -15,8 +15,11 @@ from alembic.config import Config
 from onboarding import schema
 from onboarding.clock import now
 from onboarding.db import Database
+from onboarding.errors import DatabaseUnfit
 from onboarding.models import Base, Copy
 from onboarding.queue import Queue
+from tests.support.postgres import SUPERUSER, Cluster
+from tests.unit.databases import as_settings_write_it
 
 
 @pytest.fixture
@@ -50,6 +53,40 @@ def test_an_empty_database_gets_every_table(empty_database: Database, empty_url:
 
     assert schema.is_current(empty_database)
     assert our_tables(empty_database) == set(Base.metadata.tables)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_is_not_in_utf8_is_left_alone_and_told_how_to_make_one(
+    postgres: Cluster, encoding: str
+) -> None:
+    url = as_settings_write_it(postgres.new_database(encoding=encoding))
+    database = Database(url)
+
+    with pytest.raises(DatabaseUnfit, match=f"is {encoding}.* createdb .*-E UTF8 -T template0"):
+        schema.upgrade(database, url)
+
+    assert not schema.is_current(database)
+    assert sa.inspect(database.engine).get_table_names() == []
+    assert "dbos" not in sa.inspect(database.engine).get_schema_names()
+    database.engine.dispose()
+
+
+def test_who_may_not_make_tables_is_told_what_to_ask_for(postgres: Cluster) -> None:
+    role = f"grower-{uuid4().hex[:8]}"
+    url = as_settings_write_it(postgres.new_database(role=role))
+    database = Database(url)
+
+    with pytest.raises(DatabaseUnfit) as caught:
+        schema.upgrade(database, url)
+    statement = str(caught.value).partition("administrator: ")[2]
+    administrator = sa.create_engine(database.engine.url.set(username=SUPERUSER))
+    with administrator.begin() as connection:
+        connection.exec_driver_sql(statement)
+    administrator.dispose()
+    schema.upgrade(database, url)
+
+    assert schema.is_current(database)
+    database.engine.dispose()
 
 
 def test_upgrading_again_changes_nothing(fresh_database: Database, fresh_url: str) -> None:
