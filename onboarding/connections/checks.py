@@ -45,26 +45,26 @@ def check(database: Database, leaf: Leaf, connection_id: UUID, *, number: int) -
     leaf_user_id = connection.grower.leaf_user_id
     if not connection.is_at_leaf or leaf_user_id is None or connection.check_number != number:
         return
-    answer = _ask(leaf, leaf_user_id, sync=connection.sync_owed)
+    answer = _ask(leaf, leaf_user_id, connection)
     with database.transaction() as session:
         current = locked(session, connection_id)
         if current.is_at_leaf and current.check_number == number:
-            current.sync_owed = current.sync_owed and not answer.synced
             health.note(session, current, answer)
             current.check_due_at = now() + _pause(current) * random.uniform(0.8, 1.2)  # noqa: S311
 
 
-def _ask(leaf: Leaf, leaf_user_id: str, *, sync: bool) -> Answer:
+def _ask(leaf: Leaf, leaf_user_id: str, connection: Connection) -> Answer:
     answer = Answer()
     try:
         answer.report = leaf.health(leaf_user_id)
         answer.answered = True
         if answer.report is None:
             return answer
-        if sync:
+        answer.organizations = leaf.organizations(leaf_user_id)
+        # After the list, so that what stands in it is synced; it may be shared since a moment.
+        if connection.sync_owed or answer.shows_newly_shared(connection):
             leaf.sync_organizations(leaf_user_id)
             answer.synced = True
-        answer.organizations = leaf.organizations(leaf_user_id)
     except UpstreamError as err:
         answer.trouble = str(err)
     return answer

@@ -17,12 +17,20 @@ from onboarding.states import Cause, Health, Stage
 class Answer:
     """What Leaf said before it said no more."""
 
-    synced: bool = False
     answered: bool = False
     report: Report | None = None
     """None, though answered: Leaf has no credential."""
     organizations: LeafOrganizations | None = None
+    synced: bool = False
+    """Since it told of the organizations."""
     trouble: str = ""
+
+    def shows_newly_shared(self, connection: Connection) -> bool:
+        """Whether Leaf names an organization as connected which was not, as far as we knew."""
+        if self.organizations is None:
+            return False
+        known = {row.deere_id for row in connection.organizations if row.connected}
+        return any(entry.id not in known for entry in self.organizations.connected)
 
 
 def note(session: Session, connection: Connection, answer: Answer) -> None:
@@ -36,6 +44,8 @@ def note(session: Session, connection: Connection, answer: Answer) -> None:
         _note_credential(session, connection, answer.report)
     if answer.organizations is not None:
         organizations.merge_from_leaf(session, connection, answer.organizations, moment=now())
+    if answer.synced:
+        connection.sync_owed = False
     connection.settle()
     changed = _standing(connection) != before
     if changed:
@@ -53,7 +63,7 @@ def note(session: Session, connection: Connection, answer: Answer) -> None:
     connection.failed_checks = connection.failed_checks + 1 if answer.trouble else 0
     if not answer.trouble:
         connection.checked_at = now()
-        connection.checks = 0 if changed else connection.checks + 1
+        connection.checks = 0 if changed or connection.sync_owed else connection.checks + 1
 
 
 def _note_health(connection: Connection, report: Report | None) -> None:

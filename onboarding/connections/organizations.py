@@ -155,7 +155,11 @@ def returning(session: Session, connection_ids: Sequence[UUID]) -> Attempt | Non
 def merge_from_leaf(
     session: Session, connection: Connection, told: LeafOrganizations, *, moment: datetime
 ) -> None:
-    """Take in Leaf's two lists, which it reads at John Deere, perhaps a little late."""
+    """Take in Leaf's two lists, which it reads at John Deere, perhaps a little late.
+
+    Leaf owes a sync for each organization that is connected and was not: nobody else may know of
+    it, as the grower need not come back from John Deere's page.
+    """
     deere_is_fresh = (
         connection.organizations_seen_at is not None
         and moment - connection.organizations_seen_at < LEAF_LAG
@@ -167,6 +171,8 @@ def merge_from_leaf(
         row = known.pop(entry.id, None) or _add(connection, entry.id, entry.name)
         row.name = entry.name or row.name
         row.manage_url = entry.management_uri or row.manage_url
+        if connected and not row.connected:
+            connection.sync_owed = True
         if connected or not deere_is_fresh:
             _set_connected(session, connection, row, connected)
     for row in known.values():
@@ -186,9 +192,10 @@ def merge_from_leaf(
 def _expect_choice(connection: Connection, attempt: Attempt) -> None:
     """The grower goes to John Deere's page now, and need not come back by the way we know."""
     attempt.sent_to_choose_at = now()
+    # Owed even before Leaf has the credential: it may have it before the grower has chosen.
+    connection.sync_owed = True
     if connection.is_at_leaf:
         connection.checks = 0
-        connection.sync_owed = True
         connection.check_due_at = now() + LOOK_AFTER_SENDING
 
 
