@@ -185,6 +185,8 @@ class Connection(Base):
     """Of the check that may report; an older one is left out."""
     sync_owed: Mapped[bool] = mapped_column(default=False)
     """Leaf has yet to read anew at John Deere which organizations are connected."""
+    selection_owed: Mapped[bool] = mapped_column(default=True)
+    """Whether Leaf fetches what is shared has yet to be seen, and Leaf told to if it does not."""
     failed_checks: Mapped[int] = mapped_column(default=0)
     """Checks in a row that Leaf did not answer."""
     checks: Mapped[int] = mapped_column(default=0)

@@ -52,9 +52,17 @@ class Cause(StrEnum):
     OUR_ERROR = "our_error"
     GIVEN_UP = "given_up"
     NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105
+    NOTHING_FETCHED = "nothing_fetched"
 
 
-MENDED_BY_STAFF = frozenset({Cause.LEAF_SIGN_IN_REFUSED, Cause.TOKEN_UNREADABLE, Cause.OUR_ERROR})
+MENDED_BY_STAFF = frozenset(
+    {
+        Cause.LEAF_SIGN_IN_REFUSED,
+        Cause.TOKEN_UNREADABLE,
+        Cause.OUR_ERROR,
+        Cause.NOTHING_FETCHED,
+    }
+)
 """Causes that keep a hand-over or a check waiting until a person has mended something."""
 
 

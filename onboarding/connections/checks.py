@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import health, history, workers
+from onboarding.connections import health, history, selection, workers
 from onboarding.connections.health import Answer
 from onboarding.connections.owed import CHECK_LEASE, owe_check
 from onboarding.db import Database
@@ -65,9 +65,21 @@ def _ask(leaf: Leaf, leaf_user_id: str, connection: Connection) -> Answer:
         if connection.sync_owed or answer.shows_newly_shared(connection):
             leaf.sync_organizations(leaf_user_id)
             answer.synced = True
+        _select(leaf, leaf_user_id, connection, answer)
     except UpstreamError as err:
         answer.trouble = str(err)
     return answer
+
+
+def _select(leaf: Leaf, leaf_user_id: str, connection: Connection, answer: Answer) -> None:
+    """Let Leaf fetch what is shared where that is not known, unless the partner wants to choose."""
+    is_news = answer.synced or answer.shows_newly_shared(connection)
+    if connection.grower.partner.select_organizations or not (is_news or connection.selection_owed):
+        return
+    if connected := answer.connected(connection):
+        answer.selection = selection.select(leaf, leaf_user_id, connected)
+        if answer.selection.failure:
+            raise answer.selection.failure
 
 
 def enqueue_due(session: Session, queue: Queue) -> None:

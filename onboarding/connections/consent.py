@@ -231,6 +231,7 @@ def receive(
     connection.sharing_trouble = None
     connection.sharing_detail = ""
     connection.sync_owed = False
+    connection.selection_owed = True
     connection.health = Health.UNKNOWN
     connection.health_text = ""
     history.record(session, connection, "token_received", who=history.GROWER)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import history, organizations
+from onboarding.connections import history, organizations, selection
+from onboarding.connections.selection import Selection
 from onboarding.leaf import LeafOrganizations, Report
 from onboarding.models import Connection
 from onboarding.states import Cause, Health, Stage
@@ -23,6 +24,7 @@ class Answer:
     organizations: LeafOrganizations | None = None
     synced: bool = False
     """Since it told of the organizations."""
+    selection: Selection | None = None
     trouble: str = ""
 
     def shows_newly_shared(self, connection: Connection) -> bool:
@@ -31,6 +33,12 @@ class Answer:
             return False
         known = {row.deere_id for row in connection.organizations if row.connected}
         return any(entry.id not in known for entry in self.organizations.connected)
+
+    def connected(self, connection: Connection) -> set[str]:
+        """Ids of the organizations that are connected, as Leaf says, or else as we knew."""
+        if self.organizations is None:
+            return {row.deere_id for row in connection.organizations if row.connected}
+        return {entry.id for entry in self.organizations.connected}
 
 
 def note(session: Session, connection: Connection, answer: Answer) -> None:
@@ -46,6 +54,8 @@ def note(session: Session, connection: Connection, answer: Answer) -> None:
         organizations.merge_from_leaf(session, connection, answer.organizations, moment=now())
     if answer.synced:
         connection.sync_owed = False
+        connection.selection_owed = True
+    _note_selection(session, connection, answer.selection)
     connection.settle()
     changed = _standing(connection) != before
     if changed:
@@ -71,8 +81,19 @@ def _note_health(connection: Connection, report: Report | None) -> None:
         connection.cause = Cause.CREDENTIAL_MISSING
         connection.health, connection.health_text = Health.UNKNOWN, ""
     else:
-        connection.cause = None
+        if connection.cause is not Cause.NOTHING_FETCHED:  # that is about the organizations
+            connection.cause = None
         connection.health, connection.health_text = report.health, report.raw_status
+
+
+def _note_selection(session: Session, connection: Connection, selected: Selection | None) -> None:
+    is_ours = not connection.grower.partner.select_organizations
+    if selected is not None and is_ours and connection.has_shared_organization:
+        selection.note(session, connection, selected)
+    elif connection.cause is Cause.NOTHING_FETCHED and not (
+        is_ours and connection.has_shared_organization
+    ):
+        connection.cause = None
 
 
 def _note_credential(session: Session, connection: Connection, report: Report | None) -> None:

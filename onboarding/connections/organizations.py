@@ -296,6 +296,8 @@ def _set_connected(
     if row.connected == connected:
         return
     row.connected = connected
+    if connected:
+        connection.selection_owed = True
     kind = "organization_shared" if connected else "organization_not_shared"
     history.record(session, connection, kind, who=history.GROWER, name=row.name)
 

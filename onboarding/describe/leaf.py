@@ -163,6 +163,8 @@ def _unauthenticated() -> Told:
 def connected(subject: Connection, moment: datetime, partner: str) -> Told:
     """Leaf has the credential, and an organization is shared."""
     match subject.health:
+        case Health.OK | Health.TEMPORARILY_UNAVAILABLE if subject.cause is Cause.NOTHING_FETCHED:
+            return _nothing_fetched()
         case Health.OK | Health.TEMPORARILY_UNAVAILABLE if not _is_fresh(subject, moment):
             return _unconfirmed(subject)
         case Health.OK:
@@ -236,6 +238,23 @@ def _what_comes(subject: Connection, partner: str) -> tuple[str, str]:
     return (
         _("Your John Deere data can now flow to %(partner)s through Leaf.") % {"partner": partner},
         _("The first data can take a few hours. You can close this page."),
+    )
+
+
+def _nothing_fetched() -> Told:
+    return Told(
+        code="nothing_fetched",
+        tone="wait",
+        label=_("Being set up"),
+        title=_("Leaf does not fetch your data yet"),
+        sentences=(
+            _("Leaf, the service that brings your data, has your permission."),
+            _("It still has to be told to fetch what you shared. We keep telling it."),
+            _("Our staff can see it. You do not have to do anything."),
+        ),
+        whether_shared=_("What you shared stays shared. No data comes from it yet."),
+        who="staff",
+        show_contact=True,
     )
 
 

@@ -29,6 +29,10 @@ WHAT_TO_DO = {
         "Our work for this grower broke off with an error of ours: the worker's log holds it. "
         "We keep trying; a hand-over for 30 days, after that mend, then retry."
     ),
+    Cause.NOTHING_FETCHED: mark(
+        "Leaf fetches nothing of what is shared, though the partner does not choose: it says "
+        "PREVIEW or BLOCKED of each organization. We keep telling it to fetch them."
+    ),
     Cause.GIVEN_UP: mark("Leaf could not take the token for 30 days. Retry once Leaf is back."),
     Cause.NO_REFRESH_TOKEN: mark(
         "John Deere gave no refresh token: is the application allowed offline_access?"

@@ -11,6 +11,8 @@ from onboarding import describe
 from onboarding.states import Outcome, Stage
 from tests.support.control import Control
 from tests.support.people import People, Person
+from tests.support.stack import Stack
+from tests.support.wait import wait_until
 
 SLOW_LOOKS_SECONDS = 3.5
 """Two looks and the pause of 2 seconds between them; from 4 on the app begins no third one."""
@@ -104,6 +106,59 @@ def test_cancel_at_choosing_leaves_the_permission_at_leaf_and_a_way_on(people: P
     grower.choose()
     grower.wait_for_code("connected")
     assert len(grower.attempts()) == 1
+
+
+@pytest.mark.parametrize("way", ["PREVIEW", "SELECTED"])
+def test_leaf_fetches_what_is_chosen_after_it_has_the_permission(
+    people: People, control: Control, way: str
+) -> None:
+    control.set_policies(leaf_connected_later=way)
+    seen = control.last_seq()
+    grower = people.invited()
+    grower.authorize("three-farms")
+    wait_until(lambda: "BLOCKED" in _fetched(grower).values(), what="Leaf has seen none shared")
+    grower.choose(["Oak Hollow", "Miller Creek Farm"])
+    grower.wait_for_code("connected")
+    _wait_until_fetched(grower, {"Oak Hollow", "Miller Creek Farm"})
+    assert len(grower.fetched()) == 3
+    assert control.journal(after=seen, point="leaf.sync", status=200)
+
+
+@pytest.mark.parametrize("way", ["PREVIEW", "SELECTED"])
+def test_leaf_fetches_what_a_grower_saved_who_did_not_come_back(
+    people: People, control: Control, stack: Stack, way: str
+) -> None:
+    control.set_policies(leaf_connected_later=way)
+    seen = control.last_seq()
+    grower = people.invited()
+    grower.authorize("one-farm")
+    wait_until(lambda: "BLOCKED" in _fetched(grower).values(), what="Leaf has seen none shared")
+    grower.session.stop_before = f"{stack.public_url}/deere/organizations"
+    grower.choose()
+    grower.session.stop_before = None
+    assert not any(_place(one.url) == "/deere/organizations" for one in grower.answers)
+    grower.wait_for_code("connected", limit=90)
+    _wait_until_fetched(grower, {"Smith Farms"})
+    saved = control.journal(after=seen, point="leaf.sync", status=200)
+    assert saved
+
+
+def test_leaf_that_does_not_begin_to_fetch_is_not_called_connected(
+    people: People, control: Control
+) -> None:
+    control.add_fault("leaf.choices.set", "status", status=403)
+    grower = people.invited()
+    grower.authorize("one-farm")
+    wait_until(lambda: "BLOCKED" in _fetched(grower).values(), what="Leaf has seen none shared")
+    grower.choose()
+    page = grower.wait_for_code("nothing_fetched")
+    assert page.heading == "Leaf does not fetch your data yet"
+    assert "can now flow" not in page.text
+    assert f"Reference code {grower.connection().reference}" in page.text
+    control.clear_faults()
+    grower.come_back()
+    grower.wait_for_code("connected")
+    _wait_until_fetched(grower, {"Smith Farms"})
 
 
 def test_organization_that_appears_late_at_john_deere_is_seen_on_the_way_back(
@@ -318,6 +373,20 @@ def test_terms_somewhere_else_are_not_linked(people: People) -> None:
     assert grower.connection().terms_url is None
     assert "example.net" not in grower.page.html
     assert "operationscenter.deere.com, then press “I have accepted them”" in grower.page.text
+
+
+def _fetched(grower: Person) -> dict[str, str]:
+    """What Leaf fetches; nothing before it has the permission."""
+    return grower.fetched() if grower.at_leaf() else {}
+
+
+def _wait_until_fetched(grower: Person, names: set[str]) -> None:
+    """Leaf fetches these, all of them, and nothing else."""
+
+    def selected() -> bool:
+        return {name for name, choice in grower.fetched().items() if choice == "SELECTED"} == names
+
+    wait_until(selected, what=f"Leaf fetches {names}")
 
 
 def _at_once(grower: Person, urls: list[str]) -> None:

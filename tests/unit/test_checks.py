@@ -6,7 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from onboarding import describe
 from onboarding.clock import now
+from onboarding.connections import attention
+from onboarding.connections.selection import SELECTED_AT_ONCE
+from onboarding.describe import Told
 from onboarding.models import Connection, Link
 from onboarding.states import Health, Stage
 from tests.unit.failures import Server
@@ -49,6 +53,17 @@ def asked(tries: Tries) -> list[str]:
     tries.leaf.asked.clear()
     tries.check()
     return [what for what in tries.leaf.asked if what != "POST sign-in"]
+
+
+def told(tries: Tries) -> Told:
+    """What the grower reads now."""
+    return describe.connection(tries.connection(), latest=None, moment=now())
+
+
+def on_the_list(tries: Tries) -> bool:
+    """Whether staff find the connection among those that wait for them."""
+    with tries.walk.database.reading() as session:
+        return attention.count(session) == 1
 
 
 def shared(connection: Connection) -> set[str]:
@@ -108,3 +123,97 @@ def test_a_sync_that_fails_is_owed_and_sent_by_the_next_check(
     assert connection.check_due_at - now() < timedelta(minutes=2)
     assert "POST sync" in asked(tries)
     assert not tries.connection().sync_owed
+
+
+def test_leaf_is_told_to_fetch_what_it_only_previews(tries: Tries, leaf: LeafDouble) -> None:
+    leaf.connected = {"1": True, "2": True, "3": False}
+
+    assert asked(tries).count("PATCH choice") == 2
+
+    assert leaf.choices == {"1": "SELECTED", "2": "SELECTED", "3": "BLOCKED"}
+    assert "fetching_selected" in tries.history()
+    assert not tries.connection().selection_owed
+
+
+def test_what_leaf_fetches_is_asked_again_only_after_something_changed(
+    tries: Tries, leaf: LeafDouble
+) -> None:
+    leaf.connected = {"1": True}
+    assert "GET choices" in asked(tries)
+    assert "GET choices" not in asked(tries)
+
+    tries.put(sync_owed=True)
+    assert "GET choices" in asked(tries)
+
+
+def test_a_partner_that_chooses_is_left_to_choose(tries: Tries, leaf: LeafDouble) -> None:
+    tries.choose_organizations()
+    leaf.connected = {"1": True}
+
+    assert {"GET choices", "PATCH choice"}.isdisjoint(asked(tries))
+
+    assert leaf.choices == {"1": "PREVIEW"}
+    assert told(tries).tone == "ok"
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 503])
+def test_leaf_that_refuses_to_fetch_is_not_called_connected_and_waits_for_staff(
+    tries: Tries, leaf: LeafDouble, status: int
+) -> None:
+    leaf.connected = {"1": True}
+    leaf.answers["PATCH choice"] = [says(status, {"title": "Not now"})]
+
+    tries.check()
+
+    connection = tries.connection()
+    assert (connection.stage, connection.health) == (Stage.CONNECTED, Health.OK)
+    assert told(tries).code == "nothing_fetched"
+    assert on_the_list(tries)
+    assert f"HTTP {status}" in describe.for_staff(connection)
+
+    tries.check()  # it may be told now
+    assert leaf.choices == {"1": "SELECTED"}
+    assert told(tries).tone == "ok"
+    assert not on_the_list(tries)
+
+
+def test_what_leaf_keeps_blocked_is_not_called_connected(tries: Tries, leaf: LeafDouble) -> None:
+    leaf.connected = {"1": True}
+    leaf.answers["POST sync"] = [says(200, {})]  # it has not had its effect yet
+    leaf.choices = {"1": "BLOCKED"}
+
+    tries.check()
+    assert told(tries).code == "nothing_fetched"
+    leaf.answers["GET choices"] = [says(503, {})]
+    tries.check()
+    assert told(tries).code == "nothing_fetched"
+
+    leaf.choices = {"1": "PREVIEW"}
+    tries.check()
+    assert leaf.choices == {"1": "SELECTED"}
+    assert told(tries).tone == "ok"
+
+
+def test_one_refusal_keeps_no_other_organization_from_being_fetched(
+    tries: Tries, leaf: LeafDouble
+) -> None:
+    leaf.connected = {"1": True, "2": True}
+    leaf.answers["PATCH choice"] = [says(400, {})]
+
+    tries.check()
+
+    assert sorted(leaf.choices.values()) == ["PREVIEW", "SELECTED"]
+    assert tries.connection().selection_owed
+    tries.check()
+    assert set(leaf.choices.values()) == {"SELECTED"}
+
+
+def test_a_grower_with_very_many_organizations_does_not_use_up_leafs_limit(
+    tries: Tries, leaf: LeafDouble
+) -> None:
+    leaf.connected = {str(number): True for number in range(SELECTED_AT_ONCE + 1)}
+
+    assert asked(tries).count("PATCH choice") == SELECTED_AT_ONCE
+    assert asked(tries).count("PATCH choice") == 1
+
+    assert set(leaf.choices.values()) == {"SELECTED"}

@@ -35,6 +35,7 @@ OURS = {
     "application_refused",
     "failed",
     "no_refresh_token",
+    "nothing_fetched",
     "organizations_refused",
     "unknown_health",
     "waiting_for_staff",
@@ -43,7 +44,7 @@ OURS = {
 MUST_SAY_WHETHER_SHARED = {
     *("handing_over", "handing_over_late", "waiting_for_leaf", "waiting_for_staff", "checking"),
     *("temporarily_unavailable", "missing_permission", "credential_missing", "unknown_health"),
-    *("unconfirmed", "failed", "reconnect"),
+    *("nothing_fetched", "unconfirmed", "failed", "reconnect"),
 }
 """Where nothing else on the page says it."""
 
