@@ -188,7 +188,7 @@ class Connection(Base):
     selection_owed: Mapped[bool] = mapped_column(default=True)
     """Whether Leaf fetches what is shared has yet to be seen, and Leaf told to if it does not."""
     failed_checks: Mapped[int] = mapped_column(default=0)
-    """Checks in a row that Leaf did not answer."""
+    """Checks in a row that Leaf did not answer, or not in full."""
     checks: Mapped[int] = mapped_column(default=0)
     """Health checks since the last change: the pauses between them grow with it."""
     connected_at: Mapped[datetime | None]

@@ -52,6 +52,7 @@ class Cause(StrEnum):
     OUR_ERROR = "our_error"
     GIVEN_UP = "given_up"
     NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105
+    CHECK_REFUSED = "check_refused"
     NOTHING_FETCHED = "nothing_fetched"
 
 
@@ -60,6 +61,7 @@ MENDED_BY_STAFF = frozenset(
         Cause.LEAF_SIGN_IN_REFUSED,
         Cause.TOKEN_UNREADABLE,
         Cause.OUR_ERROR,
+        Cause.CHECK_REFUSED,
         Cause.NOTHING_FETCHED,
     }
 )

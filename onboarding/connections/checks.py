@@ -15,7 +15,6 @@ from onboarding.connections import health, history, selection, workers
 from onboarding.connections.health import Answer
 from onboarding.connections.owed import CHECK_LEASE, owe_check
 from onboarding.db import Database
-from onboarding.errors import UpstreamError
 from onboarding.leaf import Leaf
 from onboarding.models import Connection, locked
 from onboarding.queue import Queue, check_id
@@ -54,20 +53,22 @@ def check(database: Database, leaf: Leaf, connection_id: UUID, *, number: int) -
 
 
 def _ask(leaf: Leaf, leaf_user_id: str, connection: Connection) -> Answer:
+    """Ask one thing after the other; what Leaf refuses to answer keeps it from no other answer."""
     answer = Answer()
-    try:
+    with answer.noting_failure():
         answer.report = leaf.health(leaf_user_id)
         answer.answered = True
-        if answer.report is None:
-            return answer
+    if answer.is_silence or (answer.answered and answer.report is None):
+        return answer
+    with answer.noting_failure():
         answer.organizations = leaf.organizations(leaf_user_id)
-        # After the list, so that what stands in it is synced; it may be shared since a moment.
-        if connection.sync_owed or answer.shows_newly_shared(connection):
+    # After the list, so that what stands in it is synced; it may be shared since a moment.
+    if connection.sync_owed or answer.shows_newly_shared(connection):
+        with answer.noting_failure():
             leaf.sync_organizations(leaf_user_id)
             answer.synced = True
+    with answer.noting_failure():
         _select(leaf, leaf_user_id, connection, answer)
-    except UpstreamError as err:
-        answer.trouble = str(err)
     return answer
 
 

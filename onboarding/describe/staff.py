@@ -29,6 +29,10 @@ WHAT_TO_DO = {
         "Our work for this grower broke off with an error of ours: the worker's log holds it. "
         "We keep trying; a hand-over for 30 days, after that mend, then retry."
     ),
+    Cause.CHECK_REFUSED: mark(
+        "Leaf has the credential, but refuses a part of what we ask. Look at its answer, mend; we "
+        "keep asking."
+    ),
     Cause.NOTHING_FETCHED: mark(
         "Leaf fetches nothing of what is shared, though the partner does not choose: it says "
         "PREVIEW or BLOCKED of each organization. We keep telling it to fetch them."

@@ -12,7 +12,7 @@ from onboarding.connections import attention
 from onboarding.connections.selection import SELECTED_AT_ONCE
 from onboarding.describe import Told
 from onboarding.models import Connection, Link
-from onboarding.states import Health, Stage
+from onboarding.states import Cause, Health, Stage
 from tests.unit.failures import Server
 from tests.unit.leaf_double import LeafDouble, says
 from tests.unit.tries import TOKEN, Tries
@@ -217,3 +217,65 @@ def test_a_grower_with_very_many_organizations_does_not_use_up_leafs_limit(
     assert asked(tries).count("PATCH choice") == 1
 
     assert set(leaf.choices.values()) == {"SELECTED"}
+
+
+@pytest.mark.parametrize("refused", ["POST sync", "GET organizations", "GET choices", "GET status"])
+def test_what_leaf_refuses_hides_none_of_its_other_answers(
+    tries: Tries, leaf: LeafDouble, refused: str
+) -> None:
+    leaf.connected = {"1": True}
+    tries.check()
+    leaf.connected = {"1": True, "2": True}
+    leaf.choices = {"1": "PREVIEW"}
+    leaf.answers[refused] = [says(400, {"title": "Sync is running"})]
+    tries.put(sync_owed=True, checked_at=None)
+
+    everything = {"GET status", "GET organizations", "POST sync", "GET choices"}
+    assert everything <= set(asked(tries))
+
+    connection = tries.connection()
+    assert "HTTP 400: Sync is running" in connection.detail
+    assert (connection.checked_at is None) is (refused == "GET status")
+    assert connection.sync_owed is (refused == "POST sync")
+    assert shared(connection) == ({"1"} if refused == "GET organizations" else {"1", "2"})
+
+
+def test_a_refused_sync_is_not_called_leafs_silence_and_waits_for_staff(
+    tries: Tries, leaf: LeafDouble
+) -> None:
+    leaf.connected = {"1": True}
+    tries.check()
+    for number in range(1, 4):
+        leaf.answers["POST sync"] = [says(409, {"title": "Sync is running"})]
+        tries.put(sync_owed=True, checked_at=now() - timedelta(days=3))
+        tries.check()
+        assert on_the_list(tries) is (number == 3)
+
+    assert told(tries).code == "connected"
+    assert tries.connection().cause is Cause.CHECK_REFUSED
+    assert "HTTP 409: Sync is running" in describe.for_staff(tries.connection())
+    tries.check()  # it is over
+    assert not on_the_list(tries)
+
+
+def test_a_sign_in_that_leaf_refuses_for_long_waits_for_staff(
+    tries: Tries, leaf: LeafDouble
+) -> None:
+    leaf.answers["POST sign-in"] = [says(401, {})] * 3
+    for number in range(1, 4):
+        tries.check()
+        assert on_the_list(tries) is (number == 3)
+
+    assert tries.connection().cause is Cause.LEAF_SIGN_IN_REFUSED
+    tries.check()
+    assert not on_the_list(tries)
+
+
+def test_leaf_that_is_away_is_asked_one_thing_and_waits_for_nobody(
+    tries: Tries, leaf: LeafDouble
+) -> None:
+    for _ in range(3):
+        leaf.answers["GET status"] = [says(503, {})]
+        assert asked(tries) == ["GET status"]
+
+    assert not on_the_list(tries)
