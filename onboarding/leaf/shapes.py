@@ -177,8 +177,11 @@ def read_event(body: Any) -> CredentialEvent:
     )
 
 
-def read_organizations(body: Mapping[str, Any]) -> LeafOrganizations:
-    """Both lists; one that is missing is empty."""
+def read_organizations(body: Mapping[str, Any]) -> LeafOrganizations | None:
+    """Both lists; one that is missing is empty. None if both are."""
+    lists = (body.get("connectedOrganizations"), body.get("notConnectedOrganizations"))
+    if not any(isinstance(entries, list) for entries in lists):
+        return None
     return LeafOrganizations(
         connected=_organizations(body.get("connectedOrganizations")),
         not_connected=_organizations(body.get("notConnectedOrganizations")),

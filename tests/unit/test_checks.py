@@ -279,3 +279,15 @@ def test_leaf_that_is_away_is_asked_one_thing_and_waits_for_nobody(
         assert asked(tries) == ["GET status"]
 
     assert not on_the_list(tries)
+
+
+def test_an_answer_without_any_list_unshares_nothing(tries: Tries, leaf: LeafDouble) -> None:
+    leaf.connected = {"1": True}
+    tries.check()
+    leaf.answers["GET organizations"] = [says(200, {"message": "in progress"})]
+
+    tries.check()
+
+    assert shared(tries.connection()) == {"1"}
+    assert tries.connection().stage is Stage.CONNECTED
+    assert told(tries).code == "connected"
