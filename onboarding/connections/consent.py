@@ -227,6 +227,8 @@ def receive(
     # Perhaps it is another account: what was seen of the last one is no news of this one.
     connection.organizations.clear()
     connection.organizations_seen_at = None
+    connection.leaf_listed_at = None
+    connection.returned_at = None
     connection.choose_url = None
     connection.sharing_trouble = None
     connection.sharing_detail = ""

@@ -66,6 +66,7 @@ def look(
     *,
     reads: int = 1,
     send: bool = False,
+    returned: bool = False,
 ) -> Look:
     """Read the organizations at John Deere with the attempt's access token and write them down.
 
@@ -74,13 +75,18 @@ def look(
 
     :param reads: how often to read at most while none is connected
     :param send: also decide, in the same transaction, whether the grower is to go and choose
+    :param returned: the grower comes back from choosing just now
     """
+    began = now()
     with database.reading() as session:
         attempt = session.get_one(Attempt, attempt_id)
         token = _access_token(vault, attempt)
     if token is None:
         with database.transaction() as session:
-            _let_leaf_look(session, queue, locked(session, attempt.connection_id))
+            connection = locked(session, attempt.connection_id)
+            if returned:
+                connection.returned_at = began
+            _let_leaf_look(session, queue, connection)
         return Look(asked=False)
     found, failure = _read(deere, token, reads)
     with database.transaction() as session:
@@ -89,6 +95,8 @@ def look(
         if newest is None or newest.id != attempt_id:
             # Another account has been signed in with meanwhile; this is no news of that one.
             return Look(asked=False)
+        if returned:
+            connection.returned_at = began
         if failure is not None:
             _note_trouble(session, connection, failure)
         else:
@@ -160,6 +168,7 @@ def merge_from_leaf(
     Leaf owes a sync for each organization that is connected and was not: nobody else may know of
     it, as the grower need not come back from John Deere's page.
     """
+    connection.leaf_listed_at = moment
     deere_is_fresh = (
         connection.organizations_seen_at is not None
         and moment - connection.organizations_seen_at < LEAF_LAG
@@ -223,10 +232,10 @@ def _read(
 
 
 def _let_leaf_look(session: Session, queue: Queue, connection: Connection) -> None:
+    connection.sync_owed = True
     if connection.is_at_leaf:
         # Since John Deere spoke, the grower may have been on its page: now Leaf's word counts.
         connection.organizations_seen_at = None
-        connection.sync_owed = True
         owe_check(session, queue, connection)
 
 
@@ -313,6 +322,7 @@ def _note_trouble(
     else:
         trouble = SharingTrouble.DEERE_UNAVAILABLE
     connection.sharing_trouble = trouble
+    connection.sharing_trouble_at = now()
     connection.sharing_detail = str(failure)
     history.record(session, connection, "organizations_not_read", detail=str(failure))
 

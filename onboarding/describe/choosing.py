@@ -17,6 +17,8 @@ def choosing(subject: Connection, latest: Attempt | None, partner: str) -> Told:
     :param latest: the connection's newest attempt
     :param partner: the partner's name
     """
+    if subject.has_unseen_choice:
+        return _unseen_choice()
     if subject.sharing_trouble is not None:
         return _trouble(subject, subject.sharing_trouble)
     if subject.organizations and not any(row.member for row in subject.organizations):
@@ -28,7 +30,7 @@ def choosing(subject: Connection, latest: Attempt | None, partner: str) -> Told:
 
 def _was_seen_since(subject: Connection, sent: datetime | None) -> bool:
     """Whether John Deere or Leaf has told us of the organizations after the grower went there."""
-    looks = (subject.organizations_seen_at, subject.checked_at)
+    looks = (subject.organizations_seen_at, subject.leaf_listed_at)
     return sent is not None and any(look is not None and look > sent for look in looks)
 
 
@@ -44,6 +46,23 @@ def _trouble(subject: Connection, trouble: SharingTrouble) -> Told:
             return _application_refused()
         case SharingTrouble.DEERE_UNAVAILABLE:
             return _deere_unavailable()
+
+
+def _unseen_choice() -> Told:
+    """The grower is back from choosing, and neither John Deere nor Leaf can be asked what."""
+    return Told(
+        code="choice_unseen",
+        tone="wait",
+        label=_("Waiting for Leaf"),
+        title=_("You are back from John Deere"),
+        sentences=(
+            _("What you chose at John Deere is kept there. We see it once Leaf answers."),
+            _("Leaf is the service that brings your data. The page updates by itself."),
+        ),
+        whether_shared=_("We can’t see yet what is shared."),
+        who="nobody",
+        others=(choose(_("Choose again")), other_account()),
+    )
 
 
 def _not_asked_yet(partner: str) -> Told:

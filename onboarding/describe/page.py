@@ -27,8 +27,15 @@ AT_LEAF_PROBLEM = frozenset(
         "reconnect",
     }
 )
-UNSEEN = frozenset({"organizations_refused", "organizations_unavailable", "permissions_too_low"})
-"""John Deere did not say what is shared, so it is not called "none"."""
+UNSEEN = frozenset(
+    {
+        "choice_unseen",
+        "organizations_refused",
+        "organizations_unavailable",
+        "permissions_too_low",
+    }
+)
+"""John Deere or Leaf did not say what is shared, so it is not called "none"."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +69,16 @@ class Organizations:
 
 
 def organizations(subject: Connection) -> Organizations:
-    """The organizations of a connection, each list by name."""
+    """The organizations of a connection, each list by name.
+
+    While the grower may have chosen more than anybody could tell us, none is called not shared.
+    """
     rows = sorted(subject.organizations, key=lambda row: row.name.casefold())
+    others = [] if subject.has_unseen_choice else [row for row in rows if not row.connected]
     return Organizations(
         shared=_listed(row for row in rows if row.connected),
-        not_shared=_listed(row for row in rows if not row.connected and row.member),
-        partners=_listed(row for row in rows if not row.connected and not row.member),
+        not_shared=_listed(row for row in others if row.member),
+        partners=_listed(row for row in others if not row.member),
     )
 
 

@@ -291,6 +291,16 @@ CASES = (
         "John Deere did not show us your organizations",
         lambda s: s.at_leaf(shared=False, sharing_trouble=SharingTrouble.APPLICATION_REFUSED),
     ),
+    Case(
+        "choice-unseen",
+        "You are back from John Deere",
+        lambda s: s.at_leaf(shared=False, returned_at=ago(minutes=1)),
+    ),
+    Case(
+        "nothing-fetched",
+        "Leaf does not fetch your data yet",
+        lambda s: s.at_leaf(cause=Cause.NOTHING_FETCHED),
+    ),
     Case("checking", "Almost there", lambda s: s.at_leaf(health=Health.UNKNOWN)),
     Case("connected", "Connected", lambda s: s.at_leaf()),
     Case("connected-coloured", "Connected", lambda s: s.at_leaf(partner=COLOURED)),

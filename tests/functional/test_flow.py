@@ -161,6 +161,46 @@ def test_leaf_that_does_not_begin_to_fetch_is_not_called_connected(
     _wait_until_fetched(grower, {"Smith Farms"})
 
 
+def test_choice_saved_while_leaf_takes_no_token_is_not_denied_after_an_hour(
+    people: People, control: Control
+) -> None:
+    control.add_fault("leaf.credentials.create", "status", status=503)
+    grower = people.invited()
+    grower.authorize("one-farm")
+    _save_after_an_hour(grower)
+    control.clear_faults()
+    grower.wait_for_code("connected")
+    _wait_until_fetched(grower, {"Smith Farms"})
+
+
+def test_choice_saved_while_leaf_does_not_answer_is_not_denied_after_an_hour(
+    people: People, control: Control
+) -> None:
+    grower = people.invited()
+    grower.authorize("one-farm")
+    wait_until(lambda: grower.connection().leaf_listed_at, what="Leaf has been asked")
+    for point in ("leaf.organizations", "leaf.status", "leaf.credentials.get"):
+        control.add_fault(point, "status", status=503)
+    _save_after_an_hour(grower)
+    control.clear_faults()
+    grower.come_back()
+    grower.wait_for_code("connected")
+
+
+def _save_after_an_hour(grower: Person) -> None:
+    """Choose when only Leaf could say what was chosen, and find that nothing is denied."""
+    grower.forget_access_tokens()
+    grower.open()
+    assert "No data is shared" in grower.page.text
+    grower.choose_more()
+    page = grower.choose()
+    assert page.heading == "You are back from John Deere"
+    assert "What you chose at John Deere is kept there." in page.text
+    assert "Not shared" not in page.text
+    assert "No data is shared" not in page.text
+    assert page.refresh_seconds
+
+
 def test_organization_that_appears_late_at_john_deere_is_seen_on_the_way_back(
     people: People, control: Control
 ) -> None:

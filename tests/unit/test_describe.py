@@ -296,6 +296,31 @@ def test_choosing_nothing_is_told_apart_from_not_having_been_asked() -> None:
     assert "Organization Management Level 1" in " ".join(told.sentences)
 
 
+@pytest.mark.parametrize("stage", [Stage.HANDING_OVER, Stage.CHOOSING_ORGANIZATIONS])
+@pytest.mark.parametrize("trouble", [None, SharingTrouble.DEERE_UNAVAILABLE])
+def test_a_choice_that_nobody_could_see_is_not_denied(
+    stage: Stage, trouble: SharingTrouble | None
+) -> None:
+    connection = Case(stage, Health.OK, trouble=trouble, organizations="not shared").connection()
+    connection.organizations_seen_at = connection.leaf_listed_at = NOW - timedelta(hours=2)
+    connection.sharing_trouble_at = NOW - timedelta(hours=2)
+    connection.returned_at = NOW - timedelta(minutes=1)
+
+    told = describe.connection(connection, latest=None, moment=NOW)
+    check_words(told)
+    assert (told.code, told.tone, told.who) == ("choice_unseen", "wait", "nobody")
+    assert "What you chose at John Deere is kept there." in told.sentences[0]
+    assert "We can’t see" in told.whether_shared
+    assert describe.organizations(connection).not_shared.count == 0
+    assert describe.steps(connection, told)[1].text == "We can’t see it yet"
+
+    for look in ("organizations_seen_at", "leaf_listed_at", "sharing_trouble_at"):
+        before = getattr(connection, look)
+        setattr(connection, look, NOW)
+        assert describe.connection(connection, latest=None, moment=NOW).code != "choice_unseen"
+        setattr(connection, look, before)
+
+
 def test_a_hand_over_that_nobody_began_is_not_called_a_matter_of_seconds() -> None:
     connection = Case(Stage.HANDING_OVER, organizations="shared").connection()
     connection.token_received_at = NOW - timedelta(hours=3)
