@@ -241,6 +241,16 @@ class Connection(Base):
         return max(filter(None, (self.handed_over_at, self.checked_at)), default=None)
 
     @property
+    def trouble_in_the_way(self) -> SharingTrouble | None:
+        """What keeps the grower from choosing.
+
+        An answer of John Deere's that we can't read does not, once Leaf has named organizations.
+        """
+        if self.sharing_trouble is SharingTrouble.ANSWER_UNKNOWN and self.organizations:
+            return None
+        return self.sharing_trouble
+
+    @property
     def has_unseen_choice(self) -> bool:
         """Whether the grower may have chosen what nobody has been able to tell us since.
 

@@ -75,6 +75,7 @@ class SharingTrouble(StrEnum):
     NO_ORGANIZATIONS = "no_organizations"
     PERMISSIONS_TOO_LOW = "permissions_too_low"
     APPLICATION_REFUSED = "application_refused"
+    ANSWER_UNKNOWN = "answer_unknown"
     DEERE_UNAVAILABLE = "deere_unavailable"
 
 

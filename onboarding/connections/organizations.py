@@ -334,7 +334,9 @@ def _refusal(failure: UpstreamRejected) -> SharingTrouble:
     is for staff: of the application's scopes and licence, of a gateway, or one that we don't know.
     """
     if isinstance(failure, OrganizationsLeftOut):
-        return SharingTrouble.NO_ORGANIZATIONS
+        # Perhaps the grower has none, but a key and a host of two environments look the same.
+        log.error("John Deere does not say which organizations there are: %s", failure)
+        return SharingTrouble.ANSWER_UNKNOWN
     if failure.status == FORBIDDEN and ACCESS_DENIED in failure.reason.lower():
         return SharingTrouble.PERMISSIONS_TOO_LOW
     log.error("John Deere refuses our application: %s", failure)

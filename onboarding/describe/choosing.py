@@ -19,8 +19,8 @@ def choosing(subject: Connection, latest: Attempt | None, partner: str) -> Told:
     """
     if subject.has_unseen_choice:
         return _unseen_choice()
-    if subject.sharing_trouble is not None:
-        return _trouble(subject, subject.sharing_trouble)
+    if subject.trouble_in_the_way is not None:
+        return _trouble(subject, subject.trouble_in_the_way)
     if subject.organizations and not any(row.member for row in subject.organizations):
         return _wrong_account()
     if latest is not None and _was_seen_since(subject, latest.sent_to_choose_at):
@@ -44,6 +44,8 @@ def _trouble(subject: Connection, trouble: SharingTrouble) -> Told:
             return _permissions_too_low()
         case SharingTrouble.APPLICATION_REFUSED:
             return _application_refused()
+        case SharingTrouble.ANSWER_UNKNOWN:
+            return _answer_unknown()
         case SharingTrouble.DEERE_UNAVAILABLE:
             return _deere_unavailable()
 
@@ -221,6 +223,28 @@ def _application_refused() -> Told:
         whether_shared=_("Your permission is safe. We can’t see yet what is shared."),
         who="staff",
         others=(choose(_("Try again")),),
+        show_contact=True,
+    )
+
+
+def _answer_unknown() -> Told:
+    """No list at all: of an account without any, or since our key is not one for this host."""
+    return Told(
+        code="organizations_unknown",
+        tone="problem",
+        label=_("Not understood"),
+        title=_("We can’t see your organizations"),
+        sentences=(
+            _(
+                "You are signed in, but John Deere’s answer does not say which organizations "
+                "you have."
+            ),
+            _("The reason may be on our side. Our staff can see it and look into it."),
+            _("Please tell your contact the reference code below."),
+        ),
+        whether_shared=_("Your permission is safe. We can’t see yet what is shared."),
+        who="staff",
+        others=(choose(_("Try again")), other_account()),
         show_contact=True,
     )
 

@@ -32,6 +32,7 @@ UNSEEN = frozenset(
         "choice_unseen",
         "organizations_refused",
         "organizations_unavailable",
+        "organizations_unknown",
         "permissions_too_low",
     }
 )
@@ -117,7 +118,7 @@ def _sharing(subject: Connection, told: Told) -> Step:
         return Step(_("Organizations shared"), "todo", _("Comes after the sign-in"))
     return Step(
         _("Organizations shared"),
-        "problem" if subject.sharing_trouble else "now",
+        "problem" if subject.trouble_in_the_way else "now",
         _("We can’t see it yet") if told.code in UNSEEN else _("None yet"),
     )
 

@@ -50,6 +50,9 @@ SHARING = {
     SharingTrouble.APPLICATION_REFUSED: mark(
         "John Deere refuses our application: does it have the scopes and the licence?"
     ),
+    SharingTrouble.ANSWER_UNKNOWN: mark(
+        "John Deere's answer does not say which organizations there are."
+    ),
     SharingTrouble.PERMISSIONS_TOO_LOW: mark("The grower's rights at John Deere are too low."),
     SharingTrouble.DEERE_UNAVAILABLE: mark("John Deere did not tell us the organizations."),
 }

@@ -140,7 +140,7 @@ def choose(token: str) -> ResponseReturnValue:
     with parts.database.transaction() as session:
         connection = invitations.connection_of(session, _usable_link(session, token).grower_id)
         found_shared = connection.has_shared_organization and not had_shared
-        if is_of_now and (connection.sharing_trouble or found_shared):
+        if is_of_now and (connection.trouble_in_the_way or found_shared):
             return redirect(url_for(".show", token=token), 303)
         url = organizations.page_for(
             session, parts.deere, connection, organization_id=form.organization.data or None

@@ -301,6 +301,13 @@ CASES = (
         "Leaf does not fetch your data yet",
         lambda s: s.at_leaf(cause=Cause.NOTHING_FETCHED),
     ),
+    Case(
+        "organizations-unknown",
+        "We can’t see your organizations",
+        lambda s: s.at_leaf(
+            shared=False, organizations=[], sharing_trouble=SharingTrouble.ANSWER_UNKNOWN
+        ),
+    ),
     Case("checking", "Almost there", lambda s: s.at_leaf(health=Health.UNKNOWN)),
     Case("connected", "Connected", lambda s: s.at_leaf()),
     Case("connected-coloured", "Connected", lambda s: s.at_leaf(partner=COLOURED)),

@@ -109,6 +109,7 @@ ENDS = {
         code="choose_organizations",
         heading="One step left: choose what to share",
         sentence="No data is shared until you do this.",
+        trouble=SharingTrouble.ANSWER_UNKNOWN,  # staff are told all the same
         sees=1,
     ),
     "missing-permission": End(

@@ -37,6 +37,7 @@ OURS = {
     "no_refresh_token",
     "nothing_fetched",
     "organizations_refused",
+    "organizations_unknown",
     "unknown_health",
     "waiting_for_staff",
 }
@@ -528,6 +529,7 @@ def test_what_is_shared_can_be_changed_also_when_all_is_shared(
     [
         SharingTrouble.DEERE_UNAVAILABLE,
         SharingTrouble.APPLICATION_REFUSED,
+        SharingTrouble.ANSWER_UNKNOWN,
         SharingTrouble.PERMISSIONS_TOO_LOW,
     ],
 )
@@ -557,6 +559,17 @@ def test_an_application_that_may_be_full_is_our_fault(environment: Environment) 
     assert told.code == "no_organization_chosen"
     assert (said in told.sentences) is is_stage
     assert (told.reference is not None) is is_stage
+
+
+def test_an_answer_that_says_nothing_blames_nobody_and_names_whom_to_tell() -> None:
+    case = replace(CHOOSING, trouble=SharingTrouble.ANSWER_UNKNOWN)
+    told = case.told()
+
+    assert (told.code, told.who, told.reference) == ("organizations_unknown", "staff", "ABCDEFGH")
+    assert "rights" not in " ".join(texts(told))
+
+    leaf_names_some = replace(case, organizations="not shared")
+    assert leaf_names_some.told().code == "choose_organizations"
 
 
 def test_an_account_without_organizations_is_told_of_rights_and_of_the_farms_own_sign_in() -> None:
