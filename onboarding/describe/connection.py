@@ -181,10 +181,12 @@ def _reason(cause: Cause | None, partner: str) -> str:
                 "Leaf, the service that brings your data to %(partner)s, could not be reached "
                 "for weeks."
             )
-        case Cause.OUR_ERROR:
+        case Cause.OUR_ERROR | Cause.LEAF_SIGN_IN_REFUSED:
             return _(
                 "An error on our side kept your permission from reaching Leaf. It is not lost."
             )
+        case Cause.TOKEN_UNREADABLE:
+            return _("An error on our side kept your permission from reaching Leaf.")
         case Cause.APPLICATION_CHANGED:
             return _("Our access to John Deere was changed while your permission was on its way.")
         case _:

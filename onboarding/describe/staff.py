@@ -10,7 +10,8 @@ from onboarding.states import OUR_FAULT, Cause, Outcome, SharingTrouble
 WHAT_TO_DO = {
     Cause.LEAF_UNAVAILABLE: mark("Leaf does not answer; we keep trying for 30 days."),
     Cause.LEAF_SIGN_IN_REFUSED: mark(
-        "Leaf refuses our sign-in: set LEAF_USERNAME and LEAF_PASSWORD right. We keep trying."
+        "Leaf refuses our sign-in: set LEAF_USERNAME and LEAF_PASSWORD right. We keep trying; a "
+        "hand-over for 30 days, after that retry."
     ),
     Cause.LEAF_REFUSED: mark("Leaf refused the credentials. Look at its answer, mend, then retry."),
     Cause.ENVIRONMENT_MISMATCH: mark(
@@ -23,7 +24,8 @@ WHAT_TO_DO = {
         "Leaf has no credential any more; the grower must connect again."
     ),
     Cause.TOKEN_UNREADABLE: mark(
-        "No key in ENCRYPTION_KEYS reads the token: bring the old key back. We keep trying."
+        "No key in ENCRYPTION_KEYS reads the token: bring the old key back. We keep trying for 30 "
+        "days, after that retry."
     ),
     Cause.OUR_ERROR: mark(
         "Our work for this grower broke off with an error of ours: the worker's log holds it. "

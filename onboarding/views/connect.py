@@ -43,8 +43,10 @@ from onboarding.views.parts import installation
 
 REFRESH_SECONDS = 5
 REFRESH_SECONDS_WITHOUT_HURRY = 20
-CHANGES_BY_ITSELF = frozenset({"authorizing", "choose_organizations", "no_organization_chosen"})
-"""Told to the grower to act, but what they do happens on another page."""
+CHANGES_BY_ITSELF = frozenset(
+    {"authorizing", "choose_organizations", "failed", "no_organization_chosen"}
+)
+"""Nothing is awaited, but what the grower does happens on another page, what staff do on none."""
 
 bp = Blueprint("connect", __name__)
 

@@ -382,7 +382,7 @@ CASES = (
         lambda s: f"{s.stack.public_url}/deere/organizations",
         400,
     ),
-    Case("form-expired", "Please press the button once more", _form_expired, 400),
+    Case("form-expired", "Please open the page again", _form_expired, 400),
     Case("not-found", "There is no such page", lambda s: f"{s.stack.public_url}/nothing", 404),
     Case("too-many", "That was a little too often", _too_many, 429),
     Case("crashed", "Something went wrong on our side", _crashed, 500),

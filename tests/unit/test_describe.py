@@ -339,12 +339,16 @@ def test_our_own_mistake_is_not_called_leafs_silence(cause: Cause) -> None:
     assert ("safe" in " ".join(told.sentences)) is (cause is not Cause.TOKEN_UNREADABLE)
 
 
-def test_what_our_own_error_held_up_for_a_month_is_not_called_leafs_refusal() -> None:
-    told = Case(Stage.FAILED, cause=Cause.OUR_ERROR).told()
+@pytest.mark.parametrize("cause", sorted(MENDED_BY_STAFF))
+def test_what_a_matter_of_ours_held_up_for_a_month_is_not_called_leafs_doing(cause: Cause) -> None:
+    case = Case(Stage.FAILED, cause=cause)
+    told = case.told()
 
     assert (told.code, told.who) == ("failed", "staff")
     assert "An error on our side" in told.sentences[0]
-    assert "not lost" in told.sentences[0]
+    assert ("not lost" in told.sentences[0]) is (cause is not Cause.TOKEN_UNREADABLE)
+    assert "30 days" in describe.for_staff(case.connection())
+    assert "etry" in describe.for_staff(case.connection())
 
 
 def test_terms_have_a_link_when_john_deere_gave_one() -> None:
@@ -583,10 +587,25 @@ def test_an_account_without_organizations_is_told_of_rights_and_of_the_farms_own
 
 @pytest.mark.parametrize(
     "code",
-    ["link_invalid", "opened_elsewhere", "took_too_long", "returned", "400", "429"],
+    ["link_invalid", "opened_elsewhere", "took_too_long", "400", "429"],
 )
 def test_a_page_that_knows_nothing_speaks_of_itself_alone(code: str) -> None:
     assert describe.problem(code).whether_shared == "This page shared nothing."
+
+
+def test_a_return_that_we_do_not_know_is_not_called_nothing_shared() -> None:
+    told = describe.problem("returned")
+
+    assert "What you chose there is kept." in told.sentences[1]
+    assert told.whether_shared == "Opening this page changed nothing."
+
+
+def test_the_way_back_is_the_one_step_that_is_offered() -> None:
+    told = describe.problem("405", back="/c/link")
+
+    assert told.action == Action("page", "Open the page again", url="/c/link")
+    assert told.others == ()
+    assert describe.problem("405").action is None
 
 
 def test_error_page_at_john_deere_is_called_our_fault_also_when_it_took_too_long() -> None:
