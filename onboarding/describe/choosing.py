@@ -72,7 +72,7 @@ def _not_asked_yet(partner: str) -> Told:
         code="choose_organizations",
         tone="act",
         label=_("Choose organizations"),
-        title=_("One step left: choose what to share"),
+        title=_("Choose what to share"),
         sentences=(
             _(
                 "You are signed in. John Deere now wants to know which of your organizations "
@@ -187,7 +187,7 @@ def _terms_not_accepted(link: str | None) -> Told:
         ),
         whether_shared=_("No data is shared."),
         who="grower",
-        action=Action("link", _("Read the terms at John Deere"), url=link) if link else accepted,
+        action=Action("link", _("Read the terms"), url=link) if link else accepted,
         others=(accepted,) if link else (),
     )
 

@@ -237,7 +237,7 @@ class _View:
 
     @property
     def fingerprint(self) -> str:
-        lists = describe.organizations(self.connection)
+        lists = describe.organizations(self.connection, self.told)
         # With `polling`, so that a page learns from a new one that it may stop.
         seen = (self.told, self._steps(), lists, self.polling)
         return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
@@ -253,7 +253,7 @@ class _View:
         }
 
     def status(self) -> dict[str, Any]:
-        lists = describe.organizations(self.connection)
+        lists = describe.organizations(self.connection, self.told)
         hurry = self.told.tone == "wait"
         return {
             "told": self.told,

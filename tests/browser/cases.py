@@ -244,7 +244,7 @@ CASES = (
     Case("authorizing", "Waiting for you at John Deere", lambda s: s.started()),
     Case("denied", "Access was not given", _denied),
     Case("took-too-long", "That took too long", _took_too_long),
-    Case("interrupted", "The sign-in was cut off", lambda s: s.failed(Outcome.INTERRUPTED)),
+    Case("interrupted", "Signing in was cut off", lambda s: s.failed(Outcome.INTERRUPTED)),
     Case(
         "code-refused",
         "The sign-in could not be completed",
@@ -262,7 +262,7 @@ CASES = (
     Case("waiting-for-leaf", "Waiting for Leaf", _waiting_for_leaf),
     Case("waiting-for-worker", "This takes longer than usual", _waiting_for_worker),
     Case("waiting-for-staff", "Something has to be mended on our side", _waiting_for_staff),
-    Case("choose-organizations", "One step left: choose what to share", _choose),
+    Case("choose-organizations", "Choose what to share", _choose),
     Case("nothing-chosen", "No organization is shared yet", lambda s: s.walked("three-farms", [])),
     Case(
         "no-organization",
@@ -308,7 +308,9 @@ CASES = (
             shared=False, organizations=[], sharing_trouble=SharingTrouble.ANSWER_UNKNOWN
         ),
     ),
-    Case("checking", "Almost there", lambda s: s.at_leaf(health=Health.UNKNOWN)),
+    Case(
+        "checking", "Leaf is checking your connection", lambda s: s.at_leaf(health=Health.UNKNOWN)
+    ),
     Case("connected", "Connected", lambda s: s.at_leaf()),
     Case("connected-coloured", "Connected", lambda s: s.at_leaf(partner=COLOURED)),
     Case(

@@ -107,7 +107,7 @@ ENDS = {
     # John Deere names none, but Leaf finds one: nobody is told that there is none.
     "missing-values": End(
         code="choose_organizations",
-        heading="One step left: choose what to share",
+        heading="Choose what to share",
         sentence="No data is shared until you do this.",
         trouble=SharingTrouble.ANSWER_UNKNOWN,  # staff are told all the same
         sees=1,
@@ -115,7 +115,7 @@ ENDS = {
     "missing-permission": End(
         code="missing_permission",
         heading="A permission is missing",
-        sentence="allow what is missing, press Save.",
+        sentence="allow what is missing and press Save.",
         stage=Stage.CONNECTED,
         health=Health.MISSING_PERMISSION,
         shared=1,
