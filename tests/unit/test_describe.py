@@ -321,8 +321,8 @@ def test_a_choice_that_nobody_could_see_is_not_denied(
     assert (told.code, told.tone, told.who) == ("choice_unseen", "wait", "nobody")
     assert "What you chose at John Deere is kept there." in told.sentences[0]
     assert "We can’t see" in told.whether_shared
-    assert describe.organizations(connection).not_shared.count == 0
-    assert describe.steps(connection, told)[1].text == "We can’t see it yet"
+    assert describe.organizations(connection, told).not_shared.count == 0
+    assert describe.steps(connection, told)[1].text == "We can’t see yet what is shared"
 
     for look in ("organizations_seen_at", "leaf_listed_at", "sharing_trouble_at"):
         before = getattr(connection, look)
