@@ -9,7 +9,7 @@ import pytest
 
 from onboarding import describe
 from onboarding.states import Outcome, Stage
-from tests.support.control import Control
+from tests.support.control import Control, Entry
 from tests.support.people import People, Person
 from tests.support.stack import Stack
 from tests.support.wait import wait_until
@@ -113,15 +113,15 @@ def test_leaf_fetches_what_is_chosen_after_it_has_the_permission(
     people: People, control: Control, way: str
 ) -> None:
     control.set_policies(leaf_connected_later=way)
-    seen = control.last_seq()
     grower = people.invited()
     grower.authorize("three-farms")
     wait_until(lambda: "BLOCKED" in _fetched(grower).values(), what="Leaf has seen none shared")
+    before = control.last_seq()
     grower.choose(["Oak Hollow", "Miller Creek Farm"])
     grower.wait_for_code("connected")
     _wait_until_fetched(grower, {"Oak Hollow", "Miller Creek Farm"})
     assert len(grower.fetched()) == 3
-    assert control.journal(after=seen, point="leaf.sync", status=200)
+    assert _syncs(grower, control, after=before)
 
 
 @pytest.mark.parametrize("way", ["PREVIEW", "SELECTED"])
@@ -129,18 +129,17 @@ def test_leaf_fetches_what_a_grower_saved_who_did_not_come_back(
     people: People, control: Control, stack: Stack, way: str
 ) -> None:
     control.set_policies(leaf_connected_later=way)
-    seen = control.last_seq()
     grower = people.invited()
     grower.authorize("one-farm")
     wait_until(lambda: "BLOCKED" in _fetched(grower).values(), what="Leaf has seen none shared")
+    before = control.last_seq()
     grower.session.stop_before = f"{stack.public_url}/deere/organizations"
     grower.choose()
     grower.session.stop_before = None
     assert not any(_place(one.url) == "/deere/organizations" for one in grower.answers)
     grower.wait_for_code("connected", limit=90)
     _wait_until_fetched(grower, {"Smith Farms"})
-    saved = control.journal(after=seen, point="leaf.sync", status=200)
-    assert saved
+    assert _syncs(grower, control, after=before)
 
 
 def test_leaf_that_does_not_begin_to_fetch_is_not_called_connected(
@@ -418,6 +417,12 @@ def test_terms_somewhere_else_are_not_linked(people: People) -> None:
 def _fetched(grower: Person) -> dict[str, str]:
     """What Leaf fetches; nothing before it has the permission."""
     return grower.fetched() if grower.at_leaf() else {}
+
+
+def _syncs(grower: Person, control: Control, *, after: int) -> list[Entry]:
+    """How often Leaf has taken the call to look at John Deere again for this grower."""
+    wanted = {"point": "leaf.sync", "status": 200, "external_id": grower.external_id}
+    return control.journal(after=after, **wanted)
 
 
 def _wait_until_fetched(grower: Person, names: set[str]) -> None:
