@@ -195,7 +195,7 @@ class Leaf:
             if answer.status != 404:
                 return shapes.read_status_answer(answer.body)
         credential = self.credential(leaf_user_id)
-        if credential is None:
+        if credential is None or credential.is_none:
             return None
         self._remember_status_gone()
         return Report(credential.health, credential.raw_status, credential_id=credential.id)
