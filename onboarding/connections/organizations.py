@@ -204,6 +204,8 @@ def _expect_choice(connection: Connection, attempt: Attempt) -> None:
     # Owed even before Leaf has the credential: it may have it before the grower has chosen.
     connection.sync_owed = True
     if connection.is_at_leaf:
+        # What a check asks Leaf at this moment is older than the sync that is owed from now on.
+        connection.check_number += 1
         connection.checks = 0
         connection.check_due_at = now() + LOOK_AFTER_SENDING
 

@@ -8,13 +8,15 @@ import pytest
 
 from onboarding import describe
 from onboarding.clock import now
-from onboarding.connections import attention
+from onboarding.connections import attention, organizations
 from onboarding.connections.selection import SELECTED_AT_ONCE
+from onboarding.deere import Deere
 from onboarding.describe import Told
 from onboarding.models import Connection, Link
 from onboarding.states import Cause, Health, Stage
+from tests.unit.conftest import SettingsFor
 from tests.unit.failures import Server
-from tests.unit.leaf_double import LeafDouble, says
+from tests.unit.leaf_double import LeafDouble, meanwhile, says
 from tests.unit.tries import TOKEN, Tries
 from tests.unit.walk import Walk
 
@@ -291,3 +293,35 @@ def test_an_answer_without_any_list_unshares_nothing(tries: Tries, leaf: LeafDou
     assert shared(tries.connection()) == {"1"}
     assert tries.connection().stage is Stage.CONNECTED
     assert told(tries).code == "connected"
+
+
+def test_a_sync_that_becomes_owed_while_another_is_under_way_stays_owed(
+    tries: Tries, leaf: LeafDouble, settings_for: SettingsFor, server: Server
+) -> None:
+    deere = Deere(settings_for(server.http), remembered=lambda: None, remember=lambda _text: None)
+
+    def go_and_choose() -> None:
+        with tries.walk.database.transaction() as session:
+            connection = session.get_one(Connection, tries.connection().id)
+            organizations.page_for(session, deere, connection, organization_id=None)
+
+    leaf.answers["POST sync"] = [meanwhile(go_and_choose, says(200, {}))]
+    tries.put(sync_owed=True)
+    tries.check()
+
+    connection = tries.connection()
+    assert connection.sync_owed
+    assert connection.check_due_at is not None
+    assert connection.check_due_at - now() > timedelta(seconds=20)
+    assert "POST sync" in asked(tries)
+
+
+def test_an_empty_credential_is_none_whichever_call_shows_it(
+    tries: Tries, leaf: LeafDouble
+) -> None:
+    leaf.answers["GET credentials"] = [says(200, {})]
+
+    tries.check()
+
+    assert tries.connection().cause is Cause.CREDENTIAL_MISSING
+    assert told(tries).code == "credential_missing"
