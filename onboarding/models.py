@@ -10,7 +10,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from onboarding.states import OUR_FAULT, Cause, Environment, Health, Outcome, SharingTrouble, Stage
+from onboarding.states import (
+    OUR_FAULT,
+    Cause,
+    Environment,
+    Health,
+    Outcome,
+    SharingTrouble,
+    Stage,
+    Urgency,
+)
 
 ATTEMPT_LIFETIME = timedelta(minutes=30)
 """A sign-in with a second factor takes time; a state that lives for hours is a gift."""
@@ -181,6 +190,12 @@ class Connection(Base):
 
     checked_at: Mapped[datetime | None]
     check_due_at: Mapped[datetime | None]
+    """While a worker has claimed it: when its lease ends."""
+    check_urgency: Mapped[int] = mapped_column(
+        sa.SmallInteger, default=Urgency.ROUTINE, server_default=str(Urgency.ROUTINE.value)
+    )
+    check_began_at: Mapped[datetime | None]
+    """When a worker last claimed it, whatever came of it."""
     check_number: Mapped[int] = mapped_column(default=0)
     """Of the check that may report; an older one is left out."""
     sync_owed: Mapped[bool] = mapped_column(default=False)
@@ -205,7 +220,8 @@ class Connection(Base):
             sqlite_where=sa.text("hand_over_due_at IS NOT NULL"),
         ),
         sa.Index(
-            "ix_connection_check_due_at",
+            "ix_connection_check",
+            "check_urgency",
             "check_due_at",
             postgresql_where=sa.text("check_due_at IS NOT NULL"),
             sqlite_where=sa.text("check_due_at IS NOT NULL"),
@@ -371,6 +387,32 @@ class Copy(Base):
     name: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     text: Mapped[str] = mapped_column(sa.Text)
     fetched_at: Mapped[datetime]
+
+
+class Pace(Base):
+    """What all workers together know of a service: when it may be asked next, and if it is down.
+
+    Its moments are those of the database's clock where that has one (see `connections.pace`).
+    """
+
+    __tablename__ = "pace"
+
+    service: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    next_at: Mapped[datetime]
+    """The first moment for a request that no worker has leased."""
+    hand_overs_until: Mapped[datetime | None]
+    """Until then a worker has more hand-overs than turns: no check takes one."""
+    closed_until: Mapped[datetime | None]
+    """Nobody asks before this; while it is down, when somebody tries again."""
+    pauses: Mapped[int] = mapped_column(default=0)
+    """In a row: they grow."""
+    failures: Mapped[int] = mapped_column(default=0)
+    """Requests in a row without a useful answer, of all workers."""
+    failed_at: Mapped[datetime | None]
+    down_since: Mapped[datetime | None]
+    """Since when it has been taken for down: then one request decides for all."""
+    reason: Mapped[str] = mapped_column(sa.Text, default="")
+    """For staff: what it answered last, redacted."""
 
 
 def locked(session: Session, connection_id: uuid.UUID) -> Connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class Environment(StrEnum):
@@ -56,6 +56,16 @@ class Cause(StrEnum):
 
 MENDED_BY_STAFF = frozenset({Cause.LEAF_SIGN_IN_REFUSED, Cause.TOKEN_UNREADABLE, Cause.OUR_ERROR})
 """Causes that keep a hand-over or a check waiting until a person has mended something."""
+
+
+class Urgency(IntEnum):
+    """Which check comes first; stored as a number, since an index puts them in order."""
+
+    LOOK = 0
+    """Somebody waits for it."""
+    CHANGED = 1
+    """Something changed a short while ago."""
+    ROUTINE = 2
 
 
 class SharingTrouble(StrEnum):

@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from onboarding.clock import now
 from onboarding.models import Connection
 from onboarding.queue import Queue
-from onboarding.states import Stage
+from onboarding.states import Stage, Urgency
 
 CHECK_LEASE = timedelta(minutes=1)
-"""When the sweep asks the queue what has become of a check that has not reported."""
+"""How long a worker has for a check that it claimed, unless it says that it still wants it."""
 
 
 def owe_hand_over(session: Session, queue: Queue, connection: Connection) -> None:
@@ -28,13 +28,11 @@ def owe_hand_over(session: Session, queue: Queue, connection: Connection) -> Non
     queue.hand_over(session, connection.id, number=connection.hand_over_try, after=timedelta(0))
 
 
-def owe_check(
-    session: Session, queue: Queue, connection: Connection, *, in_no_hurry: bool = False
-) -> None:
-    """Enqueue a check. It takes the place of one that still waits.
+def owe_check(session: Session, queue: Queue, connection: Connection) -> None:
+    """Let Leaf be asked now, since somebody waits for it or something has happened.
 
-    :param in_no_hurry: after those that somebody waits for
+    What a check that is under way brings does not count any more.
     """
     connection.check_number += 1
-    connection.check_due_at = now() + CHECK_LEASE
-    queue.check(session, connection.id, number=connection.check_number, in_no_hurry=in_no_hurry)
+    connection.check_due_at = now()
+    connection.check_urgency = Urgency.LOOK
