@@ -5,6 +5,8 @@ product which is measured. This one knows only what one whole flow asks for.
 
     python -m benchmarks.upstream PORT
     PUT /delays?token=3&leaf=30        seconds that the token endpoint and Leaf take from now on
+    PUT /arrivals                      forget when Leaf was asked
+    GET /arrivals                      when it was asked, in seconds, oldest first
 """
 
 from __future__ import annotations
@@ -13,12 +15,17 @@ import asyncio
 import json
 import re
 import sys
+import time
+from collections import deque
 from collections.abc import Callable
 from itertools import count
 from urllib.parse import parse_qs
 
 ISSUER = "/oauth2/aus78tnlaysMraFhC1t7"
 USERS = "/services/usermanagement/api/users"
+SWEPT = "swept-"
+"""Leaf users whose names begin so have always had a credential."""
+ARRIVALS = 500_000
 SCOPES = "ag1 ag2 ag3 eq1 org1 files offline_access"
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 BEARER = re.compile(rb"\r\nauthorization: *bearer ([^\r]+)", re.IGNORECASE)
@@ -38,9 +45,12 @@ class Upstream:
         self._numbers = count(1)
         self._seen: set[bytes] = set()
         self._attached: set[str] = set()
+        self._arrivals: deque[float] = deque(maxlen=ARRIVALS)
 
     def answer(self, method: str, path: str, query: str, head: bytes, body: bytes) -> Reply:
         """The status and the JSON of an answer."""
+        if path.startswith(("/services/", "/api/")):
+            self._arrivals.append(time.monotonic())
         if path.startswith("/services/"):
             return self._leaf(method, path, body)
         replies: dict[tuple[str, str], Callable[[], Reply]] = {
@@ -49,6 +59,8 @@ class Upstream:
             ("POST", "/api/authenticate"): lambda: (200, {"id_token": "benchmark-leaf-token"}),
             ("GET", f"{ISSUER}/.well-known/oauth-authorization-server"): self._metadata,
             ("PUT", "/delays"): lambda: self._set_delays(query),
+            ("GET", "/arrivals"): lambda: (200, list(self._arrivals)),
+            ("PUT", "/arrivals"): self._forget_arrivals,
         }
         reply = replies.get((method, path))
         return reply() if reply else _unknown(method, path)
@@ -62,6 +74,10 @@ class Upstream:
     def _set_delays(self, query: str) -> Reply:
         self.delays = {name: float(values[0]) for name, values in parse_qs(query).items()}
         return 200, self.delays
+
+    def _forget_arrivals(self) -> Reply:
+        self._arrivals.clear()
+        return 200, {}
 
     def _metadata(self) -> Reply:
         issuer = self.url + ISSUER
@@ -124,7 +140,7 @@ class Upstream:
     def _credential(self, method: str, user: str, body: bytes) -> Reply:
         if method == "POST":
             self._attached.add(user)
-        elif user not in self._attached:
+        elif user not in self._attached and not user.startswith(SWEPT):
             return 404, {}
         return (201 if method == "POST" else 200), {"id": f"credential-{user}", "status": "OK"}
 
