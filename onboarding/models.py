@@ -263,6 +263,12 @@ class Connection(Base):
         """Whether a worker is reading the organizations at Leaf, and Leaf has not failed at it."""
         return self.is_at_leaf and self.sync_owed and not self.failed_checks
 
+    @property
+    def is_being_looked_at(self) -> bool:
+        """Whether Leaf is asked at this moment, or next, since somebody waits for its answer."""
+        is_look = self.check_urgency == Urgency.LOOK
+        return self.is_at_leaf and is_look and self.check_due_at is not None
+
     def settle(self) -> None:
         """Take the stage that follows from what Leaf holds and what is shared."""
         if self.is_at_leaf:

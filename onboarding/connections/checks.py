@@ -47,6 +47,21 @@ def is_any_due(session: Session) -> bool:
     return any(_due(session, urgency, limit=1) for urgency in Urgency)
 
 
+def late_by(session: Session) -> timedelta:
+    """For how long the check has been due that has been due for longest."""
+    oldest = [
+        session.scalar(
+            sa.select(Connection.check_due_at)
+            .where(Connection.check_urgency == urgency, Connection.check_due_at.is_not(None))
+            .order_by(Connection.check_due_at)
+            .limit(1)
+        )
+        for urgency in Urgency
+    ]
+    moment = now()
+    return max((moment - due for due in oldest if due is not None), default=timedelta(0))
+
+
 def claim(database: Database, *, looks: int, others: int) -> list[Connection]:
     """Take checks that are due, for as long as a lease lasts.
 

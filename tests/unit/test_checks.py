@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from onboarding.clock import now
 from onboarding.connections import checks
 from onboarding.connections.health import Answer
-from onboarding.connections.owed import CHECK_LEASE, owe_check
+from onboarding.connections.owed import CHECK_LEASE, look, owe_check
 from onboarding.db import Database
 from onboarding.leaf import LeafOrganization, LeafOrganizations, Report
 from onboarding.models import Connection, Event
@@ -298,3 +298,58 @@ def test_what_leaf_leaves_out_is_no_news(fresh_database: Database) -> None:
     short = replace(MAPLE, name="")
     told = replace(AS_IT_WAS, organizations=LeafOrganizations((short,), ()))
     assert checks.brings_nothing_new(connection, told)
+
+
+OLD, NEW = 2 * timedelta(minutes=1), timedelta(seconds=30)
+
+
+@pytest.mark.parametrize(
+    ("values", "asks"),
+    [
+        ({"checked_at": OLD}, True),
+        ({"checked_at": NEW}, False),
+        ({"checked_at": OLD, "handed_over_at": NEW}, False),
+        ({"checked_at": None, "handed_over_at": OLD}, True),
+        ({"checked_at": OLD, "check_began_at": NEW}, False),
+        ({"checked_at": OLD, "check_began_at": OLD}, True),
+        ({"checked_at": OLD, "check_urgency": Urgency.LOOK}, False),
+        ({"checked_at": OLD, "stage": Stage.HANDING_OVER}, False),
+        ({"checked_at": OLD, "check_due_at": None}, False),
+    ],
+    ids=[
+        "an old answer",
+        "a new answer",
+        "as it took it",
+        "never since it took it",
+        "no answer, a moment ago",
+        "no answer, a while ago",
+        "it is being asked",
+        "not at Leaf",
+        "not watched",
+    ],
+)
+def test_look_at_an_old_answer_lets_leaf_be_asked_now(
+    fresh_database: Database, values: dict[str, Any], asks: bool
+) -> None:
+    moments = {
+        key: now() - value if isinstance(value, timedelta) else value
+        for key, value in values.items()
+    }
+    (watched_id,) = watched(fresh_database, 1, **{"check_due_at": now() + DAY, **moments})
+    before = columns(one(fresh_database, watched_id))
+    with fresh_database.transaction() as session:
+        assert look(session, session.get_one(Connection, watched_id)) is asks
+    if asks:
+        assert claim(fresh_database, looks=1) == [watched_id]
+    else:
+        assert columns(one(fresh_database, watched_id)) == before
+        assert claim(fresh_database, looks=1) == []
+
+
+def test_look_leaves_alone_what_a_worker_has_claimed_meanwhile(fresh_database: Database) -> None:
+    (watched_id,) = watched(fresh_database, 1, check_due_at=now(), checked_at=now() - OLD, checks=9)
+    seen = one(fresh_database, watched_id)
+    claim(fresh_database, others=1)
+    with fresh_database.transaction() as session:
+        assert look(session, seen) is False
+    assert claim(fresh_database, looks=1, others=1) == []
