@@ -34,7 +34,6 @@ from onboarding.connections import checks
 from onboarding.local.child import Child
 from onboarding.local.supervisor import answers
 from onboarding.models import Connection, Pace
-from onboarding.states import Urgency
 from tests.support.postgres import Cluster, programs
 from tests.support.stack import WORKER, Stack
 from tests.support.wait import wait_until
@@ -72,12 +71,12 @@ FULL = Plan(
     batches=200,
 )
 QUICK = Plan(
-    sizes={"postgresql": (200, 2000), "sqlite": (200, 2000)},
-    warm_up=1,
+    sizes={"postgresql": (1000,), "sqlite": (1000,)},
+    warm_up=0.5,
     seconds=2,
     limited_seconds=4,
-    workers=(1, 2),
-    batches=5,
+    workers=(2,),
+    batches=3,
 )
 
 
@@ -249,6 +248,7 @@ def _sweep(site: Site, plan: Plan, size: int) -> Swept:
     site.arrivals(forget=True)
     pid, began = site.stack.pid(WORKER), time.monotonic()
     checked, cpu = site.checked(), processes.cpu_seconds(site.stack.pid(WORKER))
+    wait_until(lambda: site.checked() > checked, what="something is checked")
     time.sleep(plan.seconds)
     checked = site.checked() - checked
     cpu = processes.cpu_seconds(pid) - cpu
@@ -279,8 +279,7 @@ def _find(site: Site, plan: Plan) -> tuple[Spread, Spread, Spread]:
             session.execute(sa.text("SELECT 1"))
             bare.append(time.perf_counter() - began)
             began = time.perf_counter()
-            for urgency in Urgency:
-                checks._due(session, urgency, limit=FOUND)
+            checks.due(session, looks=FOUND, others=FOUND)
             found.append(time.perf_counter() - began)
         began = time.perf_counter()
         rows = checks.claim(site.database, looks=FOUND, others=FOUND)
@@ -304,6 +303,7 @@ def _limited(site: Site, plan: Plan, workers: int) -> Limited:
     time.sleep(plan.warm_up)
     site.arrivals(forget=True)
     checked, began = site.checked(), time.monotonic()
+    wait_until(lambda: len(site.arrivals()) > 1, what="Leaf is asked")
     time.sleep(plan.limited_seconds)
     checked, lasted = site.checked() - checked, time.monotonic() - began
     found = site.arrivals()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 def is_any_due(session: Session) -> bool:
     """Whether there is something to claim. Takes no lock."""
-    return any(_due(session, urgency, limit=1) for urgency in Urgency)
+    return any(due(session, looks=1, others=1).values())
 
 
 def late_by(session: Session) -> timedelta:
@@ -75,9 +75,8 @@ def claim(database: Database, *, looks: int, others: int) -> list[Connection]:
     """
     moment = now()
     with database.transaction() as session:
-        ids = [*_due(session, Urgency.LOOK, limit=looks, lock=True)]
-        changed = _due(session, Urgency.CHANGED, limit=others, lock=True)
-        routine = _due(session, Urgency.ROUTINE, limit=others, lock=True)
+        found = due(session, looks=looks, others=others, lock=True)
+        ids, changed, routine = (found[urgency] for urgency in Urgency)
         # Rounded by chance: a quarter of a few would always be none.
         kept = int(others * SHARE_OF_ROUTINE + random.random())  # noqa: S311
         kept = min(kept, len(routine))
@@ -213,16 +212,32 @@ def put_off(database: Database, connection_id: UUID, *, number: int) -> None:
         _plan(connection)
 
 
-def _due(session: Session, urgency: Urgency, *, limit: int, lock: bool = False) -> Sequence[UUID]:
-    query = (
-        sa.select(Connection.id)
-        .where(Connection.check_urgency == urgency, Connection.check_due_at <= now())
-        .order_by(Connection.check_due_at)
-        .limit(limit)
-    )
-    if lock:
-        query = query.with_for_update(skip_locked=True)
-    return session.scalars(query).all()
+def due(
+    session: Session, *, looks: int, others: int, lock: bool = False
+) -> dict[Urgency, list[UUID]]:
+    """The first of each urgency that are due, the longest first.
+
+    :param looks: how many at most that somebody waits for
+    :param others: how many at most of each other urgency
+    :param lock: for writing; what another worker holds at the moment is passed over
+    """
+    moment = now()
+    parts = []
+    for urgency in Urgency:
+        # Each has its own order and end, so that the index gives them without looking further.
+        part = (
+            sa.select(sa.literal(urgency.value).label("urgency"), Connection.id)
+            .where(Connection.check_urgency == urgency, Connection.check_due_at <= moment)
+            .order_by(Connection.check_due_at)
+            .limit(looks if urgency is Urgency.LOOK else others)
+        )
+        if lock:
+            part = part.with_for_update(skip_locked=True, of=Connection)
+        parts.append(sa.select(part.subquery()))
+    found: dict[Urgency, list[UUID]] = {urgency: [] for urgency in Urgency}
+    for urgency, connection_id in session.execute(sa.union_all(*parts)):
+        found[Urgency(urgency)].append(connection_id)
+    return found
 
 
 def _set_due(database: Database, claimed: Collection[Connection], moment: datetime) -> None:
