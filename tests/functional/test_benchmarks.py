@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.browser import STEPS
+from tests.support.postgres import programs
 from tests.support.stack import ROOT
 
 SECONDS = 240
@@ -40,6 +41,22 @@ def test_a_quick_sweep_writes_every_figure_and_keeps_the_limit(tmp_path: Path) -
     (limited,) = found["limited"]
     assert limited["workers"] == 2
     assert 0 < limited["most_in_a_minute"] <= limited["limit"]
+
+
+@pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed")
+@pytest.mark.timeout(SECONDS + 10)
+def test_workers_that_are_killed_lose_nothing_and_do_nothing_twice_at_leaf() -> None:
+    done = subprocess.run(
+        [sys.executable, "benchmarks/chaos.py", "--quick"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Nothing was lost, and nothing done twice." in done.stdout
+    assert "100 hand-overs, 100 checks, " in done.stdout
 
 
 @pytest.mark.timeout(SECONDS + 10)
