@@ -10,11 +10,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
+
+from sqlalchemy.exc import OperationalError, TimeoutError
 
 from onboarding.connections import checks, pace
 from onboarding.connections.health import Answer
@@ -36,6 +38,8 @@ CLAIMED_AT_ONCE = 8
 POLLING_SECONDS = 0.25
 RENEWED_AFTER = CHECK_LEASE.total_seconds() / 3
 PAUSE_AFTER_AN_ERROR = 1.0
+DATABASE_IS_AWAY = (OperationalError, TimeoutError)
+"""Passes, and is nothing that a check could be blamed for."""
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +143,7 @@ class Watch:
             return
         try:
             done = _Done(connection, checks.ask(self._clients[is_look], connection))
-        except NotNow:
+        except (NotNow, *DATABASE_IS_AWAY):
             done = _Done(connection)
         except Exception:
             log.exception("A check of %s ended with an error", connection.reference)
@@ -155,11 +159,13 @@ class Watch:
                 found.append(self._done.get_nowait())
         return found
 
-    def _note(self, found: Iterable[_Done]) -> None:
+    def _note(self, found: Sequence[_Done]) -> None:
+        for done in found:
+            # First of all: what can't be written down now comes again when its lease has ended.
+            del self._claimed[done.connection.id, done.connection.check_number]
         as_before, back = [], []
         for done in found:
             connection = done.connection
-            self._claimed.pop((connection.id, connection.check_number), None)
             if done.broke_off:
                 self._put_off(connection)
             elif done.answer is None:
@@ -174,6 +180,8 @@ class Watch:
     def _note_one(self, connection: Connection, answer: Answer) -> None:
         try:
             checks.note(self._database, connection, answer)
+        except DATABASE_IS_AWAY:
+            raise
         except Exception:
             # No answer, however odd, keeps those of the others from being written down.
             log.exception("What Leaf said of %s can't be written down", connection.reference)

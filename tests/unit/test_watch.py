@@ -12,10 +12,11 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 from werkzeug import Request, Response
 
 from onboarding.clock import now
-from onboarding.connections import attention, health, pace, watch
+from onboarding.connections import attention, checks, health, pace, watch
 from onboarding.connections.pace import Turns
 from onboarding.connections.watch import Watch
 from onboarding.db import Database
@@ -179,6 +180,39 @@ def test_answer_that_cannot_be_written_down_stops_no_other(
         wait_until(lambda: one(fresh_database, fine).checked_at, what="the other is checked")
         wait_until(lambda: one(fresh_database, broken).failed_checks, what="it is put off")
     assert one(fresh_database, broken).cause is Cause.OUR_ERROR
+
+
+def test_database_that_is_away_for_a_moment_is_no_error_of_a_check(
+    fresh_database: Database,
+    server: Server,
+    leaf: Answering,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    note_nothing_new, note = checks.note_nothing_new, checks.note
+    away = threading.Event()
+    refused = []
+
+    def refusing(write: Callable[..., None]) -> Callable[..., None]:
+        def refuse(*arguments: Any) -> None:
+            if away.is_set() and arguments[1]:
+                refused.append(arguments)
+                raise OperationalError("", None, Exception("away"))
+            write(*arguments)
+
+        return refuse
+
+    monkeypatch.setattr(checks, "note_nothing_new", refusing(note_nothing_new))
+    monkeypatch.setattr(checks, "note", refusing(note))
+    watched(fresh_database, 20, check_due_at=now())
+    watched(fresh_database, 1, check_due_at=now(), failed_checks=1)
+    away.set()
+    with watching(fresh_database, server):
+        wait_until(lambda: len(refused) >= 2, what="some can't be written down")
+        away.clear()
+        with fresh_database.transaction() as session:
+            session.execute(sa.update(Connection).values(check_due_at=now()))
+        wait_until(lambda: are_checked(fresh_database), what="all are checked")
+    assert {row.cause for row in rows(fresh_database)} == {None}
 
 
 def test_nothing_is_touched_while_leaf_is_down_and_all_is_checked_when_it_is_back(
