@@ -8,11 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-from benchmarks.plan import Plan
 from benchmarks.processes import Memory
 from benchmarks.scenarios import Commits, Flows, HandOvers, SlowUpstreams
 from tests.support.stack import WEB
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 LIBRARIES = ("Flask", "gunicorn", "SQLAlchemy", "dbos", "requests", "psycopg")
 
@@ -31,7 +34,7 @@ class Result:
     slow: SlowUpstreams
 
 
-def conditions(plan: Plan) -> dict[str, object]:
+def conditions(plan: DataclassInstance) -> dict[str, object]:
     """Where and when, and with what."""
     return {
         "began": datetime.now(UTC).isoformat(timespec="minutes"),
@@ -69,7 +72,7 @@ def _flows(found: Sequence[Flows]) -> str:
         )
         for one in found
     ]
-    return _columns(heads, rows)
+    return columns(heads, rows)
 
 
 def _cpu(found: Sequence[Flows]) -> str:
@@ -84,7 +87,7 @@ def _cpu(found: Sequence[Flows]) -> str:
         )
         for one in found
     ]
-    return _columns(heads, rows)
+    return columns(heads, rows)
 
 
 def _steps(found: Flows, commits: Commits) -> str:
@@ -99,7 +102,7 @@ def _steps(found: Flows, commits: Commits) -> str:
         )
         for step in (*found.steps, found.bare)
     ]
-    return _columns(heads, rows)
+    return columns(heads, rows)
 
 
 def _worker(result: Result) -> str:
@@ -122,7 +125,7 @@ def _memory(result: Result) -> str:
         after = result.memory_after[name]
         sizes = (before.pss, before.rss, after.pss, after.rss)
         rows.append((name, *(f"{size:.0f}" for size in sizes)))
-    return _columns(heads, rows)
+    return columns(heads, rows)
 
 
 def _slow(found: SlowUpstreams) -> str:
@@ -132,10 +135,10 @@ def _slow(found: SlowUpstreams) -> str:
         f"the token endpoint takes {found.token_seconds:g} s, Leaf hangs for "
         f"{found.leaf_seconds:g} s: up to {found.growers} growers at once"
     )
-    return f"{title}\n{_columns(heads, rows)}"
+    return f"{title}\n{columns(heads, rows)}"
 
 
-def _columns(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def columns(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, *rows]
     widths = [max(len(line[number]) for line in lines) for number in range(len(heads))]
     return "\n".join(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -91,6 +92,16 @@ class Site:
         running += self._children
         found = {name: processes.cpu_seconds(self.pid(name)) for name in running}
         return found | {GROWERS: sum(os.times()[:2])}
+
+    def made(self) -> dict[str, dict[str, int]]:
+        """How often each user (by external id) and each credential (by user) was made at Leaf."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._upstream_port, timeout=30)
+        try:
+            connection.request("GET", "/made")
+            found: dict[str, dict[str, int]] = json.loads(connection.getresponse().read())
+            return found
+        finally:
+            connection.close()
 
     def delay(self, *, token: float, leaf: float) -> None:
         """Let John Deere's token endpoint and Leaf take so many seconds from now on."""

@@ -5,6 +5,9 @@ product which is measured. This one knows only what one whole flow asks for.
 
     python -m benchmarks.upstream PORT
     PUT /delays?token=3&leaf=30        seconds that the token endpoint and Leaf take from now on
+    PUT /arrivals                      forget when Leaf was asked
+    GET /arrivals                      when it was asked, in seconds, oldest first
+    GET /made                          how often each user and each credential was made at Leaf
 """
 
 from __future__ import annotations
@@ -13,12 +16,17 @@ import asyncio
 import json
 import re
 import sys
+import time
+from collections import Counter, deque
 from collections.abc import Callable
 from itertools import count
 from urllib.parse import parse_qs
 
 ISSUER = "/oauth2/aus78tnlaysMraFhC1t7"
 USERS = "/services/usermanagement/api/users"
+SWEPT = "swept-"
+"""Leaf users whose names begin so have always had a credential."""
+ARRIVALS = 500_000
 SCOPES = "ag1 ag2 ag3 eq1 org1 files offline_access"
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 BEARER = re.compile(rb"\r\nauthorization: *bearer ([^\r]+)", re.IGNORECASE)
@@ -39,17 +47,26 @@ class Upstream:
         self._numbers = count(1)
         self._seen: set[bytes] = set()
         self._attached: set[str] = set()
+        self._user_ids: dict[str, str] = {}
+        self._users_made = Counter[str]()
+        self._posts = Counter[str]()
+        self._arrivals: deque[float] = deque(maxlen=ARRIVALS)
 
     def answer(self, method: str, path: str, query: str, head: bytes, body: bytes) -> Reply:
         """The status and the JSON of an answer."""
+        if path.startswith(("/services/", "/api/")):
+            self._arrivals.append(time.monotonic())
         if path.startswith("/services/"):
-            return self._leaf(method, path, body)
+            return self._leaf(method, path, query, body)
         replies: dict[tuple[str, str], Callable[[], Reply]] = {
             ("POST", f"{ISSUER}/v1/token"): self._tokens,
             ("GET", "/platform/organizations"): lambda: self._organizations(head),
             ("POST", "/api/authenticate"): lambda: (200, {"id_token": "benchmark-leaf-token"}),
             ("GET", f"{ISSUER}/.well-known/oauth-authorization-server"): self._metadata,
             ("PUT", "/delays"): lambda: self._set_delays(query),
+            ("GET", "/arrivals"): lambda: (200, list(self._arrivals)),
+            ("PUT", "/arrivals"): self._forget_arrivals,
+            ("GET", "/made"): lambda: (200, {"users": self._users_made, "posts": self._posts}),
         }
         reply = replies.get((method, path))
         return reply() if reply else _unknown(method, path)
@@ -63,6 +80,10 @@ class Upstream:
     def _set_delays(self, query: str) -> Reply:
         self.delays = {name: float(values[0]) for name, values in parse_qs(query).items()}
         return 200, self.delays
+
+    def _forget_arrivals(self) -> Reply:
+        self._arrivals.clear()
+        return 200, {}
 
     def _metadata(self) -> Reply:
         issuer = self.url + ISSUER
@@ -103,9 +124,9 @@ class Upstream:
             "links": [{"rel": rel, "uri": uri}],
         }
 
-    def _leaf(self, method: str, path: str, body: bytes) -> Reply:
+    def _leaf(self, method: str, path: str, query: str, body: bytes) -> Reply:
         if path == USERS:
-            return self._users(method, body)
+            return self._users(method, query, body)
         if match := CREDENTIALS.fullmatch(path):
             return self._credential(method, match[1], body)
         if ORGANIZATIONS.fullmatch(path):
@@ -117,17 +138,22 @@ class Upstream:
             return 200, {}
         return _unknown(method, path)
 
-    def _users(self, method: str, body: bytes) -> Reply:
+    def _users(self, method: str, query: str, body: bytes) -> Reply:
         if method == "GET":
-            return 200, []
+            asked = parse_qs(query).get("externalId", [""])[0]
+            found = self._user_ids.get(asked)
+            return 200, [{"id": found, "externalId": asked}] if found else []
         sent = json.loads(body)
         user = {"id": f"leaf-user-{next(self._numbers)}", "name": sent["name"]}
+        self._user_ids[sent["externalId"]] = user["id"]
+        self._users_made[sent["externalId"]] += 1
         return 201, user | {"externalId": sent["externalId"]}
 
     def _credential(self, method: str, user: str, body: bytes) -> Reply:
         if method == "POST":
             self._attached.add(user)
-        elif user not in self._attached:
+            self._posts[user] += 1
+        elif user not in self._attached and not user.startswith(SWEPT):
             return 404, {}
         return (201 if method == "POST" else 200), {"id": f"credential-{user}", "status": "OK"}
 

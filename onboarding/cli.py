@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from onboarding import describe, vault
 from onboarding.clock import now
-from onboarding.connections import attention, consent, hand_over, invitations, rotation
+from onboarding.connections import attention, consent, hand_over, invitations, owed, rotation
 from onboarding.errors import OnboardingError, SettingsInvalid
 from onboarding.installation import Installation
 from onboarding.models import Connection, Event, Link
@@ -216,6 +216,9 @@ def connection_show(reference: str) -> None:
             data = " ".join(f"{key}={value}" for key, value in event.data.items() if value)
             text = f"{event.at:%Y-%m-%d %H:%M:%S} {event.who} {event.kind} {data}"
             click.echo(f"  {text.rstrip()}")
+    with _plain_errors(), _installation().database.transaction() as session:
+        if owed.look(session, found):
+            click.echo("Leaf is being asked again: look again in a few seconds.", err=True)
 
 
 @connection.command("list")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding import schema
 from onboarding.clock import now
-from onboarding.connections import attention
+from onboarding.connections import attention, checks, pace
 from onboarding.connections.workers import SILENT_AFTER
 from onboarding.errors import UpstreamError
 from onboarding.installation import Installation
@@ -20,6 +21,7 @@ from onboarding.states import Environment
 from onboarding.vault import HEAD_BYTES
 
 STAGE_ORGANIZATIONS = 5
+CHECKS_LATE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ def _database(installation: Installation) -> Iterator[Finding]:
     yield _keys(installation)
     yield _worker(installation)
     yield _attention(installation)
+    yield _pace(installation)
+    yield _checks(installation)
     if installation.settings.deere_environment is Environment.STAGE:
         yield _stage_limit(installation)
 
@@ -103,6 +107,38 @@ def _attention(installation: Installation) -> Finding:
             False, f"Connections that wait for staff: {waiting}. flask --app wsgi connection list"
         )
     return Finding(True, "No connection waits for staff.")
+
+
+def _pace(installation: Installation) -> Finding:
+    """What the workers have found out about Leaf."""
+    with installation.database.reading() as session:
+        known = pace.word(session)
+    if known.down_since is not None:
+        return Finding(
+            False,
+            f"Leaf is down for the workers since {known.down_since:%Y-%m-%d %H:%M} UTC "
+            f"({known.reason}). They go on by themselves once it answers.",
+        )
+    if known.paused_until is not None:
+        return Finding(
+            False,
+            f"Leaf's limit is reached: workers wait until {known.paused_until:%H:%M:%S} UTC. If "
+            "it happens often, set LEAF_REQUESTS_PER_MINUTE lower, or ask Leaf for more.",
+        )
+    return Finding(True, "The workers may ask Leaf.")
+
+
+def _checks(installation: Installation) -> Finding:
+    """Whether Leaf's limit leaves room for a check of every connection each day."""
+    with installation.database.reading() as session:
+        late = checks.late_by(session)
+    if late < CHECKS_LATE:
+        return Finding(True, "Checks come in time.")
+    return Finding(
+        False,
+        f"Checks are {late / timedelta(hours=1):.0f} hours late. Have the workers been away? Else "
+        "there are more connections than LEAF_REQUESTS_PER_MINUTE allows to check each day.",
+    )
 
 
 def _stage_limit(installation: Installation) -> Finding:

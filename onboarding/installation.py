@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from onboarding.clock import now
 from onboarding.db import Database
 from onboarding.deere import Deere
-from onboarding.leaf import Leaf
+from onboarding.leaf import Leaf, Turn
 from onboarding.links import Links
 from onboarding.models import Copy
 from onboarding.queue import Queue
@@ -33,10 +33,15 @@ class Installation:
     queue: Queue
     deere: Deere
 
-    def leaf(self) -> Leaf:
-        """A client for Leaf. Only the worker and `doctor` have a use for it."""
+    def leaf(self, turn: Turn | None = None) -> Leaf:
+        """A client for Leaf. Only the worker and `doctor` have a use for it.
+
+        :param turn: what each request waits for; only the few requests of a command do without
+        """
         settings = self.settings
-        return Leaf(settings.leaf_api_url, settings.leaf_username, settings.leaf_password)
+        return Leaf(
+            settings.leaf_api_url, settings.leaf_username, settings.leaf_password, turn=turn
+        )
 
 
 def assemble(settings: Settings) -> Installation:

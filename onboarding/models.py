@@ -10,7 +10,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from onboarding.states import OUR_FAULT, Cause, Environment, Health, Outcome, SharingTrouble, Stage
+from onboarding.states import (
+    OUR_FAULT,
+    Cause,
+    Environment,
+    Health,
+    Outcome,
+    SharingTrouble,
+    Stage,
+    Urgency,
+)
 
 ATTEMPT_LIFETIME = timedelta(minutes=30)
 """A sign-in with a second factor takes time; a state that lives for hours is a gift."""
@@ -187,6 +196,12 @@ class Connection(Base):
 
     checked_at: Mapped[datetime | None]
     check_due_at: Mapped[datetime | None]
+    """While a worker has claimed it: when its lease ends."""
+    check_urgency: Mapped[int] = mapped_column(
+        sa.SmallInteger, default=Urgency.ROUTINE, server_default=str(Urgency.ROUTINE.value)
+    )
+    check_began_at: Mapped[datetime | None]
+    """When a worker last claimed it, whatever came of it."""
     check_number: Mapped[int] = mapped_column(default=0)
     """Of the check that may report; an older one is left out."""
     sync_owed: Mapped[bool] = mapped_column(default=False)
@@ -213,7 +228,8 @@ class Connection(Base):
             sqlite_where=sa.text("hand_over_due_at IS NOT NULL"),
         ),
         sa.Index(
-            "ix_connection_check_due_at",
+            "ix_connection_check",
+            "check_urgency",
             "check_due_at",
             postgresql_where=sa.text("check_due_at IS NOT NULL"),
             sqlite_where=sa.text("check_due_at IS NOT NULL"),
@@ -275,6 +291,12 @@ class Connection(Base):
     def is_about_to_change(self) -> bool:
         """Whether a worker is reading the organizations at Leaf, and Leaf has not failed at it."""
         return self.is_at_leaf and self.sync_owed and not self.failed_checks
+
+    @property
+    def is_being_looked_at(self) -> bool:
+        """Whether Leaf is asked at this moment, or next, since somebody waits for its answer."""
+        is_look = self.check_urgency == Urgency.LOOK
+        return self.is_at_leaf and is_look and self.check_due_at is not None
 
     def settle(self) -> None:
         """Take the stage that follows from what Leaf holds and what is shared."""
@@ -400,6 +422,32 @@ class Copy(Base):
     name: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     text: Mapped[str] = mapped_column(sa.Text)
     fetched_at: Mapped[datetime]
+
+
+class Pace(Base):
+    """What all workers together know of a service: when it may be asked next, and if it is down.
+
+    Its moments are those of the database's clock where that has one (see `connections.pace`).
+    """
+
+    __tablename__ = "pace"
+
+    service: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    next_at: Mapped[datetime]
+    """The first moment for a request that no worker has leased."""
+    hand_overs_until: Mapped[datetime | None]
+    """Until then a worker has more hand-overs than turns: no check takes one."""
+    closed_until: Mapped[datetime | None]
+    """Nobody asks before this; while it is down, when somebody tries again."""
+    pauses: Mapped[int] = mapped_column(default=0)
+    """In a row: they grow."""
+    failures: Mapped[int] = mapped_column(default=0)
+    """Requests in a row without a useful answer, of all workers."""
+    failed_at: Mapped[datetime | None]
+    down_since: Mapped[datetime | None]
+    """Since when it has been taken for down: then one request decides for all."""
+    reason: Mapped[str] = mapped_column(sa.Text, default="")
+    """For staff: what it answered last, redacted."""
 
 
 def locked(session: Session, connection_id: uuid.UUID) -> Connection:

@@ -19,11 +19,7 @@ APPLICATION = "onboarding"
 VERSION = "1"
 """Of the workflows' arguments. A release that keeps it takes up what the last one left."""
 HAND_OVER_QUEUE = "hand-over"
-CHECK_QUEUE = "check"
 HAND_OVER = "hand_over"
-CHECK = "check"
-IN_FRONT, BEHIND = 1, 10
-"""Priorities within a queue; the lower number first."""
 RUNNING, FAILED = "PENDING", "ERROR"
 UNFINISHED = ["ENQUEUED", "DELAYED", RUNNING]
 FINISHED = ["SUCCESS", FAILED, "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
@@ -60,23 +56,6 @@ class Queue:
         }
         if after:
             options["delay_seconds"] = after.total_seconds()
-        self._client.enqueue_in_transaction(session, options, str(connection_id), number)
-
-    def check(
-        self, session: Session, connection_id: UUID, *, number: int, in_no_hurry: bool
-    ) -> None:
-        """Let a worker ask Leaf about a connection once the transaction has committed.
-
-        :param number: of the check; enqueueing one number twice is the same as once
-        :param in_no_hurry: after those that somebody waits for
-        """
-        options: EnqueueOptions = {
-            "workflow_name": CHECK,
-            "queue_name": CHECK_QUEUE,
-            "workflow_id": check_id(connection_id, number),
-            "app_version": VERSION,
-            "priority": BEHIND if in_no_hurry else IN_FRONT,
-        }
         self._client.enqueue_in_transaction(session, options, str(connection_id), number)
 
     def is_ready(self) -> bool:
@@ -155,11 +134,6 @@ class Queue:
 def hand_over_id(connection_id: UUID, number: int) -> str:
     """The queue's id of one try of one hand-over."""
     return f"{HAND_OVER}:{connection_id}:{number}"
-
-
-def check_id(connection_id: UUID, number: int) -> str:
-    """The queue's id of one check of one connection."""
-    return f"{CHECK}:{connection_id}:{number}"
 
 
 def database_url(url: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class Environment(StrEnum):
@@ -66,6 +66,16 @@ MENDED_BY_STAFF = frozenset(
     }
 )
 """Causes that keep a hand-over or a check waiting until a person has mended something."""
+
+
+class Urgency(IntEnum):
+    """Which check comes first; stored as a number, since an index puts them in order."""
+
+    LOOK = 0
+    """Somebody waits for it."""
+    CHANGED = 1
+    """Something changed a short while ago."""
+    ROUTINE = 2
 
 
 class SharingTrouble(StrEnum):

@@ -11,12 +11,12 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
-from typing import TypedDict
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -24,15 +24,16 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding.clock import now
-from onboarding.connections import checks, workers
 from onboarding.connections import hand_over as handing_over
 from onboarding.connections import sweep as sweeping
+from onboarding.connections import workers
+from onboarding.connections.pace import Rank, Turns
+from onboarding.connections.watch import Watch
 from onboarding.installation import Installation
+from onboarding.leaf import Leaf
 from onboarding.models import Worker
 from onboarding.queue import (
     APPLICATION,
-    CHECK,
-    CHECK_QUEUE,
     HAND_OVER,
     HAND_OVER_QUEUE,
     VERSION,
@@ -45,11 +46,6 @@ HEARTBEAT_SECONDS = 5.0
 SWEEP_SCHEDULE = "*/10 * * * * *"
 POLLING_SECONDS = 0.2
 CONCURRENT_HAND_OVERS = 16
-CONCURRENT_CHECKS = 8
-REQUESTS_PER_HAND_OVER = 6
-REQUESTS_PER_CHECK = 3
-LIMITER_PERIOD_SECONDS = 6.0
-SHARE_OF_HAND_OVERS = 2 / 3
 FINISHED_KEPT = timedelta(hours=6)
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 """Random, one for each start of a machine (Linux)."""
@@ -68,17 +64,25 @@ def run(installation: Installation) -> None:
     # The row comes before the work: what an unknown worker runs counts as abandoned.
     with installation.database.transaction() as session:
         workers.beat(session, worker, moment=now())
-    sweep = _define_workflows(installation, worker)
+    turns = Turns(installation.database, per_minute=installation.settings.leaf_requests_per_minute)
+    leaf = installation.leaf(turns.of(Rank.HAND_OVER))
+    sweep = _define_workflows(installation, worker, leaf)
     DBOS(config=_config(installation, worker.id))
     DBOS.launch()
-    _register_queues(installation.settings.leaf_requests_per_minute)
+    _register_queues()
     _schedule(sweep)
     _sweep(installation, worker)
+    watch = Watch(installation.database, leaf, turns)
+    watching = threading.Thread(target=watch.run, name="watch")
+    watching.start()
     log.info("Worker %s works", worker.id)
     with _heart(installation, worker):
         stopping.wait()
         log.info("Worker %s stops", worker.id)
+        latest = time.monotonic() + STOPPING_SECONDS
+        watch.stop()
         DBOS.destroy(workflow_completion_timeout_sec=STOPPING_SECONDS)
+        watching.join(max(0.0, latest - time.monotonic()))
     if not installation.queue.is_busy(worker.id):
         # Else its silence frees the work, which may still be at Leaf at this moment.
         with installation.database.transaction() as session:
@@ -107,13 +111,12 @@ def _heart(installation: Installation, worker: Worker) -> Iterator[None]:
 
 
 def _define_workflows(
-    installation: Installation, worker: Worker
+    installation: Installation, worker: Worker, leaf: Leaf
 ) -> Callable[[datetime, None], None]:
     """Tell DBOS what the names in its tables mean in this process.
 
     :return: the sweep, to be scheduled
     """
-    leaf = installation.leaf()
 
     @DBOS.workflow(name=HAND_OVER)
     def hand_over(connection_id: str, number: int) -> None:
@@ -127,10 +130,6 @@ def _define_workflows(
             number=number,
             worker_id=worker.id,
         )
-
-    @DBOS.workflow(name=CHECK)
-    def check(connection_id: str, number: int) -> None:
-        checks.check(installation.database, leaf, UUID(connection_id), number=number)
 
     @DBOS.workflow(name="sweep")
     def sweep(scheduled_at: datetime, context: None) -> None:
@@ -153,34 +152,13 @@ def _config(installation: Installation, worker_id: UUID) -> DBOSConfig:
     }
 
 
-def _register_queues(requests_per_minute: int) -> None:
-    """Both queues with their share of what Leaf may be asked, over all workers together."""
-    for name, concurrency, requests, share in (
-        (HAND_OVER_QUEUE, CONCURRENT_HAND_OVERS, REQUESTS_PER_HAND_OVER, SHARE_OF_HAND_OVERS),
-        (CHECK_QUEUE, CONCURRENT_CHECKS, REQUESTS_PER_CHECK, 1 - SHARE_OF_HAND_OVERS),
-    ):
-        DBOS.register_queue(
-            name,
-            worker_concurrency=concurrency,
-            limiter=limiter(requests_per_minute * share / requests),
-            polling_interval_sec=POLLING_SECONDS,
-            on_conflict="always_update",
-        )
-
-
-class Limit(TypedDict):
-    """As DBOS wants it: so many starts in so many seconds."""
-
-    limit: int
-    period: float
-
-
-def limiter(per_minute: float) -> Limit:
-    """So many starts a minute, in small portions, so that none waits long for its turn."""
-    portion = per_minute * LIMITER_PERIOD_SECONDS / 60
-    if portion >= 1:
-        return {"limit": int(portion), "period": LIMITER_PERIOD_SECONDS}
-    return {"limit": 1, "period": 60 / per_minute}
+def _register_queues() -> None:
+    DBOS.register_queue(
+        HAND_OVER_QUEUE,
+        worker_concurrency=CONCURRENT_HAND_OVERS,
+        polling_interval_sec=POLLING_SECONDS,
+        on_conflict="always_update",
+    )
 
 
 def _schedule(sweep: Callable[[datetime, None], None]) -> None:

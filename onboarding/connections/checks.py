@@ -1,55 +1,118 @@
-"""Checks: asking Leaf how a connection is, soon after a change and then ever later."""
+"""Checks: asking Leaf how a connection is, soon after a change and then ever later.
+
+A check is claimed, asked, and noted. A claim pushes the due date on by a lease, so that nobody
+else asks meanwhile, and gives the check a number: an answer whose number is no longer the newest is
+left out. What a worker had claimed when it was killed is due again when the lease ends.
+"""
 
 from __future__ import annotations
 
 import logging
 import random
-from datetime import timedelta
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import health, history, selection, workers
+from onboarding.connections import health, history, selection
 from onboarding.connections.health import Answer
-from onboarding.connections.owed import CHECK_LEASE, owe_check
+from onboarding.connections.owed import CHECK_LEASE
 from onboarding.db import Database
-from onboarding.leaf import Leaf
+from onboarding.leaf import Leaf, LeafOrganizations
 from onboarding.models import Connection, locked
-from onboarding.queue import Queue, check_id
-from onboarding.states import Cause
+from onboarding.states import Cause, Health, Stage, Urgency
 
 PAUSES_BETWEEN_CHECKS = tuple(
     timedelta(seconds=seconds) for seconds in (5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
 )
 """After a change; the last one stays."""
+CHECKS_AFTER_A_CHANGE = 6
+"""So many, within an hour and a half, come before the daily ones."""
+FAILED_CHECKS_IN_FRONT = 3
+"""From then on a connection that Leaf does not answer for waits with the daily ones."""
+SHARE_OF_ROUTINE = 0.25
+"""Of what is claimed, if there is enough of everything: the daily checks come on, too."""
 PAUSE_AFTER_FAILED_CHECK = timedelta(minutes=1)
 LONGEST_PAUSE_AFTER_FAILED_CHECK = timedelta(hours=1)
-BATCH = 500
-"""Rows at once: memory does not grow with what there is to do."""
 
 log = logging.getLogger(__name__)
 
 
-def check(database: Database, leaf: Leaf, connection_id: UUID, *, number: int) -> None:
-    """Ask Leaf for the credential's health and organizations, and write down what it says.
+def is_any_due(session: Session) -> bool:
+    """Whether there is something to claim. Takes no lock."""
+    return any(due(session, looks=1, others=1).values())
 
-    When Leaf can't be asked, what was known stays, and the next check comes soon.
 
-    :param number: of the check; an outdated one does nothing
+def late_by(session: Session) -> timedelta:
+    """For how long the check has been due that has been due for longest."""
+    oldest = [
+        session.scalar(
+            sa.select(Connection.check_due_at)
+            .where(Connection.check_urgency == urgency, Connection.check_due_at.is_not(None))
+            .order_by(Connection.check_due_at)
+            .limit(1)
+        )
+        for urgency in Urgency
+    ]
+    moment = now()
+    return max((moment - due for due in oldest if due is not None), default=timedelta(0))
+
+
+def claim(database: Database, *, looks: int, others: int) -> list[Connection]:
+    """Take checks that are due, for as long as a lease lasts.
+
+    First those that somebody waits for; then those after a change and the daily ones, three to one
+    as long as there are enough of both. Within each, the one that has been due longest: so a
+    backlog of days holds up nobody who has just connected.
+
+    :param looks: how many to take at most of those that somebody waits for
+    :param others: how many of all others
+    :return: the connections as they are; `check_number` is that of the check
     """
-    with database.reading() as session:
-        connection = session.get_one(Connection, connection_id)
-    leaf_user_id = connection.grower.leaf_user_id
-    if not connection.is_at_leaf or leaf_user_id is None or connection.check_number != number:
-        return
-    answer = _ask(leaf, leaf_user_id, connection)
+    moment = now()
     with database.transaction() as session:
-        current = locked(session, connection_id)
-        if current.is_at_leaf and current.check_number == number:
-            health.note(session, current, answer)
-            current.check_due_at = now() + _pause(current) * random.uniform(0.8, 1.2)  # noqa: S311
+        found = due(session, looks=looks, others=others, lock=True)
+        ids, changed, routine = (found[urgency] for urgency in Urgency)
+        # Rounded by chance: a quarter of a few would always be none.
+        kept = int(others * SHARE_OF_ROUTINE + random.random())  # noqa: S311
+        kept = min(kept, len(routine))
+        ids += changed[: others - kept]
+        ids += routine[: max(kept, others - len(changed))]
+        if not ids:
+            return []
+        session.execute(
+            sa.update(Connection)
+            .where(Connection.id.in_(ids))
+            .values(
+                check_number=Connection.check_number + 1,
+                check_began_at=moment,
+                check_due_at=moment + CHECK_LEASE,
+            )
+            .execution_options(synchronize_session=False)
+        )
+        claimed = session.scalars(sa.select(Connection).where(Connection.id.in_(ids))).all()
+        return [one for one in claimed if one.is_at_leaf and one.grower.leaf_user_id is not None]
+
+
+def renew(database: Database, claimed: Collection[Connection]) -> None:
+    """Keep what is claimed for another lease: its turn at Leaf has not come yet."""
+    _set_due(database, claimed, now() + CHECK_LEASE)
+
+
+def give_back(database: Database, claimed: Collection[Connection]) -> None:
+    """Let others take what was claimed and not asked."""
+    _set_due(database, claimed, now())
+
+
+def ask(leaf: Leaf, connection: Connection) -> Answer:
+    """Ask Leaf for a claimed connection. When it does not answer, the answer says so.
+
+    :raise NotNow: if Leaf is not to be asked at this moment
+    """
+    return _ask(leaf, connection.grower.leaf_user_id or "", connection)
 
 
 def _ask(leaf: Leaf, leaf_user_id: str, connection: Connection) -> Answer:
@@ -83,37 +146,149 @@ def _select(leaf: Leaf, leaf_user_id: str, connection: Connection, answer: Answe
             raise answer.selection.failure
 
 
-def enqueue_due(session: Session, queue: Queue) -> None:
-    """Enqueue the checks that are due, unless the queue still has the last one."""
-    due = session.scalars(
-        sa.select(Connection)
-        .where(Connection.check_due_at < now())
-        .order_by(Connection.check_due_at)
-        .limit(BATCH)
-        .with_for_update(of=Connection, skip_locked=True)
-    ).all()
-    ids = {check_id(connection.id, connection.check_number): connection for connection in due}
-    unfinished = queue.unfinished(ids) if ids else {}
-    failed = queue.failed(ids)
-    waiting_or_living = {None, *map(str, workers.living(session))}
-    for workflow_id, connection in ids.items():
-        if unfinished.get(workflow_id, "ended") in waiting_or_living:
-            connection.check_due_at = now() + CHECK_LEASE
-        elif workflow_id in failed:
-            _put_off(session, connection)
-        else:
-            owe_check(session, queue, connection, in_no_hurry=True)
+def note(database: Database, claimed: Connection, answer: Answer) -> None:
+    """Write down what a check brought, if it is still the newest.
+
+    When Leaf could not be asked, what was known stays, and the next check comes soon.
+    """
+    with database.transaction() as session:
+        current = locked(session, claimed.id)
+        if current.is_at_leaf and current.check_number == claimed.check_number:
+            health.note(session, current, answer)
+            _plan(current)
 
 
-def _put_off(session: Session, connection: Connection) -> None:
-    """The check ended in an error of ours, which the next one may run into as well."""
-    if connection.cause is None:
-        connection.cause = Cause.OUR_ERROR
-        history.record(session, connection, "check_broke_off")
-        log.error("Leaf can't be asked about %s: the check broke off", connection.reference)
-    connection.check_number += 1
-    connection.failed_checks += 1
-    connection.check_due_at = now() + _pause(connection)
+def brings_nothing_new(claimed: Connection, answer: Answer) -> bool:
+    """Whether an answer says that all is well, as it was, so that only its time is noted."""
+    report, told = answer.report, answer.organizations
+    if report is None or told is None:
+        return False
+    return (
+        answer == Answer(answered=True, report=report, organizations=told)
+        and claimed.health is report.health is Health.OK
+        and claimed.health_text == report.raw_status
+        and report.credential_id in {None, claimed.leaf_credential_id}
+        and not (claimed.cause or claimed.sharing_trouble or claimed.detail)
+        and not (claimed.sync_owed or claimed.failed_checks)
+        and claimed.stage is Stage.CONNECTED
+        and claimed.connected_at is not None
+        and _knows(claimed, told)
+    )
+
+
+def note_nothing_new(database: Database, claimed: Iterable[Connection]) -> None:
+    """Write down of several connections at once that they were checked and all is as it was.
+
+    What has changed meanwhile is left as it is now: the change has its own check.
+    """
+    moment = now()
+    rows = []
+    for one in claimed:
+        row = {"key": one.id, "number": one.check_number, "seen": moment}
+        one.checks += 1
+        _plan(one)
+        rows.append(
+            row | {"made": one.checks, "due": one.check_due_at, "urgency": one.check_urgency}
+        )
+    if not rows:
+        return
+    with database.transaction() as session:
+        session.connection().execute(
+            sa.update(Connection)
+            .where(
+                Connection.id == sa.bindparam("key"),
+                Connection.check_number == sa.bindparam("number"),
+                Connection.stage == Stage.CONNECTED,
+                Connection.sync_owed.is_(False),
+            )
+            .values(
+                checked_at=sa.bindparam("seen"),
+                leaf_listed_at=sa.bindparam("seen"),
+                checks=sa.bindparam("made"),
+                check_due_at=sa.bindparam("due"),
+                check_urgency=sa.bindparam("urgency"),
+            ),
+            rows,
+        )
+
+
+def put_off(database: Database, connection_id: UUID, *, number: int) -> None:
+    """Note that a check ended in an error of ours, which the next one may run into as well."""
+    with database.transaction() as session:
+        connection = locked(session, connection_id)
+        if connection.check_number != number:
+            return
+        if connection.cause is None:
+            connection.cause = Cause.OUR_ERROR
+            history.record(session, connection, "check_broke_off")
+            log.error("Leaf can't be asked about %s: the check broke off", connection.reference)
+        connection.failed_checks += 1
+        _plan(connection)
+
+
+def due(
+    session: Session, *, looks: int, others: int, lock: bool = False
+) -> dict[Urgency, list[UUID]]:
+    """The first of each urgency that are due, the longest first.
+
+    :param looks: how many at most that somebody waits for
+    :param others: how many at most of each other urgency
+    :param lock: for writing; what another worker holds at the moment is passed over
+    """
+    moment = now()
+    parts = []
+    for urgency in Urgency:
+        # Each has its own order and end, so that the index gives them without looking further.
+        part = (
+            sa.select(sa.literal(urgency.value).label("urgency"), Connection.id)
+            .where(Connection.check_urgency == urgency, Connection.check_due_at <= moment)
+            .order_by(Connection.check_due_at)
+            .limit(looks if urgency is Urgency.LOOK else others)
+        )
+        if lock:
+            part = part.with_for_update(skip_locked=True, of=Connection)
+        parts.append(sa.select(part.subquery()))
+    found: dict[Urgency, list[UUID]] = {urgency: [] for urgency in Urgency}
+    for urgency, connection_id in session.execute(sa.union_all(*parts)):
+        found[Urgency(urgency)].append(connection_id)
+    return found
+
+
+def _set_due(database: Database, claimed: Collection[Connection], moment: datetime) -> None:
+    if not claimed:
+        return
+    with database.transaction() as session:
+        session.connection().execute(
+            sa.update(Connection)
+            .where(
+                Connection.id == sa.bindparam("key"),
+                Connection.check_number == sa.bindparam("number"),
+            )
+            .values(check_due_at=moment),
+            [{"key": one.id, "number": one.check_number} for one in claimed],
+        )
+
+
+def _knows(connection: Connection, told: LeafOrganizations) -> bool:
+    """Whether Leaf tells of the organizations what is known."""
+    known = {row.deere_id: row for row in connection.organizations}
+    shared = {row.deere_id for row in connection.organizations if row.connected}
+    return shared == {entry.id for entry in told.connected} and all(
+        entry.id in known
+        and entry.name in {"", known[entry.id].name}
+        and entry.management_uri in {None, known[entry.id].manage_url}
+        for entry in (*told.connected, *told.not_connected)
+    )
+
+
+def _plan(connection: Connection) -> None:
+    """Say when the next check comes, give or take a fifth, and what it comes before."""
+    connection.check_due_at = now() + _pause(connection) * random.uniform(0.8, 1.2)  # noqa: S311
+    is_new = (
+        connection.checks < CHECKS_AFTER_A_CHANGE
+        and connection.failed_checks < FAILED_CHECKS_IN_FRONT
+    )
+    connection.check_urgency = Urgency.CHANGED if is_new else Urgency.ROUTINE
 
 
 def _pause(connection: Connection) -> timedelta:

@@ -28,7 +28,7 @@ from onboarding.errors import (
 from onboarding.leaf import LeafOrganizations
 from onboarding.models import Attempt, Connection, Organization, locked
 from onboarding.queue import Queue
-from onboarding.states import Outcome, SharingTrouble
+from onboarding.states import Outcome, SharingTrouble, Urgency
 from onboarding.vault import Vault
 
 READS_AFTER_RETURN = 3
@@ -208,6 +208,7 @@ def _expect_choice(connection: Connection, attempt: Attempt) -> None:
         connection.check_number += 1
         connection.checks = 0
         connection.check_due_at = now() + LOOK_AFTER_SENDING
+        connection.check_urgency = Urgency.CHANGED
 
 
 def _read(

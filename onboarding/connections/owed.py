@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.models import Connection
 from onboarding.queue import Queue
-from onboarding.states import Stage
+from onboarding.states import Stage, Urgency
 
 CHECK_LEASE = timedelta(minutes=1)
-"""When the sweep asks the queue what has become of a check that has not reported."""
+"""How long a worker has for a check that it claimed, unless it says that it still wants it."""
+
+OLD_AFTER = timedelta(minutes=1)
+"""An answer of Leaf that somebody looks at."""
 
 
 def owe_hand_over(session: Session, queue: Queue, connection: Connection) -> None:
@@ -28,13 +32,50 @@ def owe_hand_over(session: Session, queue: Queue, connection: Connection) -> Non
     queue.hand_over(session, connection.id, number=connection.hand_over_try, after=timedelta(0))
 
 
-def owe_check(
-    session: Session, queue: Queue, connection: Connection, *, in_no_hurry: bool = False
-) -> None:
-    """Enqueue a check. It takes the place of one that still waits.
+def owe_check(session: Session, queue: Queue, connection: Connection) -> None:
+    """Let Leaf be asked now, since somebody waits for it or something has happened.
 
-    :param in_no_hurry: after those that somebody waits for
+    What a check that is under way brings does not count any more.
     """
     connection.check_number += 1
-    connection.check_due_at = now() + CHECK_LEASE
-    queue.check(session, connection.id, number=connection.check_number, in_no_hurry=in_no_hurry)
+    connection.check_due_at = now()
+    connection.check_urgency = Urgency.LOOK
+
+
+def is_look_due(connection: Connection, moment: datetime) -> bool:
+    """Whether Leaf is to be asked because somebody looks: its last word is older than a minute.
+
+    Not more often than once a minute either while Leaf does not answer: a page can be opened again
+    and again.
+    """
+    said, began = connection.leaf_said_at, connection.check_began_at
+    return (
+        connection.is_at_leaf
+        and connection.check_due_at is not None
+        and connection.check_urgency != Urgency.LOOK
+        and (said is None or said < moment - OLD_AFTER)
+        and (began is None or began < moment - OLD_AFTER)
+    )
+
+
+def look(session: Session, connection: Connection) -> bool:
+    """Let Leaf be asked if it is to be because somebody looks. A check under way still counts.
+
+    :return: whether it is
+    """
+    moment = now()
+    if not is_look_due(connection, moment):
+        return False
+    # It may have been read without a lock: nothing that has changed meanwhile is written over.
+    asked = (
+        sa.update(Connection)
+        .where(
+            Connection.id == connection.id,
+            Connection.check_number == connection.check_number,
+            Connection.stage == connection.stage,
+            Connection.check_due_at.is_not(None),
+        )
+        .values(check_due_at=moment, check_urgency=Urgency.LOOK)
+        .execution_options(synchronize_session=False)
+    )
+    return session.scalar(asked.returning(Connection.id)) is not None

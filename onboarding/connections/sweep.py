@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import checks, consent, hand_over, history, workers
+from onboarding.connections import consent, hand_over, history, workers
 from onboarding.db import Database
 from onboarding.models import ATTEMPT_LIFETIME, EXCHANGE_LIMIT, Attempt, Connection, Worker
 from onboarding.queue import Queue, hand_over_id
@@ -35,8 +35,6 @@ def sweep(database: Database, queue: Queue, *, process_is_gone: Callable[[Worker
             end = _revive_hand_overs(session, queue, end)
         if end is None:
             break
-    with database.transaction() as session:
-        checks.enqueue_due(session, queue)
     _end_attempts(database)
     with database.transaction() as session:
         _erase_access_tokens(session)

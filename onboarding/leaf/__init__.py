@@ -15,6 +15,7 @@ from onboarding.leaf.shapes import (
     Report,
     SyncChoice,
 )
+from onboarding.leaf.turn import Turn
 
 __all__ = [
     "Credential",
@@ -26,4 +27,5 @@ __all__ = [
     "OrganizationChoice",
     "Report",
     "SyncChoice",
+    "Turn",
 ]

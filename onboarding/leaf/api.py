@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import requests
 
@@ -11,6 +12,7 @@ from onboarding import http
 from onboarding.errors import UpstreamRejected
 from onboarding.http import Answer, Timeout
 from onboarding.leaf.signin import SignIn
+from onboarding.leaf.turn import Turn, taking
 
 SERVICE = "Leaf"
 PAGE_SIZE = 100
@@ -31,18 +33,26 @@ class Api:
         session: requests.Session,
         timeout: Timeout,
         clock: Callable[[], float],
+        turn: Turn,
     ) -> None:
         self._api_url = api_url
         self._password = password
         self._session = session
         self._timeout = timeout
+        self._turn = turn
         self._sign_in = SignIn(
             api_url, username, password, session=session, timeout=timeout, clock=clock
         )
 
+    def with_turn(self, turn: Turn) -> Self:
+        """The same access with the same token, but requests that take other turns."""
+        other = copy(self)
+        other._turn = turn
+        return other
+
     def sign_in(self) -> None:
         """Sign in now, whether or not there is a token."""
-        self._sign_in.renew()
+        self._sign_in.renew(self._turn)
 
     def call(
         self,
@@ -61,27 +71,28 @@ class Api:
         """
 
         def send(token: str) -> Answer:
-            return http.call(
-                self._session,
-                method,
-                self._api_url + path,
-                service=SERVICE,
-                action=action,
-                accept=accept,
-                params=params,
-                json=json,
-                auth=http.bearer(token),
-                timeout=self._timeout,
-                secrets=(token, self._password, *secrets),
-            )
+            with taking(self._turn):
+                return http.call(
+                    self._session,
+                    method,
+                    self._api_url + path,
+                    service=SERVICE,
+                    action=action,
+                    accept=accept,
+                    params=params,
+                    json=json,
+                    auth=http.bearer(token),
+                    timeout=self._timeout,
+                    secrets=(token, self._password, *secrets),
+                )
 
-        token = self._sign_in.token()
+        token = self._sign_in.token(self._turn)
         try:
             return send(token)
         except UpstreamRejected as err:
             if err.status != 401:
                 raise
-        return send(self._sign_in.token(instead_of=token))
+        return send(self._sign_in.token(self._turn, instead_of=token))
 
     def pages(
         self, path: str, *, action: str, params: Mapping[str, str] | None = None

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
 import requests
@@ -35,6 +36,7 @@ from onboarding.leaf.shapes import (
     Report,
     SyncChoice,
 )
+from onboarding.leaf.turn import AtOnce, Turn
 from onboarding.states import Environment
 
 USERS = "/services/usermanagement/api/users"
@@ -42,6 +44,7 @@ CONFIGS = "/services/config/api/configs"
 TIMEOUT = Timeout(connect=5, read=30, total=35)
 STATUS_GONE_LASTS = timedelta(days=1).total_seconds()
 """Seconds for which `/status`, once found gone, is not asked again."""
+NOBODY = "onboarding-looks-whether-leaf-answers"
 MISMATCH_WORDS = ("environment", "stage", "production", "client", "application")
 PLAIN_REFUSALS = frozenset({401, 404, 409})
 """Refusals that are about our token, the Leaf user, or a credential that is there already."""
@@ -63,12 +66,14 @@ class Leaf:
         session: requests.Session | None = None,
         clock: Callable[[], float] = time.time,
         timeout: Timeout = TIMEOUT,
+        turn: Turn | None = None,
     ) -> None:
         """Nothing is sent yet.
 
         :param api_url: Leaf's origin, without a trailing slash
         :param session: default: a new one with connections for 64 threads
         :param clock: seconds since 1970
+        :param turn: what each request waits for; default: nothing
         """
         self._clock = clock
         self._api = Api(
@@ -78,13 +83,29 @@ class Leaf:
             session=session or http.new_session(),
             timeout=timeout,
             clock=clock,
+            turn=turn or AtOnce(),
         )
         self._lock = threading.Lock()
         self._status_gone_until = 0.0
 
+    def with_turn(self, turn: Turn) -> Self:
+        """The same client, whose requests wait for other turns."""
+        other = copy(self)
+        other._api = self._api.with_turn(turn)
+        return other
+
     def sign_in(self) -> None:
         """Sign in now, whether or not there is a token; for checks."""
         self._api.sign_in()
+
+    def look(self) -> None:
+        """Ask for as little as possible, to see whether Leaf answers: a user that is not there."""
+        self._api.call(
+            "GET",
+            USERS,
+            action="look whether it answers",
+            params={"externalId": NOBODY, "size": 1},
+        )
 
     def users(self, *, external_id: str) -> Iterator[LeafUser]:
         """The users with exactly this external id, in Leaf's order, fetched while iterating.

@@ -19,6 +19,7 @@ from onboarding.errors import (
     UpstreamUnavailable,
 )
 from onboarding.http import Timeout
+from onboarding.leaf.turn import Turn
 
 SERVICE = "Leaf"
 ACTION = "sign in"
@@ -59,9 +60,10 @@ class SignIn:
         self._failure: Callable[[], UpstreamError] | None = None
         self._ask_again_at = 0.0
 
-    def token(self, *, instead_of: str = "") -> str:
+    def token(self, turn: Turn, *, instead_of: str = "") -> str:
         """A token that Leaf should accept.
 
+        :param turn: of who asks, for the case that a new one is needed
         :param instead_of: one that Leaf has just refused
         :raise SignInRefused: Leaf does not accept username and password, or did not within the
             last minute
@@ -69,28 +71,32 @@ class SignIn:
         """
         with self._lock:
             if self._token in {"", instead_of} or self._clock() >= self._use_until:
-                self._renew()
+                self._renew(turn)
             return self._token
 
-    def renew(self) -> None:
+    def renew(self, turn: Turn) -> None:
         """Sign in now.
 
         :raise SignInRefused: as `token`
         :raise UpstreamUnavailable: as `token`
         """
         with self._lock:
-            self._renew()
+            self._renew(turn)
 
-    def _renew(self) -> None:
+    def _renew(self, turn: Turn) -> None:
         if self._failure and self._clock() < self._ask_again_at:
             raise self._failure()
+        turn.before(for_all=True)  # if it never comes, that is no failure to remember
         try:
             token = self._ask()
         except UpstreamUnavailable as err:
+            turn.after(err)
             later = partial(UpstreamUnavailable, retry_after=err.retry_after)
             raise self._remember(later, err, OUTAGE_LASTS) from err
         except UpstreamRejected as err:
+            turn.after(err)
             raise self._remember(SignInRefused, err, REFUSAL_LASTS) from err
+        turn.after(None)
         now = self._clock()
         lasts = (_expiry(token) or now + TOKEN_LIFETIME) - now
         self._token = token

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from onboarding import describe
 from onboarding.clock import now
 from onboarding.colours import accent_css
-from onboarding.connections import consent, invitations, organizations
+from onboarding.connections import consent, invitations, organizations, owed
 from onboarding.errors import LinkInvalid
 from onboarding.forms import OrganizationsForm, StartForm
 from onboarding.links import (
@@ -59,9 +59,13 @@ def landing() -> ResponseReturnValue:
 
 @bp.get("/c/<token>")
 def show(token: str) -> ResponseReturnValue:
-    """The grower's page. It changes nothing: mail scanners open links, too."""
+    """The grower's page. It changes nothing but when Leaf is asked: mail scanners open links."""
     with installation().database.reading() as session:
         view = _view(session, token)
+    if owed.is_look_due(view.connection, view.moment):
+        with installation().database.transaction() as session:
+            owed.look(session, view.connection)
+            view = _view(session, token)
     if view.told.code in {"invited", *_ENDED_WITHOUT_TOKEN} and not view.connection.organizations:
         return render_template(
             "connect/start.html",
@@ -233,6 +237,7 @@ class _View:
             or self.told.code in CHANGES_BY_ITSELF
             or self.connection.stage is Stage.HANDING_OVER
             or self.connection.is_about_to_change
+            or self.connection.is_being_looked_at
         )
 
     @property

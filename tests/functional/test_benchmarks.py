@@ -1,4 +1,4 @@
-"""The benchmark still runs; what it measures depends on the machine and is no test."""
+"""The benchmarks still run; what they measure depends on the machine and is no test."""
 
 from __future__ import annotations
 
@@ -10,10 +10,53 @@ from pathlib import Path
 import pytest
 
 from benchmarks.browser import STEPS
+from tests.support.postgres import programs
 from tests.support.stack import ROOT
 
 SECONDS = 240
 """Half a minute when the machine has nothing else to do."""
+
+
+@pytest.mark.timeout(SECONDS + 10)
+def test_a_quick_sweep_writes_every_figure_and_keeps_the_limit(tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
+    done = subprocess.run(
+        [
+            *(sys.executable, "benchmarks/sweep.py"),
+            *("--quick", "--database", "sqlite", "--json", str(written)),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "fullest minute" in done.stdout
+    found = json.loads(written.read_text())["sqlite"]
+    (swept,) = found["swept"]
+    assert swept["connections"] == 1000
+    assert all(swept[figure] > 0 for figure in ("checks_per_second", "cpu_ms", "rss"))
+    assert swept["find_ms"].keys() == {"p10", "p50", "p95"}
+    (limited,) = found["limited"]
+    assert limited["workers"] == 2
+    assert 0 < limited["most_in_a_minute"] <= limited["limit"]
+
+
+@pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed")
+@pytest.mark.timeout(SECONDS + 10)
+def test_workers_that_are_killed_lose_nothing_and_do_nothing_twice_at_leaf() -> None:
+    done = subprocess.run(
+        [sys.executable, "benchmarks/chaos.py", "--quick"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Nothing was lost, and nothing done twice." in done.stdout
+    assert "100 hand-overs, 100 checks, " in done.stdout
 
 
 @pytest.mark.timeout(SECONDS + 10)

@@ -14,10 +14,9 @@ import sqlalchemy as sa
 
 from onboarding import settings
 from onboarding.clock import now
-from onboarding.connections import attention, workers
 from onboarding.connections import sweep as sweeping
+from onboarding.connections import workers
 from onboarding.connections.hand_over import GIVEN_UP_AFTER
-from onboarding.connections.owed import owe_check
 from onboarding.installation import Installation, assemble
 from onboarding.models import (
     ATTEMPT_LIFETIME,
@@ -30,7 +29,7 @@ from onboarding.models import (
     Worker,
     locked,
 )
-from onboarding.queue import check_id, hand_over_id
+from onboarding.queue import hand_over_id
 from onboarding.states import Cause, Outcome, Stage
 from onboarding.worker import BOOT_ID
 from tests.support.control import Control
@@ -440,50 +439,6 @@ def test_tries_that_end_with_an_error_come_to_an_end_after_thirty_days(
         assert connection.hand_over_due_at is None
 
 
-def test_check_that_ends_with_an_error_is_followed_by_others_ever_later_where_staff_see_it(
-    alone: Installation, caplog: pytest.LogCaptureFixture
-) -> None:
-    (watched,) = owing(alone, 1, due=now(), enqueue=False)
-    with alone.database.transaction() as session:
-        connection = session.get_one(Connection, watched)
-        connection.stage, connection.hand_over_due_at = Stage.CONNECTED, None
-        owe_check(session, alone.queue, connection)
-
-    def next_pause() -> timedelta:
-        """How long after a failure the next check is enqueued; it fails as well."""
-        queue_says(alone.database.engine, check_id(watched, number()), "ERROR")
-        let_it_be_due()
-        sweep(alone)
-        sweep(alone)
-        assert is_enqueued() is False
-        with alone.database.reading() as session:
-            due = session.get_one(Connection, watched).check_due_at
-            assert due is not None
-            pause = due - now()
-        let_it_be_due()
-        sweep(alone)
-        assert is_enqueued() is True
-        return pause
-
-    def number() -> int:
-        with alone.database.reading() as session:
-            return session.get_one(Connection, watched).check_number
-
-    def is_enqueued() -> bool:
-        return bool(alone.queue.unfinished([check_id(watched, number())]))
-
-    def let_it_be_due() -> None:
-        with alone.database.transaction() as session:
-            session.get_one(Connection, watched).check_due_at = now() - timedelta(minutes=1)
-
-    pauses = [next_pause() for _ in range(3)]
-    minutes = [round(pause / timedelta(minutes=1)) for pause in pauses]
-    assert minutes == [1, 2, 4]
-    assert len([record for record in caplog.records if "broke off" in record.message]) == 1
-    with alone.database.reading() as session:
-        assert [row.id for row in attention.first(session, 10)] == [watched]
-
-
 def test_worker_that_falls_silent_is_forgotten_and_its_work_set_going(alone: Installation) -> None:
     (owed,) = owing(alone, 1, due=now() - timedelta(minutes=1), enqueue=True)
     worker = Worker(id=uuid4(), host="elsewhere", pid=1, started_at=now(), seen_at=now())
@@ -507,9 +462,6 @@ def test_what_another_release_enqueued_is_enqueued_anew_and_what_it_runs_is_left
     worker = Worker(id=uuid4(), host="h", pid=1, started_at=now(), seen_at=now())
     with alone.database.transaction() as session:
         workers.beat(session, worker, moment=now())
-        checked = session.get_one(Connection, waits)
-        owe_check(session, alone.queue, checked)
-        checked.check_due_at = now() - timedelta(minutes=1)
     engine = alone.database.engine
     queue_says(engine, hand_over_id(runs, 1), "PENDING", str(worker.id))
     table = queue_table(engine)
@@ -517,7 +469,7 @@ def test_what_another_release_enqueued_is_enqueued_anew_and_what_it_runs_is_left
         connection.execute(sa.update(table).values(application_version="0"))
     sweep(alone)
     assert tries(alone) == {waits: 2, runs: 1}
-    anew = [hand_over_id(waits, 2), check_id(waits, 2)]
+    anew = [hand_over_id(waits, 2)]
     assert alone.queue.unfinished(anew) == dict.fromkeys(anew)
     running = {hand_over_id(runs, 1): str(worker.id)}
     assert alone.queue.running_hand_overs(runs) == running

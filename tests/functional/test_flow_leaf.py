@@ -5,15 +5,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 
 import pytest
 import requests
 
 from onboarding import describe
+from onboarding.clock import now
 from onboarding.states import Cause, Environment, Health, Stage
 from tests.support.control import Control, points
 from tests.support.people import People, Person
 from tests.support.stack import PARTNER, WORKER, Stack
+from tests.support.tokens import change
 from tests.support.wait import wait_until
 
 CREDENTIALS = "/services/usermanagement/api/users/{}/john-deere-credentials"
@@ -213,6 +216,45 @@ def test_missing_permission_leads_to_the_page_of_that_organization(people: Peopl
     grower.choose()
     assert grower.page.url == grower.link
     assert grower.shared() == {"Low Meadow Farm"}
+
+
+def test_page_that_is_opened_with_an_old_answer_lets_leaf_be_asked_at_once(
+    people: People, control: Control, stack: Stack
+) -> None:
+    grower = people.invited()
+    grower.connect("already-connected")
+    grower.wait_for_code("connected")
+    grower.wait_for(lambda _: not grower.state()["polling"], what="nothing more is awaited")
+    leaf_user_id = grower.connection().grower.leaf_user_id
+    assert leaf_user_id
+    control.set_leaf_status(leaf_user_id, "UNAUTHENTICATED")
+    hours_ago = now() - timedelta(hours=2)
+    change(
+        stack,
+        grower.connection(),
+        check_due_at=now() + timedelta(hours=20),
+        checked_at=hours_ago,
+        handed_over_at=hours_ago,
+        check_began_at=hours_ago,
+    )
+    assert grower.open().main["data-polling"] == "true"
+    grower.wait_for_code("reconnect")
+    # The next one, a moment later, asks nothing.
+    number = grower.connection().check_number
+    due = grower.connection().check_due_at
+    grower.open()
+    assert (grower.connection().check_number, grower.connection().check_due_at) == (number, due)
+    # Staff look as well.
+    change(
+        stack,
+        grower.connection(),
+        check_due_at=now() + timedelta(hours=20),
+        checked_at=hours_ago,
+        check_began_at=hours_ago,
+    )
+    shown = stack.cli("connection", "show", grower.connection().reference)
+    assert "Leaf is being asked again" in shown.stderr
+    wait_until(lambda: grower.connection().checked_at != hours_ago, what="Leaf was asked")
 
 
 def _leaf_says(grower: Person, control: Control, status: str) -> None:

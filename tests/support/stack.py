@@ -20,7 +20,7 @@ from onboarding.installation import Installation, assemble
 from onboarding.local import commands
 from onboarding.local.child import Child
 from onboarding.local.supervisor import answers
-from onboarding.models import Connection
+from onboarding.models import Connection, Pace
 from tests.support.control import Control
 from tests.support.ports import free_ports
 from tests.support.wait import wait_until
@@ -139,6 +139,7 @@ class Stack:
                     check_due_at=None,
                 )
             )
+            session.execute(sa.delete(Pace))  # what was known of Leaf as it was
         self.control.reset()
 
     def close(self) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from onboarding.clock import now
 from onboarding.connections import invitations
 from onboarding.db import Database
-from onboarding.models import Connection, Event, Link
+from onboarding.models import Connection, Event, Grower, Link, Organization, Partner
+from onboarding.states import Health, Stage
 
 PARTNER = "demo"
 
@@ -32,6 +35,48 @@ def invited(database: Database, external_id: str = "grower-1", *, partner: str =
             name="Maple Farm",
             lifetime=timedelta(days=14),
         )
+
+
+def watched(database: Database, count: int, **values: Any) -> list[UUID]:
+    """Connections that work, each with one organization that is shared.
+
+    :param values: columns of each connection
+    :return: their ids; the Leaf user of the first is `leaf-1`, and so on
+    """
+    moment = now()
+    with database.transaction() as session:
+        partner = session.scalar(invitations.partner_named("watched"))
+        if partner is None:
+            partner = Partner(slug="watched", name="Demo Co-op", created_at=moment)
+        had = session.scalar(sa.select(sa.func.count()).select_from(Grower)) or 0
+        connections = []
+        for number in range(had + 1, had + count + 1):
+            grower = Grower(
+                partner=partner,
+                external_id=f"g-{number}",
+                name="Maple Farm",
+                leaf_user_id=f"leaf-{number}",
+                created_at=moment,
+            )
+            connections.append(
+                Connection(
+                    **{
+                        "grower": grower,
+                        "stage": Stage.CONNECTED,
+                        "health": Health.OK,
+                        "health_text": "OK",
+                        "connected_at": moment,
+                        "created_at": moment,
+                        "organizations": [
+                            Organization(deere_id="1", name="Maple Farm", connected=True)
+                        ],
+                        **values,
+                    }
+                )
+            )
+        session.add_all(connections)
+        session.flush()
+        return [connection.id for connection in connections]
 
 
 def connection_of(database: Database, link: Link) -> Connection:

@@ -12,8 +12,10 @@ import pytest
 import sqlalchemy as sa
 
 from onboarding.clock import now
+from onboarding.connections.pace import FAILURES_OF_AN_OUTAGE, Turns
 from onboarding.db import Database
 from onboarding.doctor import Finding, examine
+from onboarding.errors import UpstreamUnavailable
 from onboarding.installation import Installation, assemble
 from onboarding.models import Connection, Organization, Worker
 from onboarding.settings import WELL_KNOWN
@@ -23,7 +25,7 @@ from tests.support.postgres import Cluster
 from tests.unit.conftest import ISSUER_PATH, SettingsFor
 from tests.unit.databases import as_settings_write_it
 from tests.unit.failures import FAILURES, Server
-from tests.unit.rows import connection_of, invited
+from tests.unit.rows import connection_of, invited, watched
 
 SIGN_IN = "/api/authenticate"
 METADATA = ISSUER_PATH + WELL_KNOWN
@@ -104,6 +106,8 @@ def test_a_healthy_installation_has_no_wrong_line(
         "Keys: SECRET_KEY has 32 characters or more, ENCRYPTION_KEYS has 1.",
         "Workers running: 1.",
         "No connection waits for staff.",
+        "The workers may ask Leaf.",
+        "Checks come in time.",
         "STAGE allows 5 organizations in all, 0 are connected.",
         f"John Deere's metadata is there, its issuer is {server.url}{ISSUER_PATH}.",
         "Leaf accepts the sign-in of owner@example.com.",
@@ -195,6 +199,43 @@ def test_connections_that_wait_for_staff_are_wrong_and_listed_elsewhere(
 
     assert not found.fine
     assert found.text.endswith("for staff: 2. flask --app wsgi connection list")
+
+
+@pytest.mark.usefixtures("healthy")
+def test_leaf_that_the_workers_found_down_is_told_with_its_answer(
+    installation: Installation,
+) -> None:
+    add_worker(installation.database)
+    turns = Turns(installation.database, per_minute=900)
+    for _ in range(FAILURES_OF_AN_OUTAGE):
+        turns.tell(UpstreamUnavailable("Leaf", "read the credential", status=503))
+    found = line(installation, "Leaf is down for the workers since")
+    assert not found.fine
+    assert "Leaf: read the credential: HTTP 503" in found.text
+
+
+@pytest.mark.usefixtures("healthy")
+def test_limit_of_leaf_that_the_workers_wait_out_names_the_setting(
+    installation: Installation,
+) -> None:
+    Turns(installation.database, per_minute=900).tell(
+        UpstreamUnavailable("Leaf", "read the credential", status=429)
+    )
+    found = line(installation, "Leaf's limit is reached")
+    assert not found.fine
+    assert "LEAF_REQUESTS_PER_MINUTE" in found.text
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize(("hours", "fine"), [(23, True), (30, False)])
+def test_checks_that_are_late_by_a_day_are_wrong(
+    installation: Installation, hours: int, fine: bool
+) -> None:
+    watched(installation.database, 2, check_due_at=now() + timedelta(hours=1))
+    watched(installation.database, 1, check_due_at=now() - timedelta(hours=hours))
+    found = line(installation, "Checks ")
+    assert found.fine is fine
+    assert fine or "30 hours late" in found.text
 
 
 @pytest.mark.parametrize(

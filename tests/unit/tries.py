@@ -9,10 +9,12 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from onboarding.clock import now
 from onboarding.connections import checks, hand_over, invitations
 from onboarding.connections import sweep as sweeping
 from onboarding.leaf import Leaf
 from onboarding.models import Connection, Link, Partner
+from onboarding.states import Urgency
 from tests.unit.failures import PATIENT
 from tests.unit.leaf_double import LeafDouble
 from tests.unit.rows import PARTNER, connection_of, history_of
@@ -78,10 +80,9 @@ class Tries:
 
     def check(self) -> None:
         """A worker asks Leaf how the credential is."""
-        connection = self.connection()
-        checks.check(
-            self.walk.database, self._client(), connection.id, number=connection.check_number
-        )
+        self.put(check_due_at=now(), check_urgency=Urgency.LOOK)
+        (claimed,) = checks.claim(self.walk.database, looks=1, others=0)
+        checks.note(self.walk.database, claimed, checks.ask(self._client(), claimed))
 
     def put(self, **values: Any) -> None:
         """Set columns of the connection, for example to let a month pass."""

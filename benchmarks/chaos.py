@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Kill one of two workers again and again while they have much to do; see docs/performance.md.
+
+    .venv/bin/python benchmarks/chaos.py [--quick]
+
+Two workers on PostgreSQL hand 2,000 tokens over and check 2,000 connections, all of it within
+five minutes, and every 20 seconds one of them is killed and started anew (`--quick`: 100 of each in
+40 seconds). It ends with an error if anything was lost, or done twice at Leaf.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+# This file is in a package that it imports.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import sqlalchemy as sa
+
+from benchmarks.rows import CHECKS, add_swept
+from benchmarks.site import AT_LEAF, Site
+from onboarding.models import Connection
+from onboarding.states import Stage
+from tests.support.postgres import Cluster, programs
+from tests.support.wait import wait_until
+
+WORKERS = ("w1", "w2")
+A_PORTION = 2.0
+"""Seconds between two portions of tokens that come in."""
+REST_SECONDS = 300.0
+"""From the last kill until all is done: a dead worker's work is free again after a minute."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How much, and for how long."""
+
+    count: int
+    """Hand-overs, and as many connections to check."""
+    seconds: float
+    killed_every: float
+
+
+FULL = Plan(count=2000, seconds=300, killed_every=20)
+QUICK = Plan(count=100, seconds=40, killed_every=10)
+
+
+def main() -> None:
+    """Run it, and say what came of it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="only to see that it works")
+    plan = QUICK if parser.parse_args().quick else FULL
+    found = programs()
+    if found is None:
+        sys.exit("PostgreSQL is not installed")
+    cluster = Cluster(found)
+    with tempfile.TemporaryDirectory(prefix="onboarding-chaos-") as folder:
+        site = Site(Path(folder), cluster.new_database(), cluster.new_database())
+        try:
+            site.start()
+            complaints = list(_run(site, plan))
+        finally:
+            site.close()
+            cluster.stop()
+    for complaint in complaints:
+        print(f"WRONG {complaint}")
+    if complaints:
+        sys.exit(1)
+    print("Nothing was lost, and nothing done twice.")
+
+
+def _run(site: Site, plan: Plan) -> Iterator[str]:
+    """Everything; what was wrong at the end."""
+    add_swept(site.parts.database, up_to=plan.count)
+    for name in WORKERS:
+        site.stack.start_worker(name)
+    began = time.monotonic()
+    killed_at, victims, kills = began, cycle(WORKERS), 0
+    owed = 0
+    while (passed := time.monotonic() - began) < plan.seconds:
+        wanted = min(plan.count, int(plan.count * passed / plan.seconds * 1.25) + 1)
+        site.owe_hand_overs(wanted - owed)
+        owed = wanted
+        if time.monotonic() - killed_at >= plan.killed_every:
+            killed_at = time.monotonic()
+            victim = next(victims)
+            site.stack.kill(victim)
+            site.stack.start_worker(victim)
+            kills += 1
+        time.sleep(A_PORTION)
+    site.owe_hand_overs(plan.count - owed)
+    wait_until(lambda: _is_done(site, plan), what="all is done", limit=REST_SECONDS)
+    took = time.monotonic() - began
+    print(f"{plan.count} hand-overs, {plan.count} checks, {kills} kills, {took:.0f} s")
+    yield from _complaints(site, plan)
+
+
+def _swept() -> sa.ColumnElement[bool]:
+    return Connection.leaf_credential_id.is_(None)
+
+
+def _is_done(site: Site, plan: Plan) -> bool:
+    waiting = sa.or_(
+        Connection.stage == Stage.HANDING_OVER,
+        sa.and_(Connection.stage.in_(AT_LEAF), Connection.checked_at.is_(None)),
+        sa.and_(_swept(), Connection.checks == CHECKS),
+    )
+    return site.count(waiting) == 0 and site.count(~_swept()) == plan.count
+
+
+def _complaints(site: Site, plan: Plan) -> Iterator[str]:
+    if held := site.count(Connection.refresh_token.is_not(None)):
+        yield f"{held} tokens are still here"
+    if elsewhere := site.count(Connection.stage.not_in(AT_LEAF)):
+        yield f"{elsewhere} connections are not at Leaf"
+    if troubled := site.count(Connection.cause.is_not(None)):
+        yield f"{troubled} connections have a cause"
+    made = site.made()
+    for what in ("users", "posts"):
+        if len(made[what]) != plan.count:
+            yield f"{what}: {len(made[what])} instead of {plan.count}"
+        if twice := [name for name, times in made[what].items() if times > 1]:
+            yield f"{what}: {len(twice)} were made more than once"
+
+
+if __name__ == "__main__":
+    main()
