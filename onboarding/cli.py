@@ -25,6 +25,7 @@ from onboarding.installation import Installation
 from onboarding.models import Connection, Event, Link
 
 SECRET_KEY_BYTES = 48
+ALERT_SECRET_BYTES = 32
 EVENTS_SHOWN = 30
 CONNECTIONS_SHOWN = 100
 
@@ -84,9 +85,10 @@ def db_revision(message: str) -> None:
 
 @keys.command("new")
 def keys_new() -> None:
-    """Print new SECRET_KEY and ENCRYPTION_KEYS lines for .env."""
+    """Print new lines for .env: SECRET_KEY, ENCRYPTION_KEYS and LEAF_ALERT_SECRET."""
     click.echo(f"SECRET_KEY={secrets.token_urlsafe(SECRET_KEY_BYTES)}")
     click.echo(f"ENCRYPTION_KEYS={vault.new_key()}")
+    click.echo(f"LEAF_ALERT_SECRET={secrets.token_urlsafe(ALERT_SECRET_BYTES)}")
 
 
 @keys.command("rotate")

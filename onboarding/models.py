@@ -210,6 +210,7 @@ class Connection(Base):
             postgresql_where=sa.text("check_due_at IS NOT NULL"),
             sqlite_where=sa.text("check_due_at IS NOT NULL"),
         ),
+        sa.Index("ix_connection_leaf_credential_id", "leaf_credential_id"),
     )
 
     @property
@@ -371,6 +372,23 @@ class Copy(Base):
     name: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     text: Mapped[str] = mapped_column(sa.Text)
     fetched_at: Mapped[datetime]
+
+
+class SeenAlert(Base):
+    """An alert of Leaf's that was taken: delivered again it does nothing."""
+
+    __tablename__ = "seen_alert"
+    __table_args__ = (
+        sa.Index("ix_seen_alert_connection_id_received_at", "connection_id", "received_at"),
+        sa.Index("ix_seen_alert_received_at", "received_at"),
+    )
+
+    digest: Mapped[bytes] = mapped_column(sa.LargeBinary(32), primary_key=True)
+    received_at: Mapped[datetime]
+    connection_id: Mapped[uuid.UUID | None] = mapped_column(sa.ForeignKey("connection.id"))
+    """None: of a credential that we do not know."""
+    asked_around: Mapped[bool] = mapped_column(default=False)
+    """Whether it made us ask about connections whose credential's id we do not know."""
 
 
 def locked(session: Session, connection_id: uuid.UUID) -> Connection:

@@ -103,6 +103,8 @@ def test_missing_and_wrong_settings_are_told_together() -> None:
         ("ENCRYPTION_KEYS", f"{KEY}!", "key 1 is not 32 bytes"),
         ("ENCRYPTION_KEYS", "ö" * 43, "key 1 is not 32 bytes"),
         ("ENCRYPTION_KEYS", " , ,", "Missing settings: ENCRYPTION_KEYS"),
+        ("LEAF_ALERT_SECRET", "s" * 15, "must have 16 ASCII characters or more; make one with"),
+        ("LEAF_ALERT_SECRET", "ö" * 16, "must have 16 ASCII characters or more"),
         ("DEERE_ENVIRONMENT", "production", "must be STAGE or PRODUCTION"),
         ("DEERE_METADATA_URL", "https://signin.example/oauth2", f"must end with {WELL_KNOWN}"),
         ("DEERE_SCOPES", "ag1 org1", "must contain offline_access; without it"),
