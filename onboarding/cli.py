@@ -19,10 +19,17 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from onboarding import describe, vault
 from onboarding.clock import now
-from onboarding.connections import attention, consent, hand_over, invitations, rotation
+from onboarding.connections import (
+    attention,
+    consent,
+    hand_over,
+    invitations,
+    rotation,
+    timeline,
+)
 from onboarding.errors import OnboardingError, SettingsInvalid
 from onboarding.installation import Installation
-from onboarding.models import Connection, Event, Link
+from onboarding.models import Connection, Link
 
 SECRET_KEY_BYTES = 48
 ALERT_SECRET_BYTES = 32
@@ -213,11 +220,8 @@ def connection_show(reference: str) -> None:
         for organization in found.organizations:
             state = "shared" if organization.connected else "not shared"
             click.echo(f"  {organization.name} ({organization.deere_id}): {state}")
-        events = sa.select(Event).where(Event.connection_id == found.id).order_by(Event.id.desc())
-        for event in session.scalars(events.limit(EVENTS_SHOWN)):
-            data = " ".join(f"{key}={value}" for key, value in event.data.items() if value)
-            text = f"{event.at:%Y-%m-%d %H:%M:%S} {event.who} {event.kind} {data}"
-            click.echo(f"  {text.rstrip()}")
+        for line in timeline.newest(session, found.id, limit=EVENTS_SHOWN):
+            click.echo(f"  {line.at:%Y-%m-%d %H:%M:%S} {line.who} {line.text}")
 
 
 @connection.command("list")

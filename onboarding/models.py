@@ -192,6 +192,11 @@ class Connection(Base):
     connected_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
 
+    events_copied_at: Mapped[datetime | None]
+    """When Leaf's events were last copied."""
+    events_copied_as: Mapped[Health | None] = mapped_column(_words(Health))
+    """Leaf's word then: another one is a reason to copy them anew."""
+
     grower: Mapped[Grower] = relationship(lazy="joined", innerjoin=True)
     organizations: Mapped[list[Organization]] = relationship(
         cascade="all, delete-orphan", order_by="Organization.name", lazy="selectin"
@@ -389,6 +394,29 @@ class SeenAlert(Base):
     """None: of a credential that we do not know."""
     asked_around: Mapped[bool] = mapped_column(default=False)
     """Whether it made us ask about connections whose credential's id we do not know."""
+
+
+class LeafEvent(Base):
+    """What John Deere answered to a call of Leaf's, redacted: a copy of an event at Leaf."""
+
+    __tablename__ = "leaf_event"
+    __table_args__ = (
+        sa.UniqueConstraint("connection_id", "leaf_id"),
+        sa.Index("ix_leaf_event_connection_id_at", "connection_id", "at"),
+        sa.Index("ix_leaf_event_copied_at", "copied_at"),
+    )
+
+    id: Mapped[int] = mapped_column(
+        sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True
+    )
+    connection_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("connection.id"))
+    leaf_id: Mapped[str] = mapped_column(sa.String(64))
+    """Leaf's id of the event; a digest of it where that is none."""
+    at: Mapped[datetime]
+    """When it happened, as Leaf says; else when it was copied."""
+    status_code: Mapped[int | None]
+    body: Mapped[str] = mapped_column(sa.Text)
+    copied_at: Mapped[datetime]
 
 
 def locked(session: Session, connection_id: uuid.UUID) -> Connection:

@@ -62,6 +62,8 @@ class Settings:
     """Whether `make run` started this."""
     leaf_alert_secret: str = field(default="", repr=False)
     """Signs Leaf's alerts; empty: none is taken."""
+    events_kept_days: int = 400
+    """How long copies of Leaf's events are kept."""
 
     @property
     def deere_issuer(self) -> str:
@@ -166,6 +168,7 @@ class _Reader:
             link_lifetime_days=self._number("LINK_LIFETIME_DAYS", default=14, least=1),
             local_run=bool(self._get(LOCAL_RUN)),
             leaf_alert_secret=self._alert_secret(),
+            events_kept_days=self._number("EVENTS_KEPT_DAYS", default=400, least=1),
         )
         self._all_or_none_simulated(settings)
         self._complain()

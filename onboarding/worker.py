@@ -24,7 +24,7 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding.clock import now
-from onboarding.connections import checks, workers
+from onboarding.connections import alerts, checks, leaf_events, workers
 from onboarding.connections import hand_over as handing_over
 from onboarding.connections import sweep as sweeping
 from onboarding.installation import Installation
@@ -204,9 +204,17 @@ def _sweep(installation: Installation, worker: Worker) -> None:
         installation.queue,
         process_is_gone=lambda other: _is_gone(other, worker),
     )
+    _forget_old(installation)
     installation.queue.tidy(
         living=lambda: _living(installation), ended_before=now() - FINISHED_KEPT
     )
+
+
+def _forget_old(installation: Installation) -> None:
+    with installation.database.transaction() as session:
+        leaf_events.forget_old(session, kept=timedelta(days=installation.settings.events_kept_days))
+    with installation.database.transaction() as session:
+        alerts.forget_old(session)
 
 
 def _living(installation: Installation) -> Sequence[UUID]:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import health, history, workers
+from onboarding.connections import health, history, leaf_events, workers
 from onboarding.connections.health import Answer
 from onboarding.connections.owed import CHECK_LEASE, owe_check
 from onboarding.db import Database
@@ -52,6 +52,8 @@ def check(database: Database, leaf: Leaf, connection_id: UUID, *, number: int) -
             current.sync_owed = current.sync_owed and not answer.synced
             health.note(session, current, answer)
             current.check_due_at = now() + _pause(current) * random.uniform(0.8, 1.2)  # noqa: S311
+    if leaf_events.is_due(current):
+        leaf_events.try_to_copy(database, leaf, connection_id)
 
 
 def _ask(leaf: Leaf, leaf_user_id: str, *, sync: bool) -> Answer:

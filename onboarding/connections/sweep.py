@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import alerts, checks, consent, hand_over, history, workers
+from onboarding.connections import checks, consent, hand_over, history, workers
 from onboarding.db import Database
 from onboarding.models import ATTEMPT_LIFETIME, EXCHANGE_LIMIT, Attempt, Connection, Worker
 from onboarding.queue import Queue, hand_over_id
@@ -40,8 +40,6 @@ def sweep(database: Database, queue: Queue, *, process_is_gone: Callable[[Worker
     _end_attempts(database)
     with database.transaction() as session:
         _erase_access_tokens(session)
-    with database.transaction() as session:
-        alerts.forget_old(session)
 
 
 def _revive_hand_overs(
