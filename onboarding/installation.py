@@ -34,7 +34,7 @@ class Installation:
     deere: Deere
 
     def leaf(self) -> Leaf:
-        """A client for Leaf. Only the worker and `doctor` have a use for it."""
+        """A client for Leaf. Only the worker and a few commands have a use for it."""
         settings = self.settings
         return Leaf(settings.leaf_api_url, settings.leaf_username, settings.leaf_password)
 

@@ -35,6 +35,7 @@ from onboarding.leaf.shapes import (
     Report,
     SyncChoice,
 )
+from onboarding.leaf.webhooks import Webhooks
 from onboarding.states import Environment
 
 USERS = "/services/usermanagement/api/users"
@@ -52,6 +53,8 @@ class Leaf:
 
     Every method raises `UpstreamUnavailable` if Leaf can't do it now, `SignInRefused` if Leaf does
     not accept our username and password, and `UpstreamRejected` if it refuses.
+
+    :ivar webhooks: where Leaf sends its alerts
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Leaf:
             timeout=timeout,
             clock=clock,
         )
+        self.webhooks = Webhooks(self._api)
         self._lock = threading.Lock()
         self._status_gone_until = 0.0
 
