@@ -27,7 +27,9 @@ from onboarding.clock import now
 from onboarding.connections import alerts, checks, leaf_events, workers
 from onboarding.connections import hand_over as handing_over
 from onboarding.connections import sweep as sweeping
+from onboarding.errors import UpstreamError
 from onboarding.installation import Installation
+from onboarding.leaf import Leaf
 from onboarding.models import Worker
 from onboarding.queue import (
     APPLICATION,
@@ -43,6 +45,8 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
 SWEEP_SCHEDULE = "*/10 * * * * *"
+CATCH_UP_SCHEDULE = "0 23 * * * *"
+"""Every hour, and when a worker starts."""
 POLLING_SECONDS = 0.2
 CONCURRENT_HAND_OVERS = 16
 CONCURRENT_CHECKS = 8
@@ -51,6 +55,7 @@ REQUESTS_PER_CHECK = 3
 LIMITER_PERIOD_SECONDS = 6.0
 SHARE_OF_HAND_OVERS = 2 / 3
 FINISHED_KEPT = timedelta(hours=6)
+Scheduled = Callable[[datetime, None], None]
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 """Random, one for each start of a machine (Linux)."""
 STOPPING_SECONDS = 25
@@ -68,12 +73,13 @@ def run(installation: Installation) -> None:
     # The row comes before the work: what an unknown worker runs counts as abandoned.
     with installation.database.transaction() as session:
         workers.beat(session, worker, moment=now())
-    sweep = _define_workflows(installation, worker)
+    sweep, catch_up = _define_workflows(installation, worker)
     DBOS(config=_config(installation, worker.id))
     DBOS.launch()
     _register_queues(installation.settings.leaf_requests_per_minute)
-    _schedule(sweep)
+    _schedule(sweep, catch_up)
     _sweep(installation, worker)
+    DBOS.start_workflow(catch_up, now(), None)
     log.info("Worker %s works", worker.id)
     with _heart(installation, worker):
         stopping.wait()
@@ -106,12 +112,10 @@ def _heart(installation: Installation, worker: Worker) -> Iterator[None]:
         heart.join()
 
 
-def _define_workflows(
-    installation: Installation, worker: Worker
-) -> Callable[[datetime, None], None]:
+def _define_workflows(installation: Installation, worker: Worker) -> tuple[Scheduled, Scheduled]:
     """Tell DBOS what the names in its tables mean in this process.
 
-    :return: the sweep, to be scheduled
+    :return: the sweep and the catch-up, to be scheduled
     """
     leaf = installation.leaf()
 
@@ -136,7 +140,11 @@ def _define_workflows(
     def sweep(scheduled_at: datetime, context: None) -> None:
         _sweep(installation, worker)
 
-    return sweep
+    @DBOS.workflow(name="catch_up")
+    def catch_up(scheduled_at: datetime, context: None) -> None:
+        _catch_up(installation, leaf)
+
+    return sweep, catch_up
 
 
 def _config(installation: Installation, worker_id: UUID) -> DBOSConfig:
@@ -183,7 +191,7 @@ def limiter(per_minute: float) -> Limit:
     return {"limit": 1, "period": 60 / per_minute}
 
 
-def _schedule(sweep: Callable[[datetime, None], None]) -> None:
+def _schedule(sweep: Scheduled, catch_up: Scheduled) -> None:
     DBOS.apply_schedules(
         [
             {
@@ -191,7 +199,13 @@ def _schedule(sweep: Callable[[datetime, None], None]) -> None:
                 "workflow_fn": sweep,
                 "schedule": SWEEP_SCHEDULE,
                 "context": None,
-            }
+            },
+            {
+                "schedule_name": "catch-up",
+                "workflow_fn": catch_up,
+                "schedule": CATCH_UP_SCHEDULE,
+                "context": None,
+            },
         ]
     )
 
@@ -208,6 +222,19 @@ def _sweep(installation: Installation, worker: Worker) -> None:
     installation.queue.tidy(
         living=lambda: _living(installation), ended_before=now() - FINISHED_KEPT
     )
+
+
+def _catch_up(installation: Installation, leaf: Leaf) -> None:
+    """Take the alerts that did not reach web; without it the checks find them, only later."""
+    if not installation.settings.leaf_alert_secret:
+        return  # none is registered
+    try:
+        found = alerts.catch_up(installation.database, installation.queue, leaf)
+    except UpstreamError as err:
+        log.warning("Leaf's failed calls were not read: %s", err)
+    else:
+        if found:
+            log.info("Alerts that Leaf could not deliver: %d", found)
 
 
 def _forget_old(installation: Installation) -> None:

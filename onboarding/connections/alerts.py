@@ -24,6 +24,7 @@ from onboarding.clock import now
 from onboarding.connections import history
 from onboarding.connections.owed import owe_check
 from onboarding.db import Database
+from onboarding.leaf import Leaf
 from onboarding.models import Connection, Grower, SeenAlert, locked
 from onboarding.queue import Queue
 from onboarding.redaction import identifier, one_line
@@ -94,6 +95,20 @@ def receive(database: Database, queue: Queue, body: bytes | str, *, missed: bool
     :return: how many were news
     """
     return sum(_receive(database, queue, alert, missed=missed) for alert in read(body))
+
+
+def catch_up(database: Database, queue: Queue, leaf: Leaf) -> int:
+    """Take the alerts that Leaf could not deliver, for example while web was away.
+
+    :return: how many were news
+    :raise UpstreamError: if Leaf does not tell
+    """
+    since = now() - KEPT
+    return sum(
+        receive(database, queue, call.body, missed=True)
+        for call in leaf.webhooks.failed_calls()
+        if call.created is None or call.created > since
+    )
 
 
 def forget_old(session: Session) -> None:

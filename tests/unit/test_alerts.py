@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 
 from onboarding.clock import now
 from onboarding.connections import alerts, history
+from onboarding.leaf import Leaf
 from onboarding.models import Connection, Event, Link, SeenAlert
 from onboarding.queue import check_id
 from onboarding.states import Stage
+from tests.unit.failures import PATIENT, Server
 from tests.unit.rows import connection_of, history_of, invited
 from tests.unit.walk import Walk
 
@@ -294,3 +296,40 @@ def test_alerts_are_forgotten_after_a_time(walk: Walk, connection: Connection) -
         alerts.forget_old(session)
     assert seen(walk) == 1
     assert take(walk, alert()) == 1  # it costs a request, and no more
+
+
+def failed_call(body: bytes, created: str = "") -> dict[str, str]:
+    return {
+        "createdAt": created or now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "connectionError": "ConnectionError",
+        "requestBody": body.decode(),
+    }
+
+
+def test_alerts_that_leaf_could_not_deliver_are_caught_up_with_once(
+    walk: Walk, connection: Connection, server: Server
+) -> None:
+    other = put(walk, invited(walk.database, "grower-2"), leaf_credential_id="credential-2")
+    take(walk, alert())  # a later attempt arrived
+    before = again(walk, connection).check_number
+    items = [
+        failed_call(alert()),
+        failed_call(alert(credentialId="credential-2")),
+        failed_call(b"not JSON"),
+        failed_call(alert(timestamp="old"), created="2020-01-01T00:00:00Z"),
+    ]
+    server.json("POST", "/api/authenticate", {"id_token": "token-1"})
+    server.json("GET", "/services/alerts/api/alerts/webhooks/failed-calls", {"items": items})
+    leaf = Leaf(server.url, "owner@example.com", "owner password", timeout=PATIENT)
+
+    assert [alerts.catch_up(walk.database, walk.queue, leaf) for _ in range(2)] == [1, 0]
+    assert again(walk, connection).check_number == before
+    after = again(walk, other)
+    assert after.check_number == other.check_number + 1
+    assert is_enqueued(walk, after)
+    with walk.database.reading() as session:
+        event = session.scalars(sa.select(Event).where(Event.connection_id == other.id)).all()[-1]
+    assert event.data == {
+        "type": "credentialsUnauthenticated",
+        "found": "among the calls that failed",
+    }
