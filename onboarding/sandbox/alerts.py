@@ -102,6 +102,7 @@ class Alerts:
                 "attempts": row["attempts"],
                 "status": row["status"],
                 "error": row["error"],
+                "delivered": bool(row["delivered"]),
                 "waits": row["due"] is not None,
             }
             for row in self._store.all("SELECT * FROM leaf_alerts ORDER BY number DESC")
