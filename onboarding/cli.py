@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import cast
+from urllib.parse import urlsplit
 
 import click
 import sqlalchemy as sa
@@ -19,12 +20,24 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from onboarding import describe, vault
 from onboarding.clock import now
-from onboarding.connections import attention, consent, hand_over, invitations, owed, rotation
+from onboarding.connections import (
+    attention,
+    consent,
+    hand_over,
+    invitations,
+    owed,
+    registration,
+    rotation,
+    timeline,
+)
 from onboarding.errors import OnboardingError, SettingsInvalid
 from onboarding.installation import Installation
-from onboarding.models import Connection, Event, Link
+from onboarding.leaf import Webhook
+from onboarding.models import Connection, Link
+from onboarding.settings import is_loopback
 
 SECRET_KEY_BYTES = 48
+ALERT_SECRET_BYTES = 32
 EVENTS_SHOWN = 30
 CONNECTIONS_SHOWN = 100
 
@@ -32,11 +45,14 @@ db = AppGroup("db", help="The database's tables.")
 keys = AppGroup("keys", help="Keys for signing and encryption.")
 partner = AppGroup("partner", help="Partners, who bring growers.")
 connection = AppGroup("connection", help="Look a connection up and mend it.")
+leaf = AppGroup("leaf", help="This installation's account at Leaf.")
+leaf_alerts = AppGroup("alerts", help="Which alerts Leaf sends here.")
+leaf.add_command(leaf_alerts)
 
 
 def init_app(app: Flask) -> None:
     """Register the commands."""
-    for command in (db, keys, partner, connection, link, revoke_link, worker, doctor):
+    for command in (db, keys, partner, connection, link, revoke_link, worker, doctor, leaf):
         app.cli.add_command(command)
 
 
@@ -84,9 +100,10 @@ def db_revision(message: str) -> None:
 
 @keys.command("new")
 def keys_new() -> None:
-    """Print new SECRET_KEY and ENCRYPTION_KEYS lines for .env."""
+    """Print new lines for .env: SECRET_KEY, ENCRYPTION_KEYS and LEAF_ALERT_SECRET."""
     click.echo(f"SECRET_KEY={secrets.token_urlsafe(SECRET_KEY_BYTES)}")
     click.echo(f"ENCRYPTION_KEYS={vault.new_key()}")
+    click.echo(f"LEAF_ALERT_SECRET={secrets.token_urlsafe(ALERT_SECRET_BYTES)}")
 
 
 @keys.command("rotate")
@@ -211,11 +228,8 @@ def connection_show(reference: str) -> None:
         for organization in found.organizations:
             state = "shared" if organization.connected else "not shared"
             click.echo(f"  {organization.name} ({organization.deere_id}): {state}")
-        events = sa.select(Event).where(Event.connection_id == found.id).order_by(Event.id.desc())
-        for event in session.scalars(events.limit(EVENTS_SHOWN)):
-            data = " ".join(f"{key}={value}" for key, value in event.data.items() if value)
-            text = f"{event.at:%Y-%m-%d %H:%M:%S} {event.who} {event.kind} {data}"
-            click.echo(f"  {text.rstrip()}")
+        for line in timeline.newest(session, found.id, limit=EVENTS_SHOWN):
+            click.echo(f"  {line.at:%Y-%m-%d %H:%M:%S} {line.who} {line.text}")
     with _plain_errors(), _installation().database.transaction() as session:
         if owed.look(session, found):
             click.echo("Leaf is being asked again: look again in a few seconds.", err=True)
@@ -286,3 +300,103 @@ def doctor() -> None:
         click.echo(("ok    " if finding.fine else "WRONG ") + finding.text)
     if not all(finding.fine for finding in findings):
         raise SystemExit(1)
+
+
+@leaf_alerts.command("register")
+def leaf_alerts_register() -> None:
+    """Let Leaf send its alerts about credentials and organizations here. Safe to repeat."""
+    parts = _installation()
+    settings = parts.settings
+    if not settings.leaf_alert_secret:
+        raise click.ClickException(
+            "LEAF_ALERT_SECRET is not set, so alerts would be refused. Make one with "
+            "flask --app wsgi keys new, set it for web, worker and this command, restart web, and "
+            "run this again."
+        )
+    if is_loopback(settings.public_url) and not settings.is_sandbox:
+        click.echo(
+            f"Careful: Leaf can't reach {settings.alerts_url}. Alerts arrive only once PUBLIC_URL "
+            "is an address that the internet knows.",
+            err=True,
+        )
+    with _plain_errors():
+        done = registration.register(
+            parts.leaf(), url=settings.alerts_url, secret=settings.leaf_alert_secret
+        )
+    for events, what in ((done.new, "Registered"), (done.before, "Registered before")):
+        if events:
+            click.echo(f"{what}: {', '.join(events)}")
+    if done.unknown:
+        click.echo(
+            f"Leaf does not take {', '.join(done.unknown)}: what changes there is seen when Leaf "
+            "is asked, within a day.",
+            err=True,
+        )
+    for event, webhook in done.elsewhere.items():
+        click.echo(f"{event} is sent {_elsewhere(webhook)} already.", err=True)
+    if not done.is_complete:
+        raise click.ClickException(
+            "Leaf takes each event once for one account (eventRegisteredTwice). Remove the other "
+            "webhook with flask --app wsgi leaf alerts remove ID and run this again; or let who "
+            f"listens there pass the requests on, unchanged, to {settings.alerts_url}, with "
+            "LEAF_ALERT_SECRET set to the secret of that webhook; or give this installation an "
+            "account of its own at Leaf. Until then trouble is found when Leaf is asked, within a "
+            "day."
+        )
+
+
+@leaf_alerts.command("list")
+def leaf_alerts_list() -> None:
+    """List the webhooks that Leaf has: id, whose, where to, which events."""
+    parts = _installation()
+    url = parts.settings.alerts_url
+    with _plain_errors():
+        found = parts.leaf().webhooks.all(secret=parts.settings.leaf_alert_secret)
+    for webhook in found:
+        ours = webhook.url == url
+        whose, where = ("ours", url) if ours else ("other", _origin(webhook.url))
+        click.echo(f"{webhook.id}  {whose}  {where}  {' '.join(sorted(webhook.events))}")
+        if ours and webhook.holds_secret is False:
+            click.echo(
+                f"{webhook.id} is signed with another secret than LEAF_ALERT_SECRET. Run: "
+                "flask --app wsgi leaf alerts register",
+                err=True,
+            )
+    if not found:
+        click.echo("Leaf sends no alerts. Run: flask --app wsgi leaf alerts register", err=True)
+
+
+@leaf_alerts.command("remove")
+@click.argument("webhook_id", metavar="[ID]", required=False)
+def leaf_alerts_remove(webhook_id: str | None) -> None:
+    """Remove one webhook, or all that lead here. Leaf then sends them no alerts any more."""
+    parts = _installation()
+    with _plain_errors():
+        if webhook_id is not None:
+            if not parts.leaf().webhooks.delete(webhook_id):
+                raise click.ClickException(f"Leaf has no webhook {webhook_id!r}.")
+            removed = 1
+        else:
+            removed = len(
+                registration.remove_ours(
+                    parts.leaf(),
+                    url=parts.settings.alerts_url,
+                    secret=parts.settings.leaf_alert_secret,
+                )
+            )
+    click.echo(f"Removed: {removed}.", err=True)
+
+
+def _elsewhere(webhook: Webhook | None) -> str:
+    if webhook is None:
+        return "to another webhook"
+    return f"to {_origin(webhook.url)} by webhook {webhook.id} ({webhook.name})"
+
+
+def _origin(url: str) -> str:
+    """Of somebody else's webhook: what follows may hold a secret."""
+    try:
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.hostname or '?'}"
+    except ValueError:
+        return "an address that can't be read"

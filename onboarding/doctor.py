@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from onboarding import schema
 from onboarding.clock import now
 from onboarding.connections import attention, checks, pace
+from onboarding.connections.registration import CREDENTIAL_EVENTS
 from onboarding.connections.workers import SILENT_AFTER
 from onboarding.errors import UpstreamError
 from onboarding.installation import Installation
@@ -37,7 +38,10 @@ def examine(installation: Installation) -> Iterator[Finding]:
     yield _world(installation)
     yield from _database(installation)
     yield _deere(installation)
-    yield _leaf(installation)
+    leaf = _leaf(installation)
+    yield leaf
+    if leaf.fine:
+        yield _alerts(installation)
     yield from _redirect_uris(installation)
 
 
@@ -185,3 +189,28 @@ def _redirect_uris(installation: Installation) -> Iterator[Finding]:
     settings = installation.settings
     for url in (settings.callback_url, settings.organizations_url):
         yield Finding(True, f"Redirect URI to register at John Deere: {url}")
+
+
+def _alerts(installation: Installation) -> Finding:
+    """Whether Leaf tells us when a credential stops working."""
+    settings = installation.settings
+    if not settings.leaf_alert_secret:
+        return Finding(
+            True,
+            "Leaf's alerts are off: LEAF_ALERT_SECRET is not set. Trouble is found within a day.",
+        )
+    try:
+        found = installation.leaf().webhooks.all(secret=settings.leaf_alert_secret)
+    except UpstreamError as err:
+        return Finding(False, f"{err}. Whether Leaf's alerts are registered is not known.")
+    ours = [
+        one for one in found if one.url == settings.alerts_url and one.holds_secret is not False
+    ]
+    events = {event for webhook in ours for event in webhook.events}
+    if events.issuperset(CREDENTIAL_EVENTS):
+        return Finding(True, f"Leaf sends its alerts to {settings.alerts_url}.")
+    return Finding(
+        settings.is_sandbox,
+        f"Leaf does not send its alerts to {settings.alerts_url}: run flask --app wsgi leaf alerts "
+        "register",
+    )

@@ -15,7 +15,8 @@
             ├── OrganizationsLeftOut   an answer without them: no account, or key and host differ
             ├── CodeRefused        the authorization code is used, too old or not ours
             ├── SignInRefused      the service does not accept our own credentials
-            └── EnvironmentMismatch    Leaf refused key, secret or STAGE/PRODUCTION → staff
+            ├── EnvironmentMismatch    Leaf refused key, secret or STAGE/PRODUCTION → staff
+            └── EventRegisteredTwice   Leaf sends these alerts to another webhook already
 
 `str(error)` is safe to log and to show to staff: it never holds a URL, a header, a body or a
 secret.
@@ -153,3 +154,7 @@ class EnvironmentMismatch(UpstreamRejected):
     Leaf: "Make sure `clientEnvironment` matches the environment your John Deere app is
     registered in" (docs.withleaf.io, providers/john-deere).
     """
+
+
+class EventRegisteredTwice(UpstreamRejected):
+    """Leaf sends an event to one webhook of an API owner only, and there is another already."""

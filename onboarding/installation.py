@@ -34,7 +34,7 @@ class Installation:
     deere: Deere
 
     def leaf(self, turn: Turn | None = None) -> Leaf:
-        """A client for Leaf. Only the worker and `doctor` have a use for it.
+        """A client for Leaf. Only the worker and a few commands have a use for it.
 
         :param turn: what each request waits for; only the few requests of a command do without
         """

@@ -215,6 +215,11 @@ class Connection(Base):
     connected_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
 
+    events_copied_at: Mapped[datetime | None]
+    """When Leaf's events were last copied."""
+    events_copied_as: Mapped[Health | None] = mapped_column(_words(Health))
+    """Leaf's word then: another one is a reason to copy them anew."""
+
     grower: Mapped[Grower] = relationship(lazy="joined", innerjoin=True)
     organizations: Mapped[list[Organization]] = relationship(
         cascade="all, delete-orphan", order_by="Organization.name", lazy="selectin"
@@ -234,6 +239,7 @@ class Connection(Base):
             postgresql_where=sa.text("check_due_at IS NOT NULL"),
             sqlite_where=sa.text("check_due_at IS NOT NULL"),
         ),
+        sa.Index("ix_connection_leaf_credential_id", "leaf_credential_id"),
     )
 
     @property
@@ -448,6 +454,46 @@ class Pace(Base):
     """Since when it has been taken for down: then one request decides for all."""
     reason: Mapped[str] = mapped_column(sa.Text, default="")
     """For staff: what it answered last, redacted."""
+
+
+class SeenAlert(Base):
+    """An alert of Leaf's that was taken: delivered again it does nothing."""
+
+    __tablename__ = "seen_alert"
+    __table_args__ = (
+        sa.Index("ix_seen_alert_connection_id_received_at", "connection_id", "received_at"),
+        sa.Index("ix_seen_alert_received_at", "received_at"),
+    )
+
+    digest: Mapped[bytes] = mapped_column(sa.LargeBinary(32), primary_key=True)
+    received_at: Mapped[datetime]
+    connection_id: Mapped[uuid.UUID | None] = mapped_column(sa.ForeignKey("connection.id"))
+    """None: of a credential that we do not know."""
+    asked_around: Mapped[bool] = mapped_column(default=False)
+    """Whether it made us ask about connections whose credential's id we do not know."""
+
+
+class LeafEvent(Base):
+    """What John Deere answered to a call of Leaf's, redacted: a copy of an event at Leaf."""
+
+    __tablename__ = "leaf_event"
+    __table_args__ = (
+        sa.UniqueConstraint("connection_id", "leaf_id"),
+        sa.Index("ix_leaf_event_connection_id_at", "connection_id", "at"),
+        sa.Index("ix_leaf_event_copied_at", "copied_at"),
+    )
+
+    id: Mapped[int] = mapped_column(
+        sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True
+    )
+    connection_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("connection.id"))
+    leaf_id: Mapped[str] = mapped_column(sa.String(64))
+    """Leaf's id of the event; a digest of it where that is none."""
+    at: Mapped[datetime]
+    """When it happened, as Leaf says; else when it was copied."""
+    status_code: Mapped[int | None]
+    body: Mapped[str] = mapped_column(sa.Text)
+    copied_at: Mapped[datetime]
 
 
 def locked(session: Session, connection_id: uuid.UUID) -> Connection:

@@ -20,10 +20,11 @@ TOO_LONG_FOR_WORDS = 40
 """Characters in a row from which on it is masked whatever it is: one random token of 43 characters
 in some 1500 has no digit."""
 _NAMED_SECRET = re.compile(
-    r"""((?:token|secret|password|authorization)\w{0,20}["']?\s{0,5}[:=]\s{0,5}["']?)"""
-    r"""(?:(?:bearer|basic)\s+)?[^\s"',;&}]{8,}""",
+    r"""((?:token|secret|password|authorization)\w{0,20}[\\"']{0,8}\s{0,5}[:=]\s{0,5}[\\"'[]{0,8})"""
+    r"""(?:(?:bearer|basic)\s+)?(?:[^\s"',;&}\\]|\\[^\s"'\\]){8,}""",
     re.IGNORECASE,
 )
+"""Quotes may be escaped, more than once: services write JSON into texts of JSON."""
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)*")
 _LONG_RUN = re.compile(r"[A-Za-z0-9_.~+/=%-]{20,}")
 

@@ -28,6 +28,7 @@ ENCRYPTION_KEY_BYTES = 32
 SQLITE_FILE = "onboarding.sqlite"
 POSTGRESQL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
 SECRET_KEY_MIN_CHARS = 32
+ALERT_SECRET_MIN_CHARS = 16
 LARGEST_NUMBER = 100_000
 LOCAL_RUN = "LOCAL_RUN"
 """Set by `make run` alone."""
@@ -59,6 +60,10 @@ class Settings:
     link_lifetime_days: int
     local_run: bool = False
     """Whether `make run` started this."""
+    leaf_alert_secret: str = field(default="", repr=False)
+    """Signs Leaf's alerts; empty: none is taken."""
+    events_kept_days: int = 400
+    """How long copies of Leaf's events are kept."""
 
     @property
     def deere_issuer(self) -> str:
@@ -74,6 +79,11 @@ class Settings:
     def organizations_url(self) -> str:
         """The second redirect URI to register at John Deere."""
         return f"{self.public_url}/deere/organizations"
+
+    @property
+    def alerts_url(self) -> str:
+        """Where Leaf's alerts arrive."""
+        return f"{self.public_url}/leaf/alerts"
 
     @property
     def is_sandbox(self) -> bool:
@@ -157,6 +167,8 @@ class _Reader:
             leaf_requests_per_minute=self._number("LEAF_REQUESTS_PER_MINUTE", default=900, least=1),
             link_lifetime_days=self._number("LINK_LIFETIME_DAYS", default=14, least=1),
             local_run=bool(self._get(LOCAL_RUN)),
+            leaf_alert_secret=self._alert_secret(),
+            events_kept_days=self._number("EVENTS_KEPT_DAYS", default=400, least=1),
         )
         self._all_or_none_simulated(settings)
         self._complain()
@@ -178,6 +190,15 @@ class _Reader:
         if value and len(value) < SECRET_KEY_MIN_CHARS:
             self._wrong.append(
                 f"SECRET_KEY has fewer than {SECRET_KEY_MIN_CHARS} characters; "
+                "make one with: flask --app wsgi keys new"
+            )
+        return value
+
+    def _alert_secret(self) -> str:
+        value = self._get("LEAF_ALERT_SECRET")
+        if value and not (len(value) >= ALERT_SECRET_MIN_CHARS and value.isascii()):
+            self._wrong.append(
+                f"LEAF_ALERT_SECRET must have {ALERT_SECRET_MIN_CHARS} ASCII characters or more; "
                 "make one with: flask --app wsgi keys new"
             )
         return value

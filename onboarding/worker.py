@@ -24,11 +24,12 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding.clock import now
+from onboarding.connections import alerts, leaf_events, workers
 from onboarding.connections import hand_over as handing_over
 from onboarding.connections import sweep as sweeping
-from onboarding.connections import workers
 from onboarding.connections.pace import Rank, Turns
 from onboarding.connections.watch import Watch
+from onboarding.errors import UpstreamError
 from onboarding.installation import Installation
 from onboarding.leaf import Leaf
 from onboarding.models import Worker
@@ -44,9 +45,12 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
 SWEEP_SCHEDULE = "*/10 * * * * *"
+CATCH_UP_SCHEDULE = "0 23 * * * *"
+"""Every hour, and when a worker starts."""
 POLLING_SECONDS = 0.2
 CONCURRENT_HAND_OVERS = 16
 FINISHED_KEPT = timedelta(hours=6)
+Scheduled = Callable[[datetime, None], None]
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 """Random, one for each start of a machine (Linux)."""
 STOPPING_SECONDS = 25
@@ -66,15 +70,16 @@ def run(installation: Installation) -> None:
         workers.beat(session, worker, moment=now())
     turns = Turns(installation.database, per_minute=installation.settings.leaf_requests_per_minute)
     leaf = installation.leaf(turns.of(Rank.HAND_OVER))
-    sweep = _define_workflows(installation, worker, leaf)
+    sweep, catch_up = _define_workflows(installation, worker, leaf)
     DBOS(config=_config(installation, worker.id))
     DBOS.launch()
     _register_queues()
-    _schedule(sweep)
+    _schedule(sweep, catch_up)
     _sweep(installation, worker)
     watch = Watch(installation.database, leaf, turns)
     watching = threading.Thread(target=watch.run, name="watch")
     watching.start()
+    DBOS.start_workflow(catch_up, now(), None)
     log.info("Worker %s works", worker.id)
     with _heart(installation, worker):
         stopping.wait()
@@ -112,10 +117,10 @@ def _heart(installation: Installation, worker: Worker) -> Iterator[None]:
 
 def _define_workflows(
     installation: Installation, worker: Worker, leaf: Leaf
-) -> Callable[[datetime, None], None]:
+) -> tuple[Scheduled, Scheduled]:
     """Tell DBOS what the names in its tables mean in this process.
 
-    :return: the sweep, to be scheduled
+    :return: the sweep and the catch-up, to be scheduled
     """
 
     @DBOS.workflow(name=HAND_OVER)
@@ -135,7 +140,11 @@ def _define_workflows(
     def sweep(scheduled_at: datetime, context: None) -> None:
         _sweep(installation, worker)
 
-    return sweep
+    @DBOS.workflow(name="catch_up")
+    def catch_up(scheduled_at: datetime, context: None) -> None:
+        _catch_up(installation, leaf)
+
+    return sweep, catch_up
 
 
 def _config(installation: Installation, worker_id: UUID) -> DBOSConfig:
@@ -161,7 +170,7 @@ def _register_queues() -> None:
     )
 
 
-def _schedule(sweep: Callable[[datetime, None], None]) -> None:
+def _schedule(sweep: Scheduled, catch_up: Scheduled) -> None:
     DBOS.apply_schedules(
         [
             {
@@ -169,7 +178,13 @@ def _schedule(sweep: Callable[[datetime, None], None]) -> None:
                 "workflow_fn": sweep,
                 "schedule": SWEEP_SCHEDULE,
                 "context": None,
-            }
+            },
+            {
+                "schedule_name": "catch-up",
+                "workflow_fn": catch_up,
+                "schedule": CATCH_UP_SCHEDULE,
+                "context": None,
+            },
         ]
     )
 
@@ -182,9 +197,30 @@ def _sweep(installation: Installation, worker: Worker) -> None:
         installation.queue,
         process_is_gone=lambda other: _is_gone(other, worker),
     )
+    _forget_old(installation)
     installation.queue.tidy(
         living=lambda: _living(installation), ended_before=now() - FINISHED_KEPT
     )
+
+
+def _catch_up(installation: Installation, leaf: Leaf) -> None:
+    """Take the alerts that did not reach web; without it the checks find them, only later."""
+    if not installation.settings.leaf_alert_secret:
+        return  # none is registered
+    try:
+        found = alerts.catch_up(installation.database, installation.queue, leaf)
+    except UpstreamError as err:
+        log.warning("Leaf's failed calls were not read: %s", err)
+    else:
+        if found:
+            log.info("Alerts that Leaf could not deliver: %d", found)
+
+
+def _forget_old(installation: Installation) -> None:
+    with installation.database.transaction() as session:
+        leaf_events.forget_old(session, kept=timedelta(days=installation.settings.events_kept_days))
+    with installation.database.transaction() as session:
+        alerts.forget_old(session)
 
 
 def _living(installation: Installation) -> Sequence[UUID]:

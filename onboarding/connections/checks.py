@@ -146,16 +146,19 @@ def _select(leaf: Leaf, leaf_user_id: str, connection: Connection, answer: Answe
             raise answer.selection.failure
 
 
-def note(database: Database, claimed: Connection, answer: Answer) -> None:
+def note(database: Database, claimed: Connection, answer: Answer) -> Connection:
     """Write down what a check brought, if it is still the newest.
 
     When Leaf could not be asked, what was known stays, and the next check comes soon.
+
+    :return: the connection as it is now
     """
     with database.transaction() as session:
         current = locked(session, claimed.id)
         if current.is_at_leaf and current.check_number == claimed.check_number:
             health.note(session, current, answer)
             _plan(current)
+        return current
 
 
 def brings_nothing_new(claimed: Connection, answer: Answer) -> bool:

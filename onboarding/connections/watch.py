@@ -18,7 +18,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import OperationalError, TimeoutError
 
-from onboarding.connections import checks, pace
+from onboarding.connections import checks, leaf_events, pace
 from onboarding.connections.health import Answer
 from onboarding.connections.owed import CHECK_LEASE
 from onboarding.connections.pace import NotNow, Rank, Turns
@@ -176,16 +176,33 @@ class Watch:
                 self._note_one(connection, done.answer)
         checks.note_nothing_new(self._database, as_before)
         checks.give_back(self._database, back)
+        for connection in as_before:
+            self._look_at_events(connection)
 
     def _note_one(self, connection: Connection, answer: Answer) -> None:
         try:
-            checks.note(self._database, connection, answer)
+            current = checks.note(self._database, connection, answer)
         except DATABASE_IS_AWAY:
             raise
         except Exception:
             # No answer, however odd, keeps those of the others from being written down.
             log.exception("What Leaf said of %s can't be written down", connection.reference)
             self._put_off(connection)
+        else:
+            self._look_at_events(current)
+
+    def _look_at_events(self, connection: Connection) -> None:
+        """Let Leaf's events be copied if it is time, with the threads that nobody waits for."""
+        if leaf_events.is_due(connection) and not self._stopping.is_set():
+            self._pools[False].submit(self._copy_events, connection)
+
+    def _copy_events(self, connection: Connection) -> None:
+        try:
+            leaf_events.try_to_copy(self._database, self._clients[False], connection.id)
+        except NotNow:
+            log.debug("Leaf's events of %s come with the next check", connection.reference)
+        except Exception:
+            log.exception("Leaf's events of %s can't be copied", connection.reference)
 
     def _put_off(self, connection: Connection) -> None:
         checks.put_off(self._database, connection.id, number=connection.check_number)

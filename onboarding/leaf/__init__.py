@@ -1,7 +1,7 @@
 """Leaf: the whole API that this product needs, as a grower's provider credentials.
 
 Leaf's answers carry `clientSecret`, `accessToken` and `refreshToken`; only the fields named in
-`onboarding.leaf.shapes` leave this package.
+`onboarding.leaf.shapes` and `onboarding.leaf.webhooks` leave this package.
 """
 
 from onboarding.leaf.client import Leaf
@@ -16,10 +16,12 @@ from onboarding.leaf.shapes import (
     SyncChoice,
 )
 from onboarding.leaf.turn import Turn
+from onboarding.leaf.webhooks import FailedCall, Webhook
 
 __all__ = [
     "Credential",
     "CredentialEvent",
+    "FailedCall",
     "Leaf",
     "LeafOrganization",
     "LeafOrganizations",
@@ -28,4 +30,5 @@ __all__ = [
     "Report",
     "SyncChoice",
     "Turn",
+    "Webhook",
 ]

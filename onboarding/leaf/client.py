@@ -37,6 +37,7 @@ from onboarding.leaf.shapes import (
     SyncChoice,
 )
 from onboarding.leaf.turn import AtOnce, Turn
+from onboarding.leaf.webhooks import Webhooks
 from onboarding.states import Environment
 
 USERS = "/services/usermanagement/api/users"
@@ -55,6 +56,8 @@ class Leaf:
 
     Every method raises `UpstreamUnavailable` if Leaf can't do it now, `SignInRefused` if Leaf does
     not accept our username and password, and `UpstreamRejected` if it refuses.
+
+    :ivar webhooks: where Leaf sends its alerts
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class Leaf:
             clock=clock,
             turn=turn or AtOnce(),
         )
+        self.webhooks = Webhooks(self._api)
         self._lock = threading.Lock()
         self._status_gone_until = 0.0
 

@@ -232,9 +232,9 @@ def read_date(value: Any) -> datetime | None:
     seconds, fraction, zone = match.groups()
     try:
         moment = datetime.fromisoformat(f"{seconds}.{(fraction or '0')[:6]:0<6}{zone or 'Z'}")
-    except ValueError:  # a 13th month
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # a 13th month, or beyond all years
         return None
-    return moment.astimezone(UTC)
 
 
 def _organizations(values: Any) -> tuple[LeafOrganization, ...]:

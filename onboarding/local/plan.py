@@ -101,6 +101,7 @@ def _sandbox(found: Mapping[str, str], url: str, instance: Path) -> dict[str, st
         "LEAF_API_URL": url,
         "LEAF_USERNAME": "sandbox@example.com",
         "LEAF_PASSWORD": "sandbox-password",
+        "LEAF_ALERT_SECRET": "sandbox-alert-secret",
     }
 
 

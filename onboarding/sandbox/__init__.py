@@ -14,9 +14,11 @@ from jinja2 import StrictUndefined
 
 from onboarding.sandbox import config as configuration
 from onboarding.sandbox import control, deere, gate, leaf, oauth, pages
+from onboarding.sandbox.alerts import Alerts
 from onboarding.sandbox.faults import Faults
 from onboarding.sandbox.grants import Grants
 from onboarding.sandbox.journal import Journal
+from onboarding.sandbox.leaf import credentials
 from onboarding.sandbox.pace import Pace
 from onboarding.sandbox.policies import Policies
 from onboarding.sandbox.runtime import Sandbox
@@ -42,7 +44,18 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.extensions["sandbox"] = _open(configuration.load(environ), app)
     oauth.init_app(app)
     gate.init_app(app)
+    _let_leaf_look(app)
     return app
+
+
+def _let_leaf_look(app: Flask) -> None:
+    """Leaf's "background processing": it looks at its credentials, and sends its alerts."""
+
+    def look() -> None:
+        with app.app_context():
+            credentials.look()
+
+    app.extensions["sandbox"].alerts.start(look)
 
 
 def front() -> Response:
@@ -71,4 +84,5 @@ def _open(config: configuration.Config, app: Flask) -> Sandbox:
         faults=Faults(store, gate.points(app)),
         journal=Journal(store),
         pace=Pace(),
+        alerts=Alerts(store, policies),
     )

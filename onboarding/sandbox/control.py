@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 
 from onboarding.errors import InputInvalid
-from onboarding.sandbox import connections, faults, gate, policies
+from onboarding.sandbox import alerts, connections, faults, gate, policies
 from onboarding.sandbox.accounts import ACCOUNTS, PASSWORD, Account
+from onboarding.sandbox.leaf import credentials
 from onboarding.sandbox.leaf.access import invalidate_tokens
 from onboarding.sandbox.runtime import as_json, sandbox
 
@@ -109,12 +111,40 @@ def leaf_credentials() -> Response:
 def leaf_status() -> Response:
     """Make Leaf say a status: `{"leafUserId": …, "status": "ANYTHING" or null}`."""
     body = _body()
+    leaf_user_id, status = body.get("leafUserId"), body.get("status")
     with sandbox().store.write() as connection:
         changed = connection.execute(
-            "UPDATE leaf_credentials SET forced = ? WHERE leaf_user_id = ?",
-            (body.get("status"), body.get("leafUserId")),
+            "UPDATE leaf_credentials SET forced = ? WHERE leaf_user_id = ?", (status, leaf_user_id)
         ).rowcount
+        for row in _rows_of(leaf_user_id):
+            credentials.announce(connection, row, str(status))
     return as_json({"credentials": changed})
+
+
+@bp.get("/leaf/alerts")
+def leaf_alerts() -> Response:
+    """Every delivery, newest first: `[{"kind", "body", "attempts", "status", "waits", …}]`."""
+    return as_json(sandbox().alerts.shown())
+
+
+@bp.post("/leaf/alerts")
+def send_leaf_alert() -> Response:
+    """Make Leaf send an alert, true or not: `{"leafUserId": …, "type": …}` → `{"sent": 1}`."""
+    body = _body()
+    return as_json({"sent": _send_alert(body.get("leafUserId"), str(body.get("type")))})
+
+
+def _send_alert(leaf_user_id: Any, kind: str) -> int:
+    with sandbox().store.write() as connection:
+        return sum(
+            sandbox().alerts.announce(connection, row, kind) for row in _rows_of(leaf_user_id)
+        )
+
+
+def _rows_of(leaf_user_id: Any) -> list[sqlite3.Row]:
+    return sandbox().store.all(
+        "SELECT * FROM leaf_credentials WHERE leaf_user_id = ?", leaf_user_id
+    )
 
 
 @bp.post("/leaf/tokens/expire")
@@ -175,6 +205,9 @@ def _page(status: int = 200, *, told: str = "") -> Response:
         kinds=faults.KINDS,
         moments=faults.MOMENTS,
         credentials=_leaf_credentials(None, None),
+        webhooks=now.alerts.webhooks(),
+        alert_kinds=alerts.KINDS.values(),
+        deliveries=now.alerts.shown()[:SHOWN_ENTRIES],
         entries=now.journal.after(0)[-SHOWN_ENTRIES:][::-1],
     )
     return make_response(html, status)
@@ -211,6 +244,13 @@ def _revoke() -> None:
         sandbox().grants.revoke_account(connection, account.name)
 
 
+def _alert() -> None:
+    if not _send_alert(request.form.get("leaf_user_id"), request.form.get("kind", "")):
+        raise InputInvalid(
+            "Nothing was sent: no webhook is registered for this alert, or leaf alerts is never."
+        )
+
+
 def _reset() -> None:
     sandbox().reset()
 
@@ -225,6 +265,7 @@ _ACTIONS = {
     "remove-fault": _remove_fault,
     "terms": _toggle_terms,
     "revoke": _revoke,
+    "alert": _alert,
     "reset": _reset,
 }
 

@@ -22,6 +22,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "leaf_status_endpoint": ("present", "gone"),
     "leaf_answers": ("current", "older"),
     "leaf_initial_status": ("OK", "absent"),
+    "leaf_alerts": ("once", "twice", "out_of_order", "never"),
     "deere_refresh_tokens": ("persistent", "rotating"),
     "deere_client": ("accepted", "refused"),
 }
@@ -30,6 +31,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
 NUMBERS: dict[str, tuple[int, int]] = {
     "leaf_requests_per_minute": (1000, 100_000),
     "deere_code_seconds": (60, 600),
+    "leaf_finds_out_after_seconds": (0, 100_000),
+    "leaf_alert_minute_ms": (60_000, 60_000),
 }
 """Every policy of a number: the default, and the highest; the lowest is 0."""
 

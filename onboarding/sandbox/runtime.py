@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 from flask import Response, current_app
 
+from onboarding.sandbox.alerts import Alerts
 from onboarding.sandbox.config import Config
 from onboarding.sandbox.faults import Faults
 from onboarding.sandbox.grants import Grants
@@ -33,6 +34,7 @@ class Sandbox:
     faults: Faults
     journal: Journal
     pace: Pace
+    alerts: Alerts
 
     def reset(self) -> None:
         """Forget everything: state, faults, policies, journal. Held requests go on."""
@@ -44,6 +46,7 @@ class Sandbox:
 
     def close(self) -> None:
         """Write what is still in memory and let the database go."""
+        self.alerts.close()
         self.journal.close()
         self.store.close()
 

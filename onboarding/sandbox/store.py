@@ -58,6 +58,12 @@ CREATE TABLE IF NOT EXISTS leaf_choices (
     leaf_user_id TEXT NOT NULL, organization TEXT NOT NULL, status TEXT NOT NULL,
     PRIMARY KEY (leaf_user_id, organization));
 CREATE TABLE IF NOT EXISTS leaf_webhooks (id TEXT PRIMARY KEY, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS leaf_alerts (
+    number INTEGER PRIMARY KEY, url TEXT NOT NULL, secret TEXT, kind TEXT NOT NULL,
+    body TEXT NOT NULL, created REAL NOT NULL, due REAL, attempts INTEGER NOT NULL DEFAULT 0,
+    delivered INTEGER NOT NULL DEFAULT 0, status INTEGER, response TEXT, error TEXT);
+CREATE INDEX IF NOT EXISTS leaf_alerts_due ON leaf_alerts (due) WHERE due IS NOT NULL;
+CREATE TABLE IF NOT EXISTS leaf_doubts (credential_id TEXT PRIMARY KEY, since REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS journal (seq INTEGER PRIMARY KEY, data TEXT NOT NULL);
 """
 

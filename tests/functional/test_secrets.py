@@ -30,6 +30,7 @@ OURS = (
     "ENCRYPTION_KEYS",
     "DEERE_CLIENT_SECRET",
     "LEAF_PASSWORD",
+    "LEAF_ALERT_SECRET",
 )
 
 
@@ -122,6 +123,8 @@ def test_no_secret_is_left_anywhere(people: People, control: Control, stack: Sta
     _fail_at_the_organizations(search, control)
     _deny_and_attack(search)
     _send_garbage(search)
+    search.run("leaf", "alerts", "register")
+    search.run("leaf", "alerts", "list")
     search.run("doctor")
     search.assert_nothing_found()
 

@@ -96,6 +96,19 @@ class Control:
         body = {"leafUserId": leaf_user_id, "status": status}
         self._call("POST", "/control/leaf/status", json=body)
 
+    def alerts(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """What Leaf sends, newest first: `kind`, `body`, `attempts`, `status`, `waits`.
+
+        :param kind: only these; `ping` is that of a registration
+        """
+        found = self._list("GET", "/control/leaf/alerts")
+        return [alert for alert in found if kind in {None, alert["kind"]}]
+
+    def send_alert(self, leaf_user_id: str, kind: str) -> int:
+        """Make Leaf send an alert, true or not; to how many webhooks."""
+        body = {"leafUserId": leaf_user_id, "type": kind}
+        return int(self._call("POST", "/control/leaf/alerts", json=body)["sent"])
+
     def expire_leaf_tokens(self) -> None:
         """Make every bearer token of Leaf worthless."""
         self._call("POST", "/control/leaf/tokens/expire")

@@ -79,6 +79,7 @@ class Stack:
             "LEAF_API_URL": url,
             "LEAF_USERNAME": "sandbox@example.com",
             "LEAF_PASSWORD": "sandbox-password",
+            "LEAF_ALERT_SECRET": secrets.token_urlsafe(32),
             # No test waits for its turn among the growers of others.
             "LEAF_REQUESTS_PER_MINUTE": "60000",
             "SANDBOX_URL": url,

@@ -19,6 +19,7 @@ SIGN_IN = "/api/authenticate"
 USERS = "/services/usermanagement/api/users"
 CREDENTIALS = re.compile(USERS + r"/(?P<user>[^/]+)/john-deere-credentials$")
 STATUS = re.compile(USERS + r"/[^/]+/john-deere-credentials/status")
+EVENTS = re.compile(USERS + r"/(?P<user>[^/]+)/john-deere-credentials/events")
 ORGANIZATIONS = re.compile(USERS + r"/[^/]+/organizations/JohnDeere")
 CHOICES = re.compile(USERS + r"/[^/]+/JohnDeere/organizations$")
 CHOICE = re.compile(USERS + r"/[^/]+/JohnDeere/organizations/(?P<id>[^/]+)/(?P<choice>[A-Z]+)")
@@ -63,6 +64,7 @@ class LeafDouble:
     :ivar answers: by `METHOD name`, e.g. `POST credentials`: what is answered next, instead of
         doing what was asked; None does it
     :ivar form: how credentials are shown
+    :ivar events: of each Leaf user's credential, newest first
     """
 
     def __init__(self, server: Server) -> None:
@@ -75,12 +77,14 @@ class LeafDouble:
         self.choices: dict[str, str] = {}
         self.answers: dict[str, list[Answering | None]] = {}
         self.form: Form = newer
+        self.events: dict[str, list[dict[str, Any]]] = {}
         self.external_id = ""
         for path, name in (
             (SIGN_IN, "sign-in"),
             (USERS, "users"),
             (CREDENTIALS, "credentials"),
             (STATUS, "status"),
+            (EVENTS, "events"),
             (ORGANIZATIONS, "organizations"),
             (CHOICES, "choices"),
             (CHOICE, "choice"),
@@ -144,6 +148,8 @@ class LeafDouble:
             return self._choose(request)
         if what == "POST configs":
             return _json({})
+        if what == "GET events":
+            return self._events(request)
         if what.endswith("credentials"):
             return self._do_with_credential(request)
         return _json({}, 404)
@@ -172,6 +178,14 @@ class LeafDouble:
             return _json({"title": "Bad Request"}, 400)
         self.choices[match["id"]] = match["choice"]
         return _json(_choice(match["id"], match["choice"]))
+
+    def _events(self, request: Request) -> Response:
+        match = EVENTS.fullmatch(request.path)
+        assert match is not None
+        if match["user"] not in self.events:
+            return _json({}, 404)
+        page, size = int(request.args["page"]), int(request.args["size"])
+        return _json(self.events[match["user"]][page * size : (page + 1) * size])
 
     def _do_with_credential(self, request: Request) -> Response:
         user = _user(request)

@@ -114,7 +114,7 @@ def test_new_keys_are_printed_without_any_setting_and_fit_the_file(tmp_path: Pat
     assert (done.returncode, done.stderr) == (0, "")
     (tmp_path / ".env").write_text(done.stdout)
     found = {name: value or "" for name, value in dotenv_values(tmp_path / ".env").items()}
-    assert list(found) == ["SECRET_KEY", "ENCRYPTION_KEYS"]
+    assert list(found) == ["SECRET_KEY", "ENCRYPTION_KEYS", "LEAF_ALERT_SECRET"]
     with pytest.raises(SettingsInvalid) as caught:
         settings.load(found | {"DATABASE_URL": "sqlite:///unused.sqlite"})
     assert "KEY" not in str(caught.value).replace("DEERE_CLIENT_KEY", "")

@@ -111,6 +111,7 @@ def test_a_healthy_installation_has_no_wrong_line(
         "STAGE allows 5 organizations in all, 0 are connected.",
         f"John Deere's metadata is there, its issuer is {server.url}{ISSUER_PATH}.",
         "Leaf accepts the sign-in of owner@example.com.",
+        "Leaf's alerts are off: LEAF_ALERT_SECRET is not set. Trouble is found within a day.",
         "Redirect URI to register at John Deere: https://connect.example/deere/callback",
         "Redirect URI to register at John Deere: https://connect.example/deere/organizations",
     ]
@@ -125,7 +126,9 @@ def test_a_database_without_tables_says_what_to_run_and_the_rest_is_still_checke
     wrong = [one.text for one in found if not one.fine]
     assert len(wrong) == 1
     assert wrong[0].endswith("is not up to date: run flask --app wsgi db upgrade")
-    assert [one.text.split()[0] for one in found[2:]] == ["John", "Leaf", "Redirect", "Redirect"]
+    assert [one.text.split()[0] for one in found[2:]] == [
+        *("John", "Leaf", "Leaf's", "Redirect", "Redirect"),
+    ]
 
 
 @pytest.mark.usefixtures("healthy")
@@ -336,3 +339,56 @@ def test_stages_limit_of_five_organizations_is_foreseen(
     assert found.fine is fine
     assert f"{connected} are connected" in found.text
     assert ("Ask John Deere for production" in found.text) is not fine
+
+
+WEBHOOKS = "/services/alerts/api/alerts/webhooks"
+ALERTS_URL = "https://connect.example/leaf/alerts"
+ALERT_SECRET = "alert-secret-of-16"
+
+
+def webhook(**changes: Any) -> dict[str, Any]:
+    events = ["credentialsUnauthenticated", "credentialsLimitedPermission"]
+    ours = {"id": "w-1", "url": ALERTS_URL, "secret": ALERT_SECRET, "events": events}
+    return ours | changes
+
+
+@pytest.mark.parametrize(
+    ("held", "registered"),
+    [
+        ([webhook()], True),
+        ([webhook(events=[event], id=event) for event in webhook()["events"]], True),
+        ([webhook(secret=None)], True),
+        ([], False),
+        ([webhook(secret="another-secret-of-16")], False),
+        ([webhook(url="https://other.example/leaf/alerts")], False),
+        ([webhook(events=["credentialsUnauthenticated"])], False),
+    ],
+)
+@pytest.mark.usefixtures("healthy")
+def test_alerts_with_a_secret_must_be_registered(
+    install: Install,
+    fresh_url: str,
+    server: Server,
+    held: list[dict[str, Any]],
+    registered: bool,
+) -> None:
+    server.json("GET", WEBHOOKS, held)
+    # In a sandbox alerts may be left out.
+    real = {"deere_api_url": "https://sandboxapi.deere.com/platform"}
+    parts = install(fresh_url, leaf_alert_secret=ALERT_SECRET, **real)
+    found = [one for one in examine(parts) if ALERTS_URL in one.text]
+    text = f"Leaf sends its alerts to {ALERTS_URL}."
+    if not registered:
+        text = f"Leaf does not send its alerts to {ALERTS_URL}: run flask --app wsgi leaf alerts "
+        text += "register"
+    assert found == [Finding(registered, text)]
+    assert ALERT_SECRET not in str(list(examine(parts)))
+
+
+@pytest.mark.usefixtures("healthy")
+def test_alerts_that_leaf_does_not_tell_of_are_wrong(
+    install: Install, fresh_url: str, server: Server
+) -> None:
+    server.fail("GET", WEBHOOKS, FAILURES["503"])
+    found = line(install(fresh_url, leaf_alert_secret=ALERT_SECRET), "Leaf: list the webhooks")
+    assert not found.fine

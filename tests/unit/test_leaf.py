@@ -937,7 +937,11 @@ class TestDates:
         assert read.tzinfo is UTC
 
     @pytest.mark.parametrize(
-        "value", ["", "yesterday", "2026-13-09T10:20:30Z", "2026-03-09", None, 5, [], {}]
+        "value",
+        [
+            *["", "yesterday", "2026-13-09T10:20:30Z", "2026-03-09", None, 5, [], {}],
+            "0001-01-01T00:00:00+14:00",
+        ],
     )
     def test_anything_else_is_none(self, value: Any) -> None:
         assert read_date(value) is None

@@ -103,6 +103,8 @@ def test_missing_and_wrong_settings_are_told_together() -> None:
         ("ENCRYPTION_KEYS", f"{KEY}!", "key 1 is not 32 bytes"),
         ("ENCRYPTION_KEYS", "ö" * 43, "key 1 is not 32 bytes"),
         ("ENCRYPTION_KEYS", " , ,", "Missing settings: ENCRYPTION_KEYS"),
+        ("LEAF_ALERT_SECRET", "s" * 15, "must have 16 ASCII characters or more; make one with"),
+        ("LEAF_ALERT_SECRET", "ö" * 16, "must have 16 ASCII characters or more"),
         ("DEERE_ENVIRONMENT", "production", "must be STAGE or PRODUCTION"),
         ("DEERE_METADATA_URL", "https://signin.example/oauth2", f"must end with {WELL_KNOWN}"),
         ("DEERE_SCOPES", "ag1 org1", "must contain offline_access; without it"),
@@ -114,6 +116,7 @@ def test_missing_and_wrong_settings_are_told_together() -> None:
         ("LINK_LIFETIME_DAYS", "9" * 5000, "a whole number, 1 to"),
         ("LEAF_REQUESTS_PER_MINUTE", "0", "a whole number, 1 to"),
         ("LEAF_REQUESTS_PER_MINUTE", "1.5", "a whole number, 1 to"),
+        ("EVENTS_KEPT_DAYS", "0", "a whole number, 1 to"),
         ("TRUSTED_PROXIES", "-1", "a whole number, 0 to"),
         ("DATABASE_URL", "mysql://db.example/app", "must begin with postgresql:// or sqlite://"),
         ("DATABASE_URL", "postgresql+psycopg2://h/d", "must begin with postgresql:// or sqlite"),
@@ -256,6 +259,8 @@ def test_what_is_not_said_has_the_documented_default(tmp_path: Path) -> None:
     assert settings.leaf_requests_per_minute == 900
     assert settings.link_lifetime_days == 14
     assert settings.trusted_proxies == 0
+    assert settings.leaf_alert_secret == ""
+    assert settings.events_kept_days == 400
 
 
 def test_the_folder_of_the_default_database_is_made_for_its_owner_only(tmp_path: Path) -> None:

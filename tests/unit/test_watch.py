@@ -192,12 +192,12 @@ def test_database_that_is_away_for_a_moment_is_no_error_of_a_check(
     away = threading.Event()
     refused = []
 
-    def refusing(write: Callable[..., None]) -> Callable[..., None]:
-        def refuse(*arguments: Any) -> None:
+    def refusing(write: Callable[..., object]) -> Callable[..., object]:
+        def refuse(*arguments: Any) -> object:
             if away.is_set() and arguments[1]:
                 refused.append(arguments)
                 raise OperationalError("", None, Exception("away"))
-            write(*arguments)
+            return write(*arguments)
 
         return refuse
 

@@ -1,4 +1,4 @@
-"""Leaf's alerts: which webhooks are registered. The sandbox does not deliver any."""
+"""Leaf's alerts: which webhooks are registered, and which deliveries failed."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ bp = Blueprint("alerts", __name__, url_prefix="/services/alerts/api/alerts/webho
 @signed_in
 def list_webhooks() -> Response:
     """All of them, with their secrets, as Leaf answers."""
-    return as_json(_all())
+    return as_json(sandbox().alerts.webhooks())
 
 
 @bp.post("")
 @at("leaf.webhooks.create")
 @signed_in
 def create() -> Response:
-    """Register one. An event can be registered once per API owner."""
+    """Register one, and ping it. An event can be registered once per API owner."""
     body = json_body()
     webhook: dict[str, Any] = {name: text(body, name) for name in ("name", "url", "secret")}
     events = body.get("events")
     if not isinstance(events, list) or not events or not all(isinstance(e, str) for e in events):
         raise bad_request("events is required.", key="validation")
-    if taken := {event for held in _all() for event in held["events"]} & set(events):
+    held = {event for webhook in sandbox().alerts.webhooks() for event in webhook["events"]}
+    if taken := held & set(events):
         raise bad_request(
             f"Registered already: {', '.join(sorted(taken))}", key="eventRegisteredTwice"
         )
@@ -41,6 +42,7 @@ def create() -> Response:
         connection.execute(
             "INSERT INTO leaf_webhooks VALUES (?, ?)", (webhook["id"], json.dumps(webhook))
         )
+        sandbox().alerts.ping(connection, webhook)
     response = as_json(webhook, 201)
     response.headers["Location"] = webhook["id"]
     return response
@@ -50,8 +52,8 @@ def create() -> Response:
 @at("leaf.webhooks.failed")
 @signed_in
 def failed_calls() -> Response:
-    """Deliveries that failed: none, since nothing is delivered."""
-    return as_json({"items": []})
+    """Deliveries that were given up."""
+    return as_json({"items": sandbox().alerts.failed()})
 
 
 @bp.get("/<id>")
@@ -59,7 +61,7 @@ def failed_calls() -> Response:
 @signed_in
 def get(id: str) -> Response:
     """One of them."""
-    for webhook in _all():
+    for webhook in sandbox().alerts.webhooks():
         if webhook["id"] == id:
             return as_json(webhook)
     raise not_found("The webhook")
@@ -75,8 +77,3 @@ def delete(id: str) -> Response:
     if not deleted.rowcount:
         raise not_found("The webhook")
     return Response(status=204)
-
-
-def _all() -> list[dict[str, Any]]:
-    rows = sandbox().store.all("SELECT data FROM leaf_webhooks ORDER BY rowid")
-    return [json.loads(row["data"]) for row in rows]

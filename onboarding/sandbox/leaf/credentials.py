@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
+import time
 import uuid
 from typing import Any
 
 from flask import Blueprint, Response
 
+from onboarding.sandbox import alerts
 from onboarding.sandbox.accounts import ACCOUNTS
 from onboarding.sandbox.grants import Issued
 from onboarding.sandbox.leaf import choices
@@ -148,6 +150,22 @@ def shape(row: sqlite3.Row, *, created: bool = False) -> dict[str, Any]:
     return known | _status(row) | secret
 
 
+def look() -> None:
+    """Look at every credential unasked, if somebody wants to hear of it or Leaf takes its time."""
+    if not sandbox().policies["leaf_finds_out_after_seconds"] and not sandbox().alerts.webhooks():
+        return
+    for row in sandbox().store.all("SELECT * FROM leaf_credentials"):
+        if (found := _found_status(row)) != row["status"]:
+            with sandbox().store.write() as connection:
+                _change_status(connection, row, found)
+
+
+def announce(connection: sqlite3.Connection, row: sqlite3.Row, status: str) -> None:
+    """Send the alert that follows from a status, if there is one."""
+    if status in alerts.KINDS:
+        sandbox().alerts.announce(connection, row, alerts.KINDS[Health(status)])
+
+
 def _examined(leaf_user_id: str) -> sqlite3.Row:
     """The credential after Leaf's "background processing" looked at it once more."""
     row = current(leaf_user_id)
@@ -158,16 +176,43 @@ def _examined(leaf_user_id: str) -> sqlite3.Row:
         return row
     with sandbox().store.write() as connection:
         connection.execute(
-            "UPDATE leaf_credentials SET status = ?, silent_reads = max(0, silent_reads - 1)"
-            " WHERE id = ?",
-            (found, row["id"]),
+            "UPDATE leaf_credentials SET silent_reads = max(0, silent_reads - 1) WHERE id = ?",
+            (row["id"],),
         )
-        if found != row["status"]:
-            _log(connection, row["id"], 400, {"error": "invalid_grant"})
+        _change_status(connection, row, found)
     return row if row["silent_reads"] else (current(leaf_user_id) or row)
 
 
+def _change_status(connection: sqlite3.Connection, row: sqlite3.Row, found: str) -> None:
+    changed = connection.execute(
+        "UPDATE leaf_credentials SET status = ? WHERE id = ? AND status != ?",
+        (found, row["id"], found),
+    )
+    if changed.rowcount:  # and nobody was faster
+        connection.execute("DELETE FROM leaf_doubts WHERE credential_id = ?", (row["id"],))
+        _log(connection, row["id"], 400, {"error": "invalid_grant"})
+        announce(connection, row, found)
+
+
 def _found_status(row: sqlite3.Row) -> str:
+    """What Leaf knows by now."""
+    status = _true_status(row)
+    return status if status == row["status"] or _has_found_out(row["id"]) else str(row["status"])
+
+
+def _has_found_out(credential_id: str) -> bool:
+    after = int(sandbox().policies["leaf_finds_out_after_seconds"])
+    if not after:
+        return True
+    with sandbox().store.write() as connection:
+        connection.execute(
+            "INSERT OR IGNORE INTO leaf_doubts VALUES (?, ?)", (credential_id, time.time())
+        )
+    row = sandbox().store.one("SELECT * FROM leaf_doubts WHERE credential_id = ?", credential_id)
+    return row is not None and row["since"] + after <= time.time()
+
+
+def _true_status(row: sqlite3.Row) -> str:
     if row["fails"] or not sandbox().grants.is_live(row["refresh_token"]):
         return Health.UNAUTHENTICATED
     return ACCOUNTS[row["account"]].leaf_status
