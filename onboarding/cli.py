@@ -19,7 +19,15 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from onboarding import describe, vault
 from onboarding.clock import now
-from onboarding.connections import attention, consent, hand_over, invitations, rotation
+from onboarding.connections import (
+    attention,
+    consent,
+    disconnect,
+    hand_over,
+    history,
+    invitations,
+    rotation,
+)
 from onboarding.errors import OnboardingError, SettingsInvalid
 from onboarding.installation import Installation
 from onboarding.models import Connection, Event, Link
@@ -232,12 +240,30 @@ def connection_list() -> None:
 @connection.command("retry")
 @click.argument("reference")
 def connection_retry(reference: str) -> None:
-    """Try a failed hand-over again, after its reason has been mended."""
+    """Try a failed hand-over again, or a disconnect that waits, after its reason is mended."""
     parts = _installation()
     with _plain_errors(), parts.database.transaction() as session:
         found = _find(reference, session.scalar(_by_reference(reference)))
         hand_over.retry(session, parts.queue, found)
     click.echo("Enqueued.", err=True)
+
+
+@connection.command("disconnect")
+@click.argument("reference")
+@click.option("--reason", required=True, help="Why, for the history.")
+def connection_disconnect(reference: str, reason: str) -> None:
+    """End a connection: Leaf deletes the credential, and the grower can connect again any time."""
+    parts = _installation()
+    with _plain_errors(), parts.database.transaction() as session:
+        found = _find(reference, session.scalar(_by_reference(reference)))
+        disconnect.ask(
+            session,
+            parts.queue,
+            found,
+            who=history.STAFF,
+            reason=disconnect.reason_of_staff(reason),
+        )
+    click.echo(f"It is being disconnected: connection show {reference} says how far.", err=True)
 
 
 def _by_reference(reference: str) -> sa.Select[Connection]:

@@ -25,6 +25,7 @@ class Stage(StrEnum):
     CHOOSING_ORGANIZATIONS = "choosing_organizations"
     CONNECTED = "connected"
     FAILED = "failed"
+    DISCONNECTING = "disconnecting"
     DISCONNECTED = "disconnected"
 
 
@@ -52,10 +53,19 @@ class Cause(StrEnum):
     OUR_ERROR = "our_error"
     GIVEN_UP = "given_up"
     NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105
+    DELETE_REFUSED = "delete_refused"
 
 
-MENDED_BY_STAFF = frozenset({Cause.LEAF_SIGN_IN_REFUSED, Cause.TOKEN_UNREADABLE, Cause.OUR_ERROR})
-"""Causes that keep a hand-over or a check waiting until a person has mended something."""
+MENDED_BY_STAFF = frozenset(
+    {
+        Cause.LEAF_SIGN_IN_REFUSED,
+        Cause.TOKEN_UNREADABLE,
+        Cause.OUR_ERROR,
+        Cause.DELETE_REFUSED,
+    }
+)
+"""Causes that keep a hand-over, a check or a disconnect waiting until a person has mended
+something."""
 
 
 class SharingTrouble(StrEnum):

@@ -13,11 +13,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import history
+from onboarding.connections import history, removal, tries
+from onboarding.connections.tries import TakenOver
 from onboarding.db import Database
 from onboarding.errors import SignInRefused, UpstreamRejected, UpstreamUnavailable
 from onboarding.leaf import Credential, Leaf
-from onboarding.models import Connection, Grower, locked
+from onboarding.models import Connection, Grower
 from onboarding.settings import Settings
 from onboarding.states import Health
 from onboarding.vault import Vault
@@ -25,10 +26,6 @@ from onboarding.vault import Vault
 CLOCKS_DIFFER = timedelta(minutes=10)
 """By no more than this does Leaf's clock differ from ours."""
 NOT_FOUND = 404
-
-
-class TakenOver(Exception):
-    """Another try has this token now; this one must not touch Leaf any more."""
 
 
 class LeafUserMissing(Exception):
@@ -57,6 +54,7 @@ class Delivery:
         self._settings = settings
         self._connection_id = connection_id
         self._number = number
+        self._stray: datetime | None = None
 
     def deliver(self) -> Credential:
         """Make sure that Leaf holds this token's credential, and return it.
@@ -87,10 +85,7 @@ class Delivery:
 
         :raise TakenOver: if it is not
         """
-        connection = locked(session, self._connection_id)
-        if connection.hand_over_try != self._number or connection.refresh_token is None:
-            raise TakenOver
-        return connection
+        return tries.current(session, self._connection_id, number=self._number)
 
     def _deliver_to(self, leaf_user_id: str, connection: Connection, token: str) -> Credential:
         if connection.grower.partner.select_organizations:
@@ -151,7 +146,7 @@ class Delivery:
             token would be as wrong as to post it
         """
         held = self._leaf.credential(leaf_user_id, refresh_token=token)
-        if held is None or _is_evident(held):
+        if held is None or is_evident(held):
             return held
         if held.id is None and held.raw_status == "":
             return None  # Leaf shows "no credentials" as `{}` in its users
@@ -160,9 +155,15 @@ class Delivery:
         )
 
     def _remove(self, leaf_user_id: str, held: Credential) -> None:
+        """Delete another credential than ours; the token is safe here meanwhile.
+
+        :raise UpstreamUnavailable: also while its events can't be copied, for a short time
+        """
+        removal.save_events(self._database, self._leaf, self._connection_id)
         with self._database.transaction() as session:
             connection = self.current(session)
             history.record(session, connection, "credential_replaced", credential=held.id or "")
+            self._stray = removal.announce(connection)
         self._leaf.detach(leaf_user_id)
 
     def _announce_post(self, removed: Credential | None) -> Connection:
@@ -173,8 +174,9 @@ class Delivery:
         with self._database.transaction() as session:
             connection = self.current(session)
             connection.post_began_at = connection.post_began_at or now()
-            if removed is not None and removed.id is not None:
-                connection.credential_before_post = removed.id
+            if removed is not None:
+                connection.stray_since = self._stray  # Leaf has answered the DELETE
+                connection.credential_before_post = removed.id or connection.credential_before_post
             return connection
 
     def _post(
@@ -251,8 +253,8 @@ def _shows_itself(credential: Credential) -> bool:
     return credential.holds_token is not None or credential.environment is not None
 
 
-def _is_evident(credential: Credential) -> bool:
-    """Whether an answer to "which credential is there" speaks of one."""
+def is_evident(credential: Credential) -> bool:
+    """Whether Leaf's answer to "which credential is there" speaks of one."""
     return (
         _shows_itself(credential)
         or credential.created is not None

@@ -118,6 +118,8 @@ def _leaf(subject: Connection, told: Told) -> Step:
     if subject.stage is Stage.HANDING_OVER:
         is_held_up = told.code in {"waiting_for_leaf", "waiting_for_staff"}
         return Step(name, "wait", told.label if is_held_up else _("On its way"))
+    if subject.stage is Stage.DISCONNECTING:
+        return Step(name, "wait", _("Is being stopped"))
     if subject.stage is Stage.DISCONNECTED:
         return Step(name, "todo", _("Stopped"))
     if not subject.is_at_leaf:

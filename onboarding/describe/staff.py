@@ -33,6 +33,10 @@ WHAT_TO_DO = {
     Cause.NO_REFRESH_TOKEN: mark(
         "John Deere gave no refresh token: is the application allowed offline_access?"
     ),
+    Cause.DELETE_REFUSED: mark(
+        "Leaf refuses to delete the credential, so the connection has not ended. Look at its "
+        "answer and mend, or delete the credential at Leaf yourself; then retry. We keep trying."
+    ),
 }
 SHARING = {
     SharingTrouble.TERMS_NOT_ACCEPTED: mark("The grower must accept John Deere's terms."),

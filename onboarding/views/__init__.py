@@ -8,6 +8,7 @@ from flask_wtf import CSRFProtect
 from onboarding.views import errors, limits
 from onboarding.views.connect import bp as connect
 from onboarding.views.deere import bp as deere
+from onboarding.views.disconnect import bp as disconnect
 from onboarding.views.health import bp as health
 
 
@@ -15,6 +16,6 @@ def init_app(app: Flask) -> None:
     """Register every page, and what guards them."""
     CSRFProtect(app)
     limits.limiter.init_app(app)
-    for blueprint in (connect, deere, health):
+    for blueprint in (connect, disconnect, deere, health):
         app.register_blueprint(blueprint)
     errors.init_app(app)

@@ -19,6 +19,7 @@ SIGN_IN = "/api/authenticate"
 USERS = "/services/usermanagement/api/users"
 CREDENTIALS = re.compile(USERS + r"/(?P<user>[^/]+)/john-deere-credentials$")
 STATUS = re.compile(USERS + r"/[^/]+/john-deere-credentials/status")
+EVENTS = re.compile(USERS + r"/[^/]+/john-deere-credentials/events")
 ORGANIZATIONS = re.compile(USERS + r"/[^/]+/organizations/JohnDeere")
 CONFIGS = re.compile(r"/services/config/api/configs/[^/]+")
 Form = Callable[[dict[str, Any]], dict[str, Any]]
@@ -71,6 +72,7 @@ class LeafDouble:
             (USERS, "users"),
             (CREDENTIALS, "credentials"),
             (STATUS, "status"),
+            (EVENTS, "events"),
             (ORGANIZATIONS, "organizations"),
             (CONFIGS, "configs"),
         ):
@@ -119,6 +121,8 @@ class LeafDouble:
             return _json([{"id": user, "externalId": external_id} for user in self.users])
         if what == "POST users":
             return _json({"id": "leaf-made", **request.get_json()}, 201)
+        if what == "GET events":
+            return _json([])
         if what in {"GET organizations", "POST configs"}:
             return _json({})
         if what.endswith("credentials"):

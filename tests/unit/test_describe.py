@@ -33,6 +33,7 @@ FORBIDDEN_WORDS = re.compile(
 )
 OURS = {
     "application_refused",
+    "disconnecting_held_up",
     "failed",
     "no_refresh_token",
     "organizations_refused",
@@ -44,6 +45,7 @@ MUST_SAY_WHETHER_SHARED = {
     *("handing_over", "handing_over_late", "waiting_for_leaf", "waiting_for_staff", "checking"),
     *("temporarily_unavailable", "missing_permission", "credential_missing", "unknown_health"),
     *("unconfirmed", "failed", "reconnect"),
+    *("disconnecting", "disconnecting_late", "disconnecting_held_up"),
 }
 """Where nothing else on the page says it."""
 
@@ -245,7 +247,15 @@ CHOOSING = Case(Stage.CHOOSING_ORGANIZATIONS)
             "organizations",
         ),
         (Case(Stage.FAILED, cause=Cause.LEAF_REFUSED), "failed", "problem", "staff", None),
-        (Case(Stage.DISCONNECTED), "disconnected", "quiet", "nobody", "start"),
+        (Case(Stage.DISCONNECTED), "disconnected", "quiet", "nobody", "connections"),
+        (Case(Stage.DISCONNECTING), "disconnecting", "wait", "nobody", None),
+        (
+            Case(Stage.DISCONNECTING, cause=Cause.DELETE_REFUSED, organizations="shared"),
+            "disconnecting_held_up",
+            "wait",
+            "staff",
+            None,
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -277,6 +287,20 @@ def test_leaf_being_late_is_said_once_it_is_late(waited: timedelta | datetime, c
     connection.waiting_since = waited if isinstance(waited, datetime) else NOW - waited
 
     assert describe.connection(connection, latest=None, moment=NOW).code == code
+
+
+@pytest.mark.parametrize(("waited", "code"), [(19, "disconnecting"), (20, "disconnecting_late")])
+def test_a_disconnect_that_leaf_keeps_waiting_says_how_to_end_it_at_john_deere(
+    waited: int, code: str
+) -> None:
+    connection = Case(Stage.DISCONNECTING, cause=Cause.LEAF_UNAVAILABLE).connection()
+    connection.waiting_since = NOW - timedelta(seconds=waited)
+
+    told = describe.connection(connection, latest=None, moment=NOW)
+
+    assert told.code == code
+    ways = [action.kind for action in told.others]
+    assert ways == (["connections"] if code == "disconnecting_late" else [])
 
 
 def test_choosing_nothing_is_told_apart_from_not_having_been_asked() -> None:
