@@ -164,7 +164,14 @@ class Delivery:
             connection = self.current(session)
             history.record(session, connection, "credential_replaced", credential=held.id or "")
             self._stray = removal.announce(connection)
-        self._leaf.detach(leaf_user_id)
+        removal.detach(
+            self._database,
+            self._leaf,
+            self._connection_id,
+            leaf_user_id,
+            number=self._number,
+            before=self._stray,
+        )
 
     def _announce_post(self, removed: Credential | None) -> Connection:
         """Write down, before the POST, that Leaf may hold this token, and how to tell.

@@ -118,7 +118,7 @@ def _delete(database: Database, leaf: Leaf, connection_id: UUID, *, number: int)
     removal.save_events(database, leaf, connection_id)
     with database.transaction() as session:
         stray = removal.announce(tries.current(session, connection_id, number=number))
-    if leaf.detach(leaf_user_id):
+    if removal.detach(database, leaf, connection_id, leaf_user_id, number=number, before=stray):
         left = leaf.credential(leaf_user_id)
         if left is not None and is_evident(left):
             raise UpstreamUnavailable("Leaf", "delete the credential", reason="it is still there")

@@ -7,11 +7,13 @@ worth a short wait, and never worth a grower's token or a grower's "stop".
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from onboarding.clock import now
-from onboarding.connections import history, leaf_events
+from onboarding.connections import history, leaf_events, tries
+from onboarding.connections.tries import TakenOver
 from onboarding.db import Database
 from onboarding.errors import SignInRefused, UpstreamRejected, UpstreamUnavailable
 from onboarding.leaf import Leaf
@@ -63,6 +65,29 @@ def announce(connection: Connection) -> datetime | None:
     connection.stray_since = now()
     connection.events_awaited_since = None
     return before
+
+
+def detach(
+    database: Database,
+    leaf: Leaf,
+    connection_id: UUID,
+    leaf_user_id: str,
+    *,
+    number: int,
+    before: datetime | None,
+) -> bool:
+    """Let Leaf delete the credential; False if there was none.
+
+    :param number: of the try
+    :param before: what `announce` returned
+    """
+    try:
+        return leaf.detach(leaf_user_id)
+    except UpstreamRejected:
+        # A refusal is an answer: nothing is under way.
+        with database.transaction() as session, suppress(TakenOver):
+            tries.current(session, connection_id, number=number).stray_since = before
+        raise
 
 
 def _may_wait(database: Database, connection_id: UUID) -> bool:

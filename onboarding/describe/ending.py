@@ -48,7 +48,7 @@ def _waiting_for_leaf(partner: str) -> Told:
         ),
         whether_shared=_until_then(),
         who="nobody",
-        others=(at_deere(),),
+        others=(at_deere(), start(_("Connect again"))),
     )
 
 
@@ -65,7 +65,7 @@ def _held_up() -> Told:
         ),
         whether_shared=_until_then(),
         who="staff",
-        others=(at_deere(),),
+        others=(at_deere(), start(_("Connect again"))),
         show_contact=True,
     )
 

@@ -300,7 +300,7 @@ def test_a_disconnect_that_leaf_keeps_waiting_says_how_to_end_it_at_john_deere(
 
     assert told.code == code
     ways = [action.kind for action in told.others]
-    assert ways == (["connections"] if code == "disconnecting_late" else [])
+    assert ways == (["connections", "start"] if code == "disconnecting_late" else [])
 
 
 def test_choosing_nothing_is_told_apart_from_not_having_been_asked() -> None:

@@ -173,7 +173,6 @@ def test_refusal_is_for_staff_and_goes_on_by_itself_once_it_is_mended(
     text = describe.for_staff(connection)
     assert "Leaf refuses to delete the credential" in text
     assert "HTTP 403: The credential is locked." in text
-    connected.put(stray_since=None)
     connected.once()
     assert_disconnected(connected)
 
@@ -196,7 +195,6 @@ def test_staff_can_have_it_tried_at_once(connected: Tries) -> None:
     assert connection.hand_over_due_at is not None
     assert connection.hand_over_due_at <= now()
     assert connected.history()[-1] == "disconnect_retried"
-    connected.put(stray_since=None)
     connected.once()
     assert_disconnected(connected)
 
@@ -243,7 +241,6 @@ def test_hand_over_that_failed_can_be_ended_with_what_an_earlier_one_left(tries:
     tries.leaf.answers["DELETE credentials"] = [LOCKED]
     assert tries.once().stage is Stage.FAILED
     assert tries.token() == NEWER
-    tries.put(stray_since=None)
     tries.disconnect()
     tries.once()
     assert_disconnected(tries)
@@ -285,7 +282,6 @@ def test_consent_while_it_ends_wins_and_takes_the_place_of_the_old_credential(
     connected.disconnect()
     connected.leaf.answers["DELETE credentials"] = [LOCKED]
     waits_for(connected, Cause.DELETE_REFUSED)
-    connected.put(stray_since=None)
     connected.consent(NEWER)
     connection = connected.connection()
     assert (connection.stage, connection.cause) == (Stage.HANDING_OVER, None)
