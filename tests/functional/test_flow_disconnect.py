@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from onboarding.clock import now
 from onboarding.states import Cause, Stage
-from tests.support.control import Control, points
+from tests.support.control import Control, hold, points, wait_for_held
 from tests.support.people import People, Person
 from tests.support.stack import WORKER, Stack
 from tests.support.tokens import (
@@ -42,17 +42,6 @@ def disconnect(grower: Person) -> None:
     assert grower.page.heading == "Disconnect John Deere?"
     grower.press("Disconnect")
     assert grower.page.url == grower.link
-
-
-def wait_for_held(control: Control, where: str, grower: Person) -> None:
-    control.wait_for(
-        lambda entry: (
-            entry["point"] == where
-            and entry["fault"] == "hang"
-            and entry["external_id"] == grower.external_id
-        ),
-        what=f"a request to {where} is held",
-    )
 
 
 def assert_ended(stack: Stack, grower: Person) -> None:
@@ -289,13 +278,12 @@ def test_worker_killed_anywhere_while_it_ends_a_connection_ends_it_after_a_resta
 ) -> None:
     growers = {name: connected(people) for name in PLACES}
     for name, (where, when) in PLACES.items():
-        match = {"external_id": growers[name].external_id}
         # The status is asked for elsewhere, but a check may look at the credential as well.
         change(stack, growers[name].connection(), check_due_at=None)
-        control.add_fault(where, "hang", when=when, times=1, match=match)
+        hold(control, where, when=when, external_id=growers[name].external_id)
         disconnect(growers[name])
     for name, (where, _) in PLACES.items():
-        wait_for_held(control, where, growers[name])
+        wait_for_held(control, where, external_id=growers[name].external_id)
     stack.kill(WORKER)
     for grower in growers.values():
         assert grower.open().heading == "Disconnecting"
@@ -327,10 +315,9 @@ def test_token_on_its_way_is_erased_and_what_its_lost_post_makes_is_deleted_as_w
     people: People, stack: Stack, control: Control
 ) -> None:
     grower = people.invited()
-    match = {"external_id": grower.external_id}
-    control.add_fault(POST, "hang", times=1, match=match)
+    hold(control, POST, external_id=grower.external_id)
     grower.connect("one-farm")
-    wait_for_held(control, POST, grower)
+    wait_for_held(control, POST, external_id=grower.external_id)
     disconnect(grower)
     assert grower.connection().refresh_token is None
     stack.kill(WORKER)
