@@ -18,7 +18,7 @@ from onboarding.connections.tries import TakenOver
 from onboarding.db import Database
 from onboarding.errors import SignInRefused, UpstreamRejected, UpstreamUnavailable
 from onboarding.leaf import Credential, Leaf
-from onboarding.models import Connection, Grower
+from onboarding.models import Connection, Grower, locked
 from onboarding.settings import Settings
 from onboarding.states import Health
 from onboarding.vault import Vault
@@ -55,6 +55,8 @@ class Delivery:
         self._connection_id = connection_id
         self._number = number
         self._stray: datetime | None = None
+        self._began = now()
+        self._is_answered = False
 
     def deliver(self) -> Credential:
         """Make sure that Leaf holds this token's credential, and return it.
@@ -67,6 +69,7 @@ class Delivery:
         """
         with self._database.reading() as session:
             connection = session.get_one(Connection, self._connection_id)
+        self._stray = connection.stray_since
         token = self._token(connection)
         grower = connection.grower
         self._check_application(connection)
@@ -79,6 +82,18 @@ class Delivery:
             if err.status == NOT_FOUND:
                 raise LeafUserMissing(str(err)) from err
             raise
+
+    def leave(self) -> None:
+        """Another try counts now. If all POSTs of this token were answered, none is under way.
+
+        The token was given up while Leaf had the POST, so that had to be feared.
+        """
+        if not self._is_answered:
+            return
+        with self._database.transaction() as session:
+            connection = locked(session, self._connection_id)
+            if connection.stray_since is not None and connection.stray_since >= self._began:
+                connection.stray_since = self._stray
 
     def current(self, session: Session) -> Connection:
         """The connection, for writing, if this try is still the one that counts.
@@ -194,6 +209,7 @@ class Delivery:
         :param connection: as it was before the POST was announced
         :param announced: as it has been since
         """
+        is_first = connection.post_began_at is None
         try:
             credential = self._leaf.attach(
                 leaf_user_id,
@@ -206,6 +222,7 @@ class Delivery:
             self._note_posts_since(connection.post_began_at)
             raise
         except UpstreamRejected:
+            self._is_answered = is_first
             self._note_posts_since(connection.post_began_at)
             # "There is one already" may be our own, from a try whose answer was lost.
             held = self._held(leaf_user_id, token)
@@ -214,6 +231,7 @@ class Delivery:
             elif _is_ours(connection, held):
                 return held
             raise
+        self._is_answered = is_first
         if _shows_itself(credential):
             return credential
         return self._confirmed(announced, leaf_user_id, token)

@@ -79,9 +79,18 @@ def _deliver(
 ) -> None:
     task = Delivery(database, vault, leaf, settings, connection_id, number)
     try:
-        credential = task.deliver()
+        _try(database, queue, task)
     except TakenOver:
-        return
+        task.leave()
+
+
+def _try(database: Database, queue: Queue, task: Delivery) -> None:
+    """Deliver, and write down what came of it.
+
+    :raise TakenOver: if another try counts by then
+    """
+    try:
+        credential = task.deliver()
     except TokenUnreadable as err:
         _wait(database, queue, task, Cause.TOKEN_UNREADABLE, detail=str(err))
     except SignInRefused as err:
@@ -120,10 +129,7 @@ def retry(session: Session, queue: Queue, connection: Connection) -> None:
 
 def _complete(database: Database, queue: Queue, task: Delivery, credential: Credential) -> None:
     with database.transaction() as session:
-        try:
-            connection = task.current(session)
-        except TakenOver:
-            return
+        connection = task.current(session)
         if tries.linger(session, queue, connection):
             return
         connection.refresh_token = None
@@ -153,10 +159,7 @@ def _wait(
     least: timedelta = timedelta(0),
 ) -> None:
     with database.transaction() as session:
-        try:
-            connection = task.current(session)
-        except TakenOver:
-            return
+        connection = task.current(session)
         wait(session, queue, connection, cause, detail=detail, least=least)
 
 
@@ -185,10 +188,7 @@ def wait(
 
 def _fail(database: Database, task: Delivery, cause: Cause, *, detail: str) -> None:
     with database.transaction() as session:
-        try:
-            connection = task.current(session)
-        except TakenOver:
-            return
+        connection = task.current(session)
         _note_failure(session, connection, cause, detail)
 
 

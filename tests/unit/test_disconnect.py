@@ -211,16 +211,33 @@ def test_hand_over_that_is_at_its_post_is_outdated_and_what_it_made_is_deleted(
     tries: Tries,
 ) -> None:
     tries.leaf.answers["POST credentials"] = [
-        meanwhile(tries.disconnect, done_but(tries.leaf, says(201, {})))
+        meanwhile(tries.disconnect, done_but(tries.leaf, says(201, {"status": "OK"})))
     ]
     connection = tries.once()
     assert connection.stage is Stage.DISCONNECTING
     assert tries.leaf.tokens() == {"leaf-y": TOKEN}
+    assert connection.stray_since is None, "Leaf has answered, so nothing is under way"
+    tries.once()
+    assert_disconnected(tries)
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_post_without_answer_may_still_come_so_it_ends_later(tries: Tries, earlier: bool) -> None:
+    lost = FAILURES["reset"].answer
+    if earlier:
+        tries.leaf.answers["POST credentials"] = [lost]
+        tries.once()
+        answered = done_but(tries.leaf, says(201, {"status": "OK"}))
+        tries.leaf.answers["POST credentials"] = [meanwhile(tries.disconnect, answered)]
+    else:
+        tries.leaf.answers["POST credentials"] = [meanwhile(tries.disconnect, lost)]
+    tries.once()
     connection = tries.once()
     assert tries.leaf.tokens() == {}
-    assert connection.stage is Stage.DISCONNECTING, "the POST may come once more"
+    assert connection.stage is Stage.DISCONNECTING
     assert connection.hand_over_due_at is not None
     assert timedelta(0) < connection.hand_over_due_at - now() <= STRAY_LIVES
+    tries.leaf.hold("leaf-y", TOKEN, number=8)  # it comes
     tries.put(stray_since=now() - STRAY_LIVES)
     tries.once()
     assert_disconnected(tries)
