@@ -109,7 +109,7 @@ def _of_stage(subject: Connection, latest: Attempt | None, moment: datetime) -> 
         case Stage.DISCONNECTING:
             return disconnecting(subject, moment, partner)
         case Stage.DISCONNECTED:
-            return disconnected(partner)
+            return disconnected(subject, partner)
 
 
 def _invited(latest: Attempt | None) -> Told:

@@ -78,7 +78,7 @@ def _until_then() -> str:
     return _("Until it has stopped, new data may still arrive.")
 
 
-def disconnected(partner: str) -> Told:
+def disconnected(subject: Connection, partner: str) -> Told:
     """Leaf has no permission any more; John Deere still lists the one that was given."""
     return Told(
         code="disconnected",
@@ -88,8 +88,17 @@ def disconnected(partner: str) -> Told:
         sentences=(
             _("No new data goes to %(partner)s. Leaf no longer has your permission.")
             % {"partner": partner},
-            _("What had arrived before stays with %(partner)s. Ask them if you want it deleted.")
-            % {"partner": partner},
+            *(
+                [
+                    _(
+                        "What had arrived before stays with %(partner)s. Ask them if you want it "
+                        "deleted."
+                    )
+                    % {"partner": partner}
+                ]
+                if subject.handed_over_at
+                else []
+            ),
             _(
                 "John Deere may still list the connection. To remove it there, too, open your "
                 "connections at John Deere and choose Manage, Access, Remove Connection for each "

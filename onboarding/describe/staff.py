@@ -5,7 +5,7 @@ from __future__ import annotations
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
 from onboarding.models import Attempt, Connection
-from onboarding.states import OUR_FAULT, Cause, Outcome, SharingTrouble
+from onboarding.states import OUR_FAULT, Cause, Outcome, SharingTrouble, Stage
 
 WHAT_TO_DO = {
     Cause.LEAF_UNAVAILABLE: mark("Leaf does not answer; we keep trying for 30 days."),
@@ -73,7 +73,7 @@ def for_staff(subject: Connection, latest: Attempt | None = None) -> str:
     if latest is not None and latest.outcome in OUR_FAULT and not is_said_by_cause:
         parts += [_(REFUSED[latest.outcome]), latest.detail]
     if subject.cause:
-        parts.append(_(WHAT_TO_DO[subject.cause]))
+        parts.append(_what_to_do(subject, subject.cause))
     if subject.detail:
         parts.append(subject.detail)
     if subject.sharing_trouble:
@@ -91,3 +91,9 @@ def for_staff(subject: Connection, latest: Attempt | None = None) -> str:
     if subject.health_text and subject.health_text != subject.health.value:
         parts.append(_("Leaf says: %(text)s") % {"text": subject.health_text})
     return " ".join(filter(None, parts))
+
+
+def _what_to_do(subject: Connection, cause: Cause) -> str:
+    if subject.stage is Stage.DISCONNECTING and cause is Cause.LEAF_UNAVAILABLE:
+        return _("Leaf does not answer, so the connection has not ended. We keep trying.")
+    return _(WHAT_TO_DO[cause])

@@ -289,6 +289,40 @@ def test_leaf_being_late_is_said_once_it_is_late(waited: timedelta | datetime, c
     assert describe.connection(connection, latest=None, moment=NOW).code == code
 
 
+def test_what_never_arrived_is_not_said_to_stay_after_a_disconnect() -> None:
+    connection = Case(Stage.DISCONNECTED).connection()
+    for handed_over, says in ((None, False), (LONG_AGO, True)):
+        connection.handed_over_at = handed_over
+        told = describe.connection(connection, latest=None, moment=NOW)
+        assert ("had arrived before" in " ".join(told.sentences)) is says
+
+
+def test_staff_do_not_read_that_a_disconnect_is_given_up_after_a_month() -> None:
+    case = Case(Stage.DISCONNECTING, cause=Cause.LEAF_UNAVAILABLE)
+    assert "30 days" not in describe.for_staff(case.connection())
+    assert "has not ended" in describe.for_staff(case.connection())
+
+
+@pytest.mark.parametrize("number", [2, 5, 6, 40])
+def test_missing_permission_leads_to_the_own_page_of_each_organization_that_may_be_meant(
+    number: int,
+) -> None:
+    connection = replace(READY, health=Health.MISSING_PERMISSION).connection()
+    connection.organizations = [
+        *(organization(str(one), connected=True) for one in range(100, 100 + number)),
+        organization("9"),
+    ]
+
+    told = describe.connection(connection, latest=None, moment=NOW)
+
+    assert told.action is not None
+    pages = [one for one in (told.action, *told.others) if one.kind == "organizations"]
+    own = [one.organization_id for one in pages if one.organization_id]
+    assert own == [str(one) for one in range(100, 100 + min(number, 5))]
+    assert pages[0].label == "Open the page of Farm 100"
+    assert (len(pages) > len(own)) is (number > 5)
+
+
 @pytest.mark.parametrize(("waited", "code"), [(19, "disconnecting"), (20, "disconnecting_late")])
 def test_a_disconnect_that_leaf_keeps_waiting_says_how_to_end_it_at_john_deere(
     waited: int, code: str
