@@ -23,7 +23,9 @@ from onboarding.clock import now
 from onboarding.connections import (
     attention,
     consent,
+    disconnect,
     hand_over,
+    history,
     invitations,
     owed,
     registration,
@@ -256,12 +258,30 @@ def connection_list() -> None:
 @connection.command("retry")
 @click.argument("reference")
 def connection_retry(reference: str) -> None:
-    """Try a failed hand-over again, after its reason has been mended."""
+    """Try a failed hand-over again, or a disconnect that waits, after its reason is mended."""
     parts = _installation()
     with _plain_errors(), parts.database.transaction() as session:
         found = _find(reference, session.scalar(_by_reference(reference)))
         hand_over.retry(session, parts.queue, found)
     click.echo("Enqueued.", err=True)
+
+
+@connection.command("disconnect")
+@click.argument("reference")
+@click.option("--reason", required=True, help="Why, for the history.")
+def connection_disconnect(reference: str, reason: str) -> None:
+    """End a connection: Leaf deletes the credential, and the grower can connect again any time."""
+    parts = _installation()
+    with _plain_errors(), parts.database.transaction() as session:
+        found = _find(reference, session.scalar(_by_reference(reference)))
+        disconnect.ask(
+            session,
+            parts.queue,
+            found,
+            who=history.STAFF,
+            reason=disconnect.reason_of_staff(reason),
+        )
+    click.echo(f"It is being disconnected: connection show {reference} says how far.", err=True)
 
 
 def _by_reference(reference: str) -> sa.Select[Connection]:

@@ -17,3 +17,7 @@ class OrganizationsForm(FlaskForm):  # type: ignore[misc]
     """Go to John Deere's page for organizations, perhaps for one of them."""
 
     organization = StringField(validators=[Optional(), Length(max=64)])
+
+
+class DisconnectForm(FlaskForm):  # type: ignore[misc]
+    """End the connection."""

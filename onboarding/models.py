@@ -140,7 +140,9 @@ class Connection(Base):
 
     While `refresh_token` is set and the stage is `handing_over`, the hand-over is owed:
     `hand_over_try` is the number of the try that may work on it, `hand_over_due_at` when it
-    should, `hand_over_taken_by` the worker that does.
+    should, `hand_over_taken_by` the worker that does. While the stage is `disconnecting`, the
+    deletion at Leaf is owed, and the same three are about it: no two tries of either kind may
+    change what Leaf holds at a time.
     """
 
     __tablename__ = "connection"
@@ -176,6 +178,11 @@ class Connection(Base):
     """Set before credentials are posted: from here on Leaf may hold this token."""
     credential_before_post: Mapped[str | None] = mapped_column(sa.String(64))
     """Id of the credential that Leaf held before ours was posted."""
+    stray_since: Mapped[datetime | None]
+    """When a request was sent, or given up, that Leaf may carry out although nobody waits for it
+    any more: it could make or delete a credential after us (see `connections.tries`)."""
+    events_awaited_since: Mapped[datetime | None]
+    """Since when Leaf does not show the events that have to be copied before it deletes them."""
     leaf_credential_id: Mapped[str | None] = mapped_column(sa.String(64))
     handed_over_at: Mapped[datetime | None]
 
@@ -256,6 +263,19 @@ class Connection(Base):
     def is_at_leaf(self) -> bool:
         """Whether Leaf has taken the newest token."""
         return self.stage in {Stage.CHOOSING_ORGANIZATIONS, Stage.CONNECTED}
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it is being disconnected or has been."""
+        return self.stage in {Stage.DISCONNECTING, Stage.DISCONNECTED}
+
+    @property
+    def can_be_disconnected(self) -> bool:
+        """Whether we hold a token of the grower, or Leaf may hold one."""
+        if self.stage is Stage.FAILED:
+            kept = (self.refresh_token, self.post_began_at, self.handed_over_at)
+            return any(trace is not None for trace in kept)
+        return self.is_at_leaf or self.stage is Stage.HANDING_OVER
 
     @property
     def leaf_said_at(self) -> datetime | None:

@@ -25,6 +25,7 @@ class Stage(StrEnum):
     CHOOSING_ORGANIZATIONS = "choosing_organizations"
     CONNECTED = "connected"
     FAILED = "failed"
+    DISCONNECTING = "disconnecting"
     DISCONNECTED = "disconnected"
 
 
@@ -54,6 +55,7 @@ class Cause(StrEnum):
     NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105
     CHECK_REFUSED = "check_refused"
     NOTHING_FETCHED = "nothing_fetched"
+    DELETE_REFUSED = "delete_refused"
 
 
 MENDED_BY_STAFF = frozenset(
@@ -63,9 +65,11 @@ MENDED_BY_STAFF = frozenset(
         Cause.OUR_ERROR,
         Cause.CHECK_REFUSED,
         Cause.NOTHING_FETCHED,
+        Cause.DELETE_REFUSED,
     }
 )
-"""Causes that keep a hand-over or a check waiting until a person has mended something."""
+"""Causes that keep a hand-over, a check or a disconnect waiting until a person has mended
+something."""
 
 
 class Urgency(IntEnum):

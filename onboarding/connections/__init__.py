@@ -5,6 +5,9 @@
     organizations  what is shared at John Deere
     hand_over      the token's way to Leaf: when it is tried, and what comes of it
     delivery       one such try
+    disconnect     the end of a connection: asked for, and done
+    removal        what comes before Leaf deletes a credential
+    tries          what both kinds of tries at Leaf have in common
     watch          what Leaf says afterwards, and what was left lying
     workers        which processes live that do this work
     history        the events that all of them write

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
+from onboarding.clock import now
 from onboarding.models import IS_OUR_FAULT, Attempt, Connection
 from onboarding.states import MENDED_BY_STAFF, Health, SharingTrouble, Stage
+
+END_AWAITED_FOR = timedelta(days=1)
+"""A grower has asked for data to stop: what Leaf has not done by then, a person should ask for."""
 
 
 def count(session: Session) -> int:
@@ -36,6 +41,10 @@ def _needed() -> sa.ColumnElement[bool]:
             Connection.health_text != "",
         ),
         Connection.id.in_(refused_at_last()),
+        sa.and_(
+            Connection.stage == Stage.DISCONNECTING,
+            Connection.waiting_since < now() - END_AWAITED_FOR,
+        ),
     )
 
 

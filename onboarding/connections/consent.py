@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import history, invitations
-from onboarding.connections.owed import owe_hand_over
+from onboarding.connections.owed import give_up_token, owe_hand_over
 from onboarding.db import Database
 from onboarding.deere import Tokens
 from onboarding.errors import ConsentElsewhere, ConsentExpired, TokenUnreadable
@@ -215,14 +215,13 @@ def receive(
     if tokens.expires_in is not None:
         kept = min(kept, timedelta(seconds=tokens.expires_in))
     attempt.access_token_until = moment + kept
+    give_up_token(connection)
     connection.refresh_token = vault.encrypt(tokens.refresh_token, place=connection.token_place)
     connection.token_received_at = moment
     connection.scopes_asked = list(settings.deere_scopes)
     connection.scopes_granted = sorted(tokens.scopes)
     connection.client_key = settings.deere_client_key
     connection.environment = settings.deere_environment
-    connection.post_began_at = None
-    connection.credential_before_post = None
     connection.terms_url = None
     # Perhaps it is another account: what was seen of the last one is no news of this one.
     connection.organizations.clear()
@@ -298,10 +297,10 @@ def _has_open_attempt(session: Session, connection: Connection) -> bool:
 
 
 def _note_missing_refresh_token(session: Session, attempt: Attempt, connection: Connection) -> None:
-    was_working = connection.stage in {Stage.CONNECTED, Stage.CHOOSING_ORGANIZATIONS}
+    stands = connection.is_at_leaf or connection.stage is Stage.DISCONNECTING
     detail = "John Deere gave no refresh token: is the application allowed offline_access?"
     finish(session, attempt, Outcome.NO_REFRESH_TOKEN, detail=detail)
-    if not was_working and connection.refresh_token is None:
+    if not stands and connection.refresh_token is None:
         connection.stage = Stage.FAILED
         connection.cause = Cause.NO_REFRESH_TOKEN
         connection.detail = detail

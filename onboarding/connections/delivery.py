@@ -13,7 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import history
+from onboarding.connections import history, removal, tries
+from onboarding.connections.tries import TakenOver
 from onboarding.db import Database
 from onboarding.errors import SignInRefused, UpstreamRejected, UpstreamUnavailable
 from onboarding.leaf import Credential, Leaf
@@ -24,10 +25,6 @@ from onboarding.vault import Vault
 CLOCKS_DIFFER = timedelta(minutes=10)
 """By no more than this does Leaf's clock differ from ours."""
 NOT_FOUND = 404
-
-
-class TakenOver(Exception):
-    """Another try has this token now; this one must not touch Leaf any more."""
 
 
 class LeafUserMissing(Exception):
@@ -56,6 +53,9 @@ class Delivery:
         self._settings = settings
         self._connection_id = connection_id
         self._number = number
+        self._stray: datetime | None = None
+        self._began = now()
+        self._is_answered = False
 
     def deliver(self) -> Credential:
         """Make sure that Leaf holds this token's credential, and return it.
@@ -68,6 +68,7 @@ class Delivery:
         """
         with self._database.reading() as session:
             connection = session.get_one(Connection, self._connection_id)
+        self._stray = connection.stray_since
         token = self._token(connection)
         grower = connection.grower
         self._check_application(connection)
@@ -81,15 +82,24 @@ class Delivery:
                 raise LeafUserMissing(str(err)) from err
             raise
 
+    def leave(self) -> None:
+        """Another try counts now. If all POSTs of this token were answered, none is under way.
+
+        The token was given up while Leaf had the POST, so that had to be feared.
+        """
+        if not self._is_answered:
+            return
+        with self._database.transaction() as session:
+            connection = locked(session, self._connection_id)
+            if connection.stray_since is not None and connection.stray_since >= self._began:
+                connection.stray_since = self._stray
+
     def current(self, session: Session) -> Connection:
         """The connection, for writing, if this try is still the one that counts.
 
         :raise TakenOver: if it is not
         """
-        connection = locked(session, self._connection_id)
-        if connection.hand_over_try != self._number or connection.refresh_token is None:
-            raise TakenOver
-        return connection
+        return tries.current(session, self._connection_id, number=self._number)
 
     def _deliver_to(self, leaf_user_id: str, connection: Connection, token: str) -> Credential:
         if connection.grower.partner.select_organizations:
@@ -159,10 +169,23 @@ class Delivery:
         )
 
     def _remove(self, leaf_user_id: str, held: Credential) -> None:
+        """Delete another credential than ours; the token is safe here meanwhile.
+
+        :raise UpstreamUnavailable: also while its events can't be copied, for a short time
+        """
+        removal.save_events(self._database, self._leaf, self._connection_id)
         with self._database.transaction() as session:
             connection = self.current(session)
             history.record(session, connection, "credential_replaced", credential=held.id or "")
-        self._leaf.detach(leaf_user_id)
+            self._stray = removal.announce(connection)
+        removal.detach(
+            self._database,
+            self._leaf,
+            self._connection_id,
+            leaf_user_id,
+            number=self._number,
+            before=self._stray,
+        )
 
     def _announce_post(self, removed: Credential | None) -> Connection:
         """Write down, before the POST, that Leaf may hold this token, and how to tell.
@@ -172,8 +195,9 @@ class Delivery:
         with self._database.transaction() as session:
             connection = self.current(session)
             connection.post_began_at = connection.post_began_at or now()
-            if removed is not None and removed.id is not None:
-                connection.credential_before_post = removed.id
+            if removed is not None:
+                connection.stray_since = self._stray  # Leaf has answered the DELETE
+                connection.credential_before_post = removed.id or connection.credential_before_post
             return connection
 
     def _post(
@@ -184,6 +208,7 @@ class Delivery:
         :param connection: as it was before the POST was announced
         :param announced: as it has been since
         """
+        is_first = connection.post_began_at is None
         try:
             credential = self._leaf.attach(
                 leaf_user_id,
@@ -196,6 +221,7 @@ class Delivery:
             self._note_posts_since(connection.post_began_at)
             raise
         except UpstreamRejected:
+            self._is_answered = is_first
             self._note_posts_since(connection.post_began_at)
             # "There is one already" may be our own, from a try whose answer was lost.
             held = self._held(leaf_user_id, token)
@@ -204,6 +230,7 @@ class Delivery:
             elif _is_ours(connection, held):
                 return held
             raise
+        self._is_answered = is_first
         if credential.shows_itself:
             return credential
         return self._confirmed(announced, leaf_user_id, token)

@@ -185,8 +185,9 @@ def _set_leaf_user(session: Session, grower: Grower, leaf_user_id: str) -> None:
 
 def _may_change_leaf_user(connection: Connection) -> bool:
     """Whether no credential can be with the Leaf user that the grower has now."""
+    traces = (connection.handed_over_at, connection.post_began_at, connection.stray_since)
     return connection.cause is Cause.LEAF_USER_MISSING or (
-        connection.handed_over_at is None and connection.post_began_at is None
+        connection.stage is not Stage.DISCONNECTING and not any(traces)
     )
 
 

@@ -95,6 +95,8 @@ def look(
         if newest is None or newest.id != attempt_id:
             # Another account has been signed in with meanwhile; this is no news of that one.
             return Look(asked=False)
+        if connection.is_ending:
+            return Look(asked=False)  # what was forgotten is not to come back
         if returned:
             connection.returned_at = began
         if failure is not None:

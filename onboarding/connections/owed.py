@@ -1,4 +1,4 @@
-"""What the workers owe a connection: the hand-over of its token, and a look at how it is."""
+"""What the workers owe a connection: its token's way to Leaf, its end, and a look at how it is."""
 
 from __future__ import annotations
 
@@ -22,6 +22,28 @@ OLD_AFTER = timedelta(minutes=1)
 def owe_hand_over(session: Session, queue: Queue, connection: Connection) -> None:
     """Enqueue a first try of the hand-over of the token that the connection holds."""
     connection.stage = Stage.HANDING_OVER
+    _owe_try(session, queue, connection)
+
+
+def owe_disconnect(session: Session, queue: Queue, connection: Connection) -> None:
+    """Enqueue a first try to have Leaf delete the connection's credential."""
+    connection.stage = Stage.DISCONNECTING
+    _owe_try(session, queue, connection)
+
+
+def give_up_token(connection: Connection) -> None:
+    """Forget what was announced of a token that counts no more, except that it may still come.
+
+    A try that is at it now is outdated with the next one; its POST may be on the way.
+    """
+    if connection.refresh_token is not None and connection.post_began_at is not None:
+        connection.stray_since = now()
+    connection.refresh_token = None
+    connection.post_began_at = None
+    connection.credential_before_post = None
+
+
+def _owe_try(session: Session, queue: Queue, connection: Connection) -> None:
     connection.stage_before = None
     connection.cause = None
     connection.detail = ""

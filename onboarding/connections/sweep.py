@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import consent, hand_over, history, workers
+from onboarding.connections import consent, hand_over, history, tries, workers
 from onboarding.db import Database
 from onboarding.models import ATTEMPT_LIFETIME, EXCHANGE_LIMIT, Attempt, Connection, Worker
 from onboarding.queue import Queue, hand_over_id
@@ -82,7 +82,7 @@ def _revive_hand_overs(
             continue
         connection.hand_over_try += 1
         connection.hand_over_due_at = now()
-        history.record(session, connection, "hand_over_taken_up_again")
+        history.record(session, connection, f"{tries.what(connection)}_taken_up_again")
         queue.hand_over(session, connection.id, number=connection.hand_over_try, after=timedelta(0))
     return None if len(due) < BATCH else end
 

@@ -46,6 +46,7 @@ LEFT_OUT = (
 )
 ACCEPT = "application/vnd.deere.axiom.v3+json"
 CHOOSE_ORIGIN = "https://connections.deere.com"
+SANDBOX_CONNECTIONS_PATH = "/connections"
 CHOOSE_PATH = "/connections/{client_key}/select-organizations"
 QUIET_LOGGERS = ("authlib", "urllib3")
 
@@ -186,6 +187,12 @@ class Deere:
         fallback = self._choose_origin() + CHOOSE_PATH.format(client_key=client_key)
         uri = next(filter(self._is_trusted, uris), fallback)
         return with_redirect(uri, self._settings.organizations_url)
+
+    @property
+    def connections_page(self) -> str:
+        """John Deere's page with all connections of an account, where each can be removed."""
+        origin = self._choose_origin()
+        return origin if origin == CHOOSE_ORIGIN else origin + SANDBOX_CONNECTIONS_PATH
 
     def _get(self, url: str, access_token: str, *, until: float) -> Answer:
         left = until - time.monotonic()

@@ -23,3 +23,8 @@ def choose(label: str | None = None, *, organization_id: str | None = None) -> A
     """Go to John Deere's page for choosing organizations, or to that of one of them."""
     label = label or _("Choose organizations")
     return Action("organizations", label, organization_id=organization_id)
+
+
+def at_deere(label: str | None = None) -> Action:
+    """Open John Deere's page where all connections of an account are, to look or to remove one."""
+    return Action("connections", label or _("Open my connections at John Deere"))

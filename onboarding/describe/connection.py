@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from onboarding.describe.actions import other_account, start
 from onboarding.describe.choosing import choosing
+from onboarding.describe.ending import disconnected, disconnecting
 from onboarding.describe.leaf import at_leaf, connected, handing_over, nothing_yet
 from onboarding.describe.outcome import error_page_at_deere, no_refresh_token, outcome
 from onboarding.describe.told import Told
@@ -69,7 +70,7 @@ def _keeps_from(told: Told, latest: Attempt) -> bool:
     It stands until they try again: before we have mended it that is no help.
     """
     is_to_connect = told.action is not None and told.action.kind in {"start", "start_other"}
-    return is_to_connect and latest.outcome in OUR_FAULT
+    return (is_to_connect or told.code == "disconnected") and latest.outcome in OUR_FAULT
 
 
 def _failed_lately(subject: Connection, latest: Attempt, moment: datetime) -> bool:
@@ -116,8 +117,10 @@ def _of_stage(subject: Connection, latest: Attempt | None, moment: datetime) -> 
             return connected(subject, moment, partner)
         case Stage.FAILED:
             return _failed(subject, partner)
+        case Stage.DISCONNECTING:
+            return disconnecting(subject, moment, partner)
         case Stage.DISCONNECTED:
-            return _disconnected(partner)
+            return disconnected(subject, partner)
 
 
 def _invited(latest: Attempt | None) -> Told:
@@ -208,18 +211,3 @@ def _reason(cause: Cause | None, partner: str) -> str:
                 "connection."
             )
     return reason % {"partner": partner}
-
-
-def _disconnected(partner: str) -> Told:
-    return Told(
-        code="disconnected",
-        tone="quiet",
-        label=_("Disconnected"),
-        title=_("Disconnected"),
-        sentences=(
-            _("No new data goes to %(partner)s.") % {"partner": partner},
-            _("You can connect again whenever you want."),
-        ),
-        who="nobody",
-        action=start(_("Connect again")),
-    )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from onboarding.describe.actions import choose, other_account, start
 from onboarding.describe.names import name_of
-from onboarding.describe.told import Told
+from onboarding.describe.told import Action, Told
 from onboarding.i18n import date, ngettext
 from onboarding.i18n import gettext as _
-from onboarding.models import Connection
+from onboarding.models import Connection, Organization
 from onboarding.states import MENDED_BY_STAFF, Cause, Health
 
 CONFIRMED_FOR = timedelta(hours=48)
@@ -17,6 +18,8 @@ CONFIRMED_FOR = timedelta(hours=48)
 of yesterday at the worst, unless something is wrong."""
 PATIENCE = timedelta(seconds=20)
 """A hand-over normally takes a second or two; after this the page says that Leaf is late."""
+PAGES_OFFERED = 5
+"""Organizations whose own page at John Deere is offered at once."""
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
@@ -269,7 +272,9 @@ def _only_shared(subject: Connection) -> str | None:
 
 
 def _missing_permission(subject: Connection) -> Told:
-    shared = next(row for row in subject.organizations if row.connected)
+    shared = [row for row in subject.organizations if row.connected]
+    if len(shared) > 1:
+        return _missing_permission_somewhere(shared)
     return Told(
         code="missing_permission",
         tone="act",
@@ -278,13 +283,47 @@ def _missing_permission(subject: Connection) -> Told:
         sentences=(
             _("John Deere does not let Leaf fetch all of the data."),
             _("Open John Deere’s page for %(organization)s, allow what is missing and press Save.")
-            % {"organization": name_of(shared)},
+            % {"organization": name_of(shared[0])},
         ),
         whether_shared=_("At most a part of your data is shared."),
         who="grower",
-        action=choose(_("Open John Deere’s page"), organization_id=shared.deere_id),
+        action=choose(_("Open John Deere’s page"), organization_id=shared[0].deere_id),
         others=(start(_("Connect again")),),
         show_contact=True,
+    )
+
+
+def _missing_permission_somewhere(shared: Sequence[Organization]) -> Told:
+    """Leaf does not say for which organization, and each has its own page."""
+    first, *others = sorted(shared, key=lambda row: name_of(row).casefold())[:PAGES_OFFERED]
+    more = len(shared) - PAGES_OFFERED
+    return Told(
+        code="missing_permission",
+        tone="act",
+        label=_("Permission missing"),
+        title=_("A permission is missing"),
+        sentences=(
+            _("John Deere does not let Leaf fetch all of the data."),
+            _(
+                "We are not told which of your organizations it is. Open John Deere’s page for "
+                "each, allow what is missing, press Save."
+            ),
+        ),
+        whether_shared=_("At most a part of your data is shared."),
+        who="grower",
+        action=_page_of(first),
+        others=(
+            *map(_page_of, others),
+            *([choose(_("Show all organizations"))] if more > 0 else []),
+            start(_("Connect again")),
+        ),
+        show_contact=True,
+    )
+
+
+def _page_of(row: Organization) -> Action:
+    return choose(
+        _("Open the page of %(name)s") % {"name": name_of(row)}, organization_id=row.deere_id
     )
 
 

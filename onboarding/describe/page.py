@@ -159,6 +159,8 @@ def _number(shared: list[str]) -> str:
 
 def _leaf(subject: Connection, told: Told) -> Step:
     name = _("Leaf can fetch data")
+    if subject.stage is Stage.DISCONNECTING:
+        return Step(name, "wait", _("Is being stopped"))
     if subject.stage is Stage.DISCONNECTED:
         return Step(name, "todo", _("Stopped"))
     if not _is_signed_in(subject, told):

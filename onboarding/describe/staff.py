@@ -5,7 +5,7 @@ from __future__ import annotations
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
 from onboarding.models import Attempt, Connection
-from onboarding.states import OUR_FAULT, Cause, Outcome, SharingTrouble
+from onboarding.states import OUR_FAULT, Cause, Outcome, SharingTrouble, Stage
 
 WHAT_TO_DO = {
     Cause.LEAF_UNAVAILABLE: mark("Leaf does not answer; we keep trying for 30 days."),
@@ -42,6 +42,10 @@ WHAT_TO_DO = {
     Cause.GIVEN_UP: mark("Leaf could not take the token for 30 days. Retry once Leaf is back."),
     Cause.NO_REFRESH_TOKEN: mark(
         "John Deere gave no refresh token: is the application allowed offline_access?"
+    ),
+    Cause.DELETE_REFUSED: mark(
+        "Leaf refuses to delete the credential, so the connection has not ended. Look at its "
+        "answer and mend, or delete the credential at Leaf yourself; then retry. We keep trying."
     ),
 }
 SHARING = {
@@ -82,7 +86,7 @@ def for_staff(subject: Connection, latest: Attempt | None = None) -> str:
     if latest is not None and latest.outcome in OUR_FAULT and not is_said_by_cause:
         parts += [_(REFUSED[latest.outcome]), latest.detail]
     if subject.cause:
-        parts.append(_(WHAT_TO_DO[subject.cause]))
+        parts.append(_what_to_do(subject, subject.cause))
     if subject.detail:
         parts.append(subject.detail)
     if subject.sharing_trouble:
@@ -107,3 +111,9 @@ def keys_for_staff(subject: Connection, latest: Attempt | None = None) -> str:
     refused = latest.outcome if latest is not None and latest.outcome in OUR_FAULT else None
     found = (refused, subject.cause, subject.sharing_trouble)
     return " ".join(dict.fromkeys(key.value for key in found if key is not None))
+
+
+def _what_to_do(subject: Connection, cause: Cause) -> str:
+    if subject.stage is Stage.DISCONNECTING and cause is Cause.LEAF_UNAVAILABLE:
+        return _("Leaf does not answer, so the connection has not ended. We keep trying.")
+    return _(WHAT_TO_DO[cause])

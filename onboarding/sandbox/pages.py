@@ -73,6 +73,21 @@ def connections_dialog(id: str) -> Response:
     return _connections_page(id, only=request.args.get("orgId", ""))
 
 
+@bp.route("/connections", methods=["GET", "POST"])
+@at("deere.connections")
+def all_connections() -> Response:
+    """What an account shares with the application, and the way to end it, one by one."""
+    account = _signed_in()
+    if account is None:
+        return _to_sign_in({})
+    saved = connections.saved(account)
+    if request.method == "POST":
+        connections.save(account, saved - {request.form.get("organization")})
+        return make_response(redirect(request.path, 303))
+    farms = [farm for farm in account.farms if farm.id in saved]
+    return _page("all_connections.html", farms=farms)
+
+
 def _consent(grant: Any, account: Account, prompts: set[str]) -> Response:
     asked = request.args.get("scope", "").split()
     new = [scope for scope in asked if scope not in _consented(account)]

@@ -9,6 +9,7 @@ from onboarding.views import errors, limits
 from onboarding.views.alerts import bp as alerts
 from onboarding.views.connect import bp as connect
 from onboarding.views.deere import bp as deere
+from onboarding.views.disconnect import bp as disconnect
 from onboarding.views.health import bp as health
 
 
@@ -17,6 +18,6 @@ def init_app(app: Flask) -> None:
     csrf = CSRFProtect(app)
     csrf.exempt(alerts)  # it comes from a machine, and is signed
     limits.limiter.init_app(app)
-    for blueprint in (connect, deere, health, alerts):
+    for blueprint in (connect, disconnect, deere, health, alerts):
         app.register_blueprint(blueprint)
     errors.init_app(app)

@@ -103,7 +103,7 @@ def start(token: str) -> ResponseReturnValue:
     parts = installation()
     other_account = form.prompt.data == "login"
     with parts.database.transaction() as session:
-        link = _usable_link(session, token)
+        link = usable_link(session, token)
         started = consent.start(session, parts.vault, link, other_account=other_account)
     url = parts.deere.consent_url(
         state=started.state,
@@ -132,7 +132,7 @@ def choose(token: str) -> ResponseReturnValue:
         abort(400)
     parts = installation()
     with parts.database.reading() as session:
-        connection = invitations.connection_of(session, _usable_link(session, token).grower_id)
+        connection = invitations.connection_of(session, usable_link(session, token).grower_id)
         latest = consent.latest(session, connection.id)
     had_shared = connection.has_shared_organization
     # What John Deere once said against it is not repeated to a grower who has since mended it.
@@ -144,7 +144,7 @@ def choose(token: str) -> ResponseReturnValue:
         ).asked
     )
     with parts.database.transaction() as session:
-        connection = invitations.connection_of(session, _usable_link(session, token).grower_id)
+        connection = invitations.connection_of(session, usable_link(session, token).grower_id)
         found_shared = connection.has_shared_organization and not had_shared
         if is_of_now and (connection.trouble_in_the_way or found_shared):
             return redirect(url_for(".show", token=token), 303)
@@ -264,6 +264,7 @@ class _View:
             "told": self.told,
             "steps": self._steps(),
             "organizations": lists,
+            "can_be_disconnected": self.connection.can_be_disconnected,
             "polling": self.polling,
             "refresh_seconds": REFRESH_SECONDS if hurry else REFRESH_SECONDS_WITHOUT_HURRY,
             "fingerprint": self.fingerprint,
@@ -280,7 +281,7 @@ _ENDED_WITHOUT_TOKEN = frozenset(
 
 
 def _view(session: Session, token: str) -> _View:
-    link = _usable_link(session, token)
+    link = usable_link(session, token)
     connection = invitations.connection_of(session, link.grower_id)
     moment = now()
     latest = consent.latest(session, connection.id)
@@ -293,7 +294,7 @@ def _view(session: Session, token: str) -> _View:
     return _View(link, token, connection, told, moment)
 
 
-def _usable_link(session: Session, token: str) -> Link:
+def usable_link(session: Session, token: str) -> Link:
     """The link, or the page that says why it can't be used; that one names no grower."""
     parts = installation()
     try:

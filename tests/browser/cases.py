@@ -130,6 +130,17 @@ def _choose(scenes: Scenes) -> str:
     return link
 
 
+def _ending(scenes: Scenes, **fields: Any) -> str:
+    return scenes.at_leaf(stage=Stage.DISCONNECTING, **fields)
+
+
+def _ended(scenes: Scenes) -> str:
+    link = scenes.at_leaf(stage=Stage.DISCONNECTED, health=Health.UNKNOWN, token_received_at=None)
+    with scenes.connection(link) as connection:
+        connection.organizations.clear()
+    return link
+
+
 def _denied_again(scenes: Scenes) -> str:
     person = scenes.visitor(scenes.at_leaf(health=Health.UNAUTHENTICATED))
     person.open()
@@ -397,7 +408,19 @@ CASES = (
         "John Deere gave us no lasting access",
         lambda s: s.walked("no-refresh-token"),
     ),
-    Case("disconnected", "Disconnected", lambda s: s.at_leaf(stage=Stage.DISCONNECTED)),
+    Case("disconnect", "Disconnect John Deere?", lambda s: f"{s.at_leaf()}/disconnect"),
+    Case("disconnecting", "Disconnecting", _ending),
+    Case(
+        "disconnecting-late",
+        "Disconnecting takes longer than usual",
+        lambda s: _ending(s, waiting_since=ago(minutes=12)),
+    ),
+    Case(
+        "disconnecting-held-up",
+        "Disconnecting takes longer than usual",
+        lambda s: _ending(s, cause=Cause.DELETE_REFUSED),
+    ),
+    Case("disconnected", "Disconnected", _ended),
     Case("link-invalid", "This link is not complete", lambda s: f"{s.stack.public_url}/c/abc", 404),
     Case("link-expired", "This link has expired", _expired, 410),
     Case(

@@ -170,3 +170,37 @@ def _tab_to(page: Page, name: str) -> None:
         ):
             return
     raise AssertionError(f"the Tab key never comes to {name!r} on {page.url}")
+
+
+@EACH_WAY
+def test_grower_disconnects_and_the_page_says_so_by_itself_once_it_is_true(
+    scenes: Scenes, control: Control, chromium: Browser, size: ViewportSize, script: bool
+) -> None:
+    person = scenes.person()
+    person.connect("one-farm")
+    person.wait_for_code("connected")
+    match = {"external_id": person.external_id}
+    control.add_fault("leaf.credentials.delete", "hang", times=1, match=match)
+    with watched(chromium, size=size, script=script) as (page, watch):
+        grower = Walker(page)
+        page.goto(person.link)
+        page.get_by_role("link", name="Disconnect …").click()
+        grower.reads("Disconnect John Deere?")
+        page.get_by_role("link", name="No, keep it connected").click()
+        grower.reads("Connected")
+        page.get_by_role("link", name="Disconnect …").click()
+        grower.press("Disconnect")
+        grower.reads("Disconnecting")
+        loads = watch.loads(person.link)
+        assert person.at_leaf() != []
+        control.clear_faults()
+        grower.reads("Disconnected")
+        assert page.url == person.link
+        assert person.at_leaf() == []
+        assert (watch.loads(person.link) > loads) is (not script)
+        page.get_by_role("link", name="Open my connections at John Deere").click()
+        grower.reads("Sign in")
+        grower.press("one-farm")
+        grower.reads("Connections")
+        grower.press("Remove Connection of Smith Farms")
+        expect(page.get_by_text("No organization is shared")).to_be_visible()

@@ -10,7 +10,7 @@ import requests
 
 from onboarding.models import EXCHANGE_LIMIT
 from onboarding.states import Health, Outcome, Stage
-from tests.support.control import Control
+from tests.support.control import Control, hold, wait_for_held
 from tests.support.crowd import assert_each_delivered
 from tests.support.grower import Grower
 from tests.support.page import Page
@@ -38,20 +38,6 @@ def aside() -> Iterator[ThreadPoolExecutor]:
     """For what a grower's browser does while the test looks on."""
     with ThreadPoolExecutor() as pool:
         yield pool
-
-
-def hold(control: Control, where: str, *, when: str = "before", **match: str) -> None:
-    """Let the first request to a point hang until the faults are cleared."""
-    control.add_fault(where, "hang", when=when, times=1, match=match)
-
-
-def wait_for_held(control: Control, where: str, **fields: str) -> None:
-    control.wait_for(
-        lambda entry: (
-            entry["point"] == where and entry["fault"] == "hang" and fields.items() <= entry.items()
-        ),
-        what=f"a request to {where} is held",
-    )
 
 
 PLACES = {
@@ -270,28 +256,3 @@ def test_stopped_worker_finishes_what_it_does_and_hands_back_the_rest(
     handed_over(stack, "handed-back")
     assert_delivered(stack, "handed-back", "one-farm")
     assert_no_token_stored(stack, "one-farm")
-
-
-@pytest.mark.parametrize("answers", ["current", "older"])
-def test_worker_killed_while_it_replaces_a_credential_leaves_the_new_one_alone(
-    stack: Stack, control: Control, answers: str
-) -> None:
-    # Rotating: the credential then shows another token than the one that was handed over.
-    control.set_policies(leaf_answers=answers, deere_refresh_tokens="rotating")
-    places = {f"{answers}-deleted": "leaf.credentials.delete", f"{answers}-posted": POST}
-    growers = {name: Grower(stack.invite(name)) for name in places}
-    for name, grower in growers.items():
-        grower.connect("one-farm")
-        handed_over(stack, name)
-    for name, where in places.items():
-        hold(control, where, when="after", external_id=name)
-        reconnect(growers[name], "three-farms")
-    for name, where in places.items():
-        wait_for_held(control, where, external_id=name)
-    stack.kill(WORKER)
-    stack.start_worker()
-    for name, token in zip(places, issued(stack, "three-farms"), strict=True):
-        handed_over(stack, name, limit=TAKEN_OVER_SECONDS)
-        assert_delivered(stack, name, "three-farms", token=token)
-        assert len(posts(stack, name)) == 2
-    assert_no_token_stored(stack, "one-farm", "three-farms")

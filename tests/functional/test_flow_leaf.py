@@ -257,6 +257,30 @@ def test_page_that_is_opened_with_an_old_answer_lets_leaf_be_asked_at_once(
     wait_until(lambda: grower.connection().checked_at != hours_ago, what="Leaf was asked")
 
 
+def test_missing_permission_of_one_of_three_is_mended_on_its_own_page_and_looked_at_afresh(
+    people: People, control: Control
+) -> None:
+    grower = people.invited()
+    grower.connect("three-farms")
+    grower.wait_for_code("connected")
+    _leaf_says(grower, control, "MISSING_PERMISSION")
+    page = grower.wait_for_code("missing_permission")
+    assert "We are not told which of your organizations it is." in page.text
+    grower.press("Open the page of Oak Hollow")
+    assert "/connections-dialog?orgId=450203&" in grower.page.url
+    assert [box.label for box in grower.page.find("Save")[0].boxes()] == ["Oak Hollow"]  # type: ignore[index]
+    seen = control.last_seq()
+    leaf_user_id = grower.connection().grower.leaf_user_id
+    assert leaf_user_id
+    control.set_leaf_status(leaf_user_id, None)  # what was missing is allowed now
+    grower.choose()
+    assert grower.page.url == grower.link
+    grower.wait_for_code("connected")
+    asked = points(control.journal(external_id=grower.external_id, after=seen))
+    assert "leaf.sync" in asked
+    assert grower.shared() == {"Miller Creek Farm", "Oak Hollow", "Prairie View Acres"}
+
+
 def _leaf_says(grower: Person, control: Control, status: str) -> None:
     """Let Leaf say a status from now on, and look."""
     leaf_user_id = grower.connection().grower.leaf_user_id

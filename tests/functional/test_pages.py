@@ -42,7 +42,7 @@ def test_link_says_who_asks_for_whom_and_what(people: People) -> None:
         "Fields and their boundaries",
         "Your password at John Deere",
         "If John Deere says “edit and delete”",
-        "Remove the connection at connections.deere.com",
+        "Open your link and choose “Disconnect”, remove the connection on John Deere’s page",
         "This is not me",
     ):
         assert words in page.text

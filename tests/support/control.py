@@ -141,3 +141,18 @@ class Control:
 def points(entries: Iterable[Entry]) -> list[str]:
     """The points that entries of the journal are about, in their order."""
     return [entry["point"] for entry in entries]
+
+
+def hold(control: Control, where: str, *, when: str = "before", **match: str) -> None:
+    """Let the first request to a point hang until the faults are cleared."""
+    control.add_fault(where, "hang", when=when, times=1, match=match)
+
+
+def wait_for_held(control: Control, where: str, **fields: str) -> None:
+    """Wait until a request to a point hangs."""
+    control.wait_for(
+        lambda entry: (
+            entry["point"] == where and entry["fault"] == "hang" and fields.items() <= entry.items()
+        ),
+        what=f"a request to {where} is held",
+    )

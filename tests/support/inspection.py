@@ -45,7 +45,7 @@ def complaints(answer: requests.Response, *, origin: str, deere: str) -> list[st
         *(wrong for one in cookies(answer) for wrong in _cookie(one)),
     ]
     if _is_page(answer):
-        found += _html(answer.text)
+        found += _html(answer.text, deere)
     path = urlsplit(answer.url).path
     return [f"{answer.request.method} {path} {answer.status_code}: {wrong}" for wrong in found]
 
@@ -106,7 +106,7 @@ def _cookie(cookie: Morsel[str]) -> Iterator[str]:
         yield f"{cookie.key}: SameSite, Path, Domain"
 
 
-def _html(text: str) -> Iterator[str]:
+def _html(text: str, deere: str) -> Iterator[str]:
     parser = html5lib.HTMLParser(namespaceHTMLElements=False)
     root = parser.parse(text)
     yield from (f"HTML: {code} at {place}" for place, code, _ in parser.errors)
@@ -114,7 +114,7 @@ def _html(text: str) -> Iterator[str]:
     yield from _references(root)
     for element in root.iter():
         if isinstance(element.tag, str):
-            yield from _element(element)
+            yield from _element(element, deere)
 
 
 def _outline(root: Element) -> Iterator[str]:
@@ -144,7 +144,7 @@ def _references(root: Element) -> Iterator[str]:
         yield from (f"nothing has the id {name}" for name in named if name not in ids)
 
 
-def _element(element: Element) -> Iterator[str]:
+def _element(element: Element, deere: str) -> Iterator[str]:
     if element.tag == "style" or (element.tag == "script" and (element.text or "").strip()):
         yield f"inline {element.tag}"
     for name, value in element.items():
@@ -154,16 +154,16 @@ def _element(element: Element) -> Iterator[str]:
     if not url.startswith("/") or url.startswith("//"):
         yield f"<{element.tag}> loads {url}"
     if element.tag == "a":
-        yield from _link(element)
+        yield from _link(element, deere)
     if element.tag == "form":
         yield from _form(element)
 
 
-def _link(element: Element) -> Iterator[str]:
+def _link(element: Element, deere: str) -> Iterator[str]:
     url = element.get("href", "")
     if url.startswith(("/", "#", "mailto:", "tel:")) and not url.startswith("//"):
         return
-    if not url.startswith("https://") or element.get("rel") != "noreferrer":
+    if not url.startswith(("https://", f"{deere}/")) or element.get("rel") != "noreferrer":
         yield f"<a href={url!r} rel={element.get('rel')!r}>"
 
 

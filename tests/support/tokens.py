@@ -12,7 +12,10 @@ from urllib.parse import urlsplit
 import psycopg
 import sqlalchemy as sa
 
-from onboarding.models import Attempt, Connection, Event, Grower
+from onboarding.clock import now
+from onboarding.connections import hand_over
+from onboarding.connections.tries import STRAY_LIVES
+from onboarding.models import Attempt, Connection, Event, Grower, locked
 from tests.support.contents import everything, forms
 from tests.support.control import Entry
 from tests.support.stack import SANDBOX, Stack
@@ -48,6 +51,16 @@ def change(stack: Stack, row: Connection | Attempt, **values: Any) -> None:
     table = type(row)
     with stack.installation.database.transaction() as session:
         session.execute(sa.update(table).where(table.id == row.id).values(**values))
+
+
+def let_stray_requests_end(stack: Stack, connection: Connection) -> None:
+    """Let the minutes pass after which Leaf carries out nothing more that was cut off before."""
+    parts = stack.installation
+    with parts.database.transaction() as session:
+        row = locked(session, connection.id)
+        if row.stray_since is not None:
+            row.stray_since = now() - STRAY_LIVES
+            hand_over.retry(session, parts.queue, row)
 
 
 def issued(stack: Stack, account: str) -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 import sqlalchemy as sa
 
+from onboarding.clock import now
 from onboarding.connections import attention
 from onboarding.models import Connection, Link
-from onboarding.states import OUR_FAULT, Outcome
+from onboarding.states import OUR_FAULT, Outcome, Stage
 from tests.unit.rows import connection_of, invited
 from tests.unit.walk import Walk
 
@@ -57,3 +60,13 @@ def test_attempts_refused_for_our_fault_are_found_by_their_index(walk: Walk, lin
         connection.rollback()
 
     assert "ix_attempt_our_fault" in str(found)
+
+
+@pytest.mark.parametrize(("hours", "waits"), [(None, False), (23, False), (25, True)])
+def test_a_disconnect_that_leaf_keeps_waiting_for_a_day_waits_for_staff(
+    walk: Walk, link: Link, hours: int | None, waits: bool
+) -> None:
+    since = None if hours is None else now() - timedelta(hours=hours)
+    walk.put(link, stage=Stage.DISCONNECTING, waiting_since=since)
+
+    assert bool(waiting(walk)) is waits

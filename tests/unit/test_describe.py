@@ -33,6 +33,7 @@ FORBIDDEN_WORDS = re.compile(
 )
 OURS = {
     "application_refused",
+    "disconnecting_held_up",
     "failed",
     "no_refresh_token",
     "nothing_fetched",
@@ -46,6 +47,7 @@ MUST_SAY_WHETHER_SHARED = {
     *("handing_over", "handing_over_late", "waiting_for_leaf", "waiting_for_staff", "checking"),
     *("temporarily_unavailable", "missing_permission", "credential_missing", "unknown_health"),
     *("nothing_fetched", "unconfirmed", "failed", "reconnect"),
+    *("disconnecting", "disconnecting_late", "disconnecting_held_up"),
 }
 """Where nothing else on the page says it."""
 
@@ -256,7 +258,15 @@ CHOOSING = Case(Stage.CHOOSING_ORGANIZATIONS)
             "organizations",
         ),
         (Case(Stage.FAILED, cause=Cause.LEAF_REFUSED), "failed", "problem", "staff", None),
-        (Case(Stage.DISCONNECTED), "disconnected", "quiet", "nobody", "start"),
+        (Case(Stage.DISCONNECTED), "disconnected", "quiet", "nobody", "connections"),
+        (Case(Stage.DISCONNECTING), "disconnecting", "wait", "nobody", None),
+        (
+            Case(Stage.DISCONNECTING, cause=Cause.DELETE_REFUSED, organizations="shared"),
+            "disconnecting_held_up",
+            "wait",
+            "staff",
+            None,
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -288,6 +298,54 @@ def test_leaf_being_late_is_said_once_it_is_late(waited: timedelta | datetime, c
     connection.waiting_since = waited if isinstance(waited, datetime) else NOW - waited
 
     assert describe.connection(connection, latest=None, moment=NOW).code == code
+
+
+def test_what_never_arrived_is_not_said_to_stay_after_a_disconnect() -> None:
+    connection = Case(Stage.DISCONNECTED).connection()
+    for handed_over, says in ((None, False), (LONG_AGO, True)):
+        connection.handed_over_at = handed_over
+        told = describe.connection(connection, latest=None, moment=NOW)
+        assert ("had arrived before" in " ".join(told.sentences)) is says
+
+
+def test_staff_do_not_read_that_a_disconnect_is_given_up_after_a_month() -> None:
+    case = Case(Stage.DISCONNECTING, cause=Cause.LEAF_UNAVAILABLE)
+    assert "30 days" not in describe.for_staff(case.connection())
+    assert "has not ended" in describe.for_staff(case.connection())
+
+
+@pytest.mark.parametrize("number", [2, 5, 6, 40])
+def test_missing_permission_leads_to_the_own_page_of_each_organization_that_may_be_meant(
+    number: int,
+) -> None:
+    connection = replace(READY, health=Health.MISSING_PERMISSION).connection()
+    connection.organizations = [
+        *(organization(str(one), connected=True) for one in range(100, 100 + number)),
+        organization("9"),
+    ]
+
+    told = describe.connection(connection, latest=None, moment=NOW)
+
+    assert told.action is not None
+    pages = [one for one in (told.action, *told.others) if one.kind == "organizations"]
+    own = [one.organization_id for one in pages if one.organization_id]
+    assert own == [str(one) for one in range(100, 100 + min(number, 5))]
+    assert pages[0].label == "Open the page of Farm 100"
+    assert (len(pages) > len(own)) is (number > 5)
+
+
+@pytest.mark.parametrize(("waited", "code"), [(19, "disconnecting"), (20, "disconnecting_late")])
+def test_a_disconnect_that_leaf_keeps_waiting_says_how_to_end_it_at_john_deere(
+    waited: int, code: str
+) -> None:
+    connection = Case(Stage.DISCONNECTING, cause=Cause.LEAF_UNAVAILABLE).connection()
+    connection.waiting_since = NOW - timedelta(seconds=waited)
+
+    told = describe.connection(connection, latest=None, moment=NOW)
+
+    assert told.code == code
+    ways = [action.kind for action in told.others]
+    assert ways == (["connections", "start"] if code == "disconnecting_late" else [])
 
 
 def test_choosing_nothing_is_told_apart_from_not_having_been_asked() -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from onboarding.clock import now
-from onboarding.connections import checks, hand_over, invitations
+from onboarding.connections import checks, disconnect, hand_over, history, invitations
 from onboarding.connections import sweep as sweeping
 from onboarding.leaf import Leaf
 from onboarding.models import Connection, Link, Partner
@@ -56,6 +56,12 @@ class Tries:
         """Staff have a hand-over that failed tried again."""
         with self.walk.database.transaction() as session:
             hand_over.retry(session, self.walk.queue, self.connection())
+
+    def disconnect(self, *, who: str = history.GROWER, reason: str = "") -> Connection:
+        """Somebody asks to disconnect."""
+        with self.walk.database.transaction() as session:
+            disconnect.ask(session, self.walk.queue, self.connection(), who=who, reason=reason)
+        return self.connection()
 
     def set_leaf_user(self, leaf_user_id: str) -> None:
         """Staff say which Leaf user it is."""
