@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from onboarding import describe, vault
 from onboarding.clock import now
-from onboarding.connections import attention, consent, hand_over, invitations, rotation
+from onboarding.connections import attention, consent, hand_over, invitations, mails, rotation
 from onboarding.errors import OnboardingError, SettingsInvalid
 from onboarding.installation import Installation
 from onboarding.models import Connection, Event, Link
@@ -32,11 +32,12 @@ db = AppGroup("db", help="The database's tables.")
 keys = AppGroup("keys", help="Keys for signing and encryption.")
 partner = AppGroup("partner", help="Partners, who bring growers.")
 connection = AppGroup("connection", help="Look a connection up and mend it.")
+mail = AppGroup("mail", help="Mails to growers.")
 
 
 def init_app(app: Flask) -> None:
     """Register the commands."""
-    for command in (db, keys, partner, connection, link, revoke_link, worker, doctor):
+    for command in (db, keys, partner, connection, mail, link, revoke_link, worker, doctor):
         app.cli.add_command(command)
 
 
@@ -154,7 +155,10 @@ def partner_add(
 @click.option("--name", required=True, help="The grower's or farm's name.")
 @click.option("--email", help="Where the grower is reached.")
 @click.option("--leaf-user", help="The grower's Leaf user, if there is one already.")
-def link(slug: str, external_id: str, name: str, email: str | None, leaf_user: str | None) -> None:
+@click.option("--send", is_flag=True, help="Mail it to the grower as well.")
+def link(
+    slug: str, external_id: str, name: str, email: str | None, leaf_user: str | None, send: bool
+) -> None:
     """Make a link for a grower, and print its URL alone."""
     parts = _installation()
     with _plain_errors(), parts.database.transaction() as session:
@@ -168,8 +172,13 @@ def link(slug: str, external_id: str, name: str, email: str | None, leaf_user: s
             lifetime=timedelta(days=parts.settings.link_lifetime_days),
         )
         session.flush()
+        if send:
+            connection = invitations.connection_of(session, made.grower_id)
+            mails.invite(session, parts.settings, made, connection)
         url = f"{parts.settings.public_url}/c/{parts.links.token(made.id)}"
     click.echo(url)
+    if send:
+        click.echo(f"The worker mails it to {made.grower.email}.", err=True)
 
 
 @click.command("revoke-link")
@@ -238,6 +247,21 @@ def connection_retry(reference: str) -> None:
         found = _find(reference, session.scalar(_by_reference(reference)))
         hand_over.retry(session, parts.queue, found)
     click.echo("Enqueued.", err=True)
+
+
+@mail.command("list")
+def mail_list() -> None:
+    """List the growers whom no mail reaches: reference, grower, why."""
+    parts = _installation()
+    if parts.settings.mail is None:
+        click.echo("Mail is off: MAIL_URL is not set.", err=True)
+    with _plain_errors(), parts.database.reading() as session:
+        for found in mails.undelivered(session, CONNECTIONS_SHOWN):
+            grower = found.connection.grower
+            click.echo(
+                f"{found.connection.reference}  {grower.partner.slug}/{grower.external_id}  "
+                f"{found.kind.value} of {found.ended_at:%Y-%m-%d}: {found.detail}"
+            )
 
 
 def _by_reference(reference: str) -> sa.Select[Connection]:

@@ -22,6 +22,8 @@ HAND_OVER_QUEUE = "hand-over"
 CHECK_QUEUE = "check"
 HAND_OVER = "hand_over"
 CHECK = "check"
+MAIL_QUEUE = "mail"
+MAIL = "mail"
 IN_FRONT, BEHIND = 1, 10
 """Priorities within a queue; the lower number first."""
 RUNNING, FAILED = "PENDING", "ERROR"
@@ -78,6 +80,31 @@ class Queue:
             "priority": BEHIND if in_no_hurry else IN_FRONT,
         }
         self._client.enqueue_in_transaction(session, options, str(connection_id), number)
+
+    def mail(self, session: Session, mail: UUID, *, number: int) -> None:
+        """Let a worker send a mail once the transaction has committed.
+
+        :param number: of the try; enqueueing one number twice is the same as once
+        """
+        options: EnqueueOptions = {
+            "workflow_name": MAIL,
+            "queue_name": MAIL_QUEUE,
+            "workflow_id": mail_id(mail, number),
+            "app_version": VERSION,
+        }
+        self._client.enqueue_in_transaction(session, options, str(mail), number)
+
+    def mails_waiting(self, at_most: int) -> int:
+        """How many mails wait for their turn, counted up to a number."""
+        found = self._client.list_workflows(
+            queue_name=MAIL_QUEUE,
+            status=["ENQUEUED"],
+            app_version=VERSION,
+            limit=at_most,
+            load_input=False,
+            load_output=False,
+        )
+        return len(found)
 
     def is_ready(self) -> bool:
         """Whether the queue's tables are there.
@@ -160,6 +187,11 @@ def hand_over_id(connection_id: UUID, number: int) -> str:
 def check_id(connection_id: UUID, number: int) -> str:
     """The queue's id of one check of one connection."""
     return f"{CHECK}:{connection_id}:{number}"
+
+
+def mail_id(mail: UUID, number: int) -> str:
+    """The queue's id of one try to send one mail."""
+    return f"{MAIL}:{mail}:{number}"
 
 
 def database_url(url: str) -> str:

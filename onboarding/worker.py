@@ -24,7 +24,7 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding.clock import now
-from onboarding.connections import checks, workers
+from onboarding.connections import checks, mails, workers
 from onboarding.connections import hand_over as handing_over
 from onboarding.connections import sweep as sweeping
 from onboarding.installation import Installation
@@ -35,6 +35,8 @@ from onboarding.queue import (
     CHECK_QUEUE,
     HAND_OVER,
     HAND_OVER_QUEUE,
+    MAIL,
+    MAIL_QUEUE,
     VERSION,
     database_url,
 )
@@ -46,6 +48,7 @@ SWEEP_SCHEDULE = "*/10 * * * * *"
 POLLING_SECONDS = 0.2
 CONCURRENT_HAND_OVERS = 16
 CONCURRENT_CHECKS = 8
+CONCURRENT_MAILS = 4
 REQUESTS_PER_HAND_OVER = 6
 REQUESTS_PER_CHECK = 3
 LIMITER_PERIOD_SECONDS = 6.0
@@ -72,6 +75,7 @@ def run(installation: Installation) -> None:
     DBOS(config=_config(installation, worker.id))
     DBOS.launch()
     _register_queues(installation.settings.leaf_requests_per_minute)
+    _register_mail_queue(installation.settings.mail_per_minute)
     _schedule(sweep)
     _sweep(installation, worker)
     log.info("Worker %s works", worker.id)
@@ -132,6 +136,16 @@ def _define_workflows(
     def check(connection_id: str, number: int) -> None:
         checks.check(installation.database, leaf, UUID(connection_id), number=number)
 
+    @DBOS.workflow(name=MAIL)
+    def mail(mail_id: str, number: int) -> None:
+        mails.send(
+            installation.database,
+            installation.settings,
+            installation.links,
+            UUID(mail_id),
+            number=number,
+        )
+
     @DBOS.workflow(name="sweep")
     def sweep(scheduled_at: datetime, context: None) -> None:
         _sweep(installation, worker)
@@ -166,6 +180,17 @@ def _register_queues(requests_per_minute: int) -> None:
             polling_interval_sec=POLLING_SECONDS,
             on_conflict="always_update",
         )
+
+
+def _register_mail_queue(mails_per_minute: int) -> None:
+    """Over all workers together, so that the end of an outage is no flood."""
+    DBOS.register_queue(
+        MAIL_QUEUE,
+        worker_concurrency=CONCURRENT_MAILS,
+        limiter=limiter(mails_per_minute),
+        polling_interval_sec=POLLING_SECONDS,
+        on_conflict="always_update",
+    )
 
 
 class Limit(TypedDict):
@@ -204,9 +229,20 @@ def _sweep(installation: Installation, worker: Worker) -> None:
         installation.queue,
         process_is_gone=lambda other: _is_gone(other, worker),
     )
+    _sweep_mails(installation)
     installation.queue.tidy(
         living=lambda: _living(installation), ended_before=now() - FINISHED_KEPT
     )
+
+
+def _sweep_mails(installation: Installation) -> None:
+    """Enqueue the mails that are due. While mail is off they stay where they are."""
+    with installation.database.transaction() as session:
+        mails.tidy(session)
+    if installation.settings.mail is not None:
+        with installation.database.transaction() as session:
+            at_most = installation.settings.mail_per_minute
+            mails.enqueue_due(session, installation.queue, at_most=at_most)
 
 
 def _living(installation: Installation) -> Sequence[UUID]:

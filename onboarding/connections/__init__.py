@@ -6,6 +6,7 @@
     hand_over      the token's way to Leaf: when it is tried, and what comes of it
     delivery       one such try
     watch          what Leaf says afterwards, and what was left lying
+    mails          what growers are written to about
     workers        which processes live that do this work
     history        the events that all of them write
 

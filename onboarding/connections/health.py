@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import history, organizations
+from onboarding.connections import history, mails, organizations
 from onboarding.leaf import LeafOrganizations, Report
 from onboarding.models import Connection
 from onboarding.states import Cause, Health, Stage
@@ -49,6 +49,7 @@ def note(session: Session, connection: Connection, answer: Answer) -> None:
         )
     if connection.stage is Stage.CONNECTED and connection.health is Health.OK:
         connection.connected_at = connection.connected_at or now()
+    mails.consider(session, connection)
     connection.detail = answer.trouble
     connection.failed_checks = connection.failed_checks + 1 if answer.trouble else 0
     if not answer.trouble:

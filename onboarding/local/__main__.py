@@ -104,6 +104,7 @@ def _open_sandbox(supervisor: Supervisor, plan: Plan) -> list[str]:
         *(f"    {account['name']:{width}}  {account['does']}" for account in known["accounts"]),
         "",
         f"  Faults, policies and everything that was sent: {plan.sandbox_url}/control",
+        f"  Mails to growers: {plan.sandbox_url}/mail",
         *_more(plan),
     ]
 

@@ -58,6 +58,10 @@ CREATE TABLE IF NOT EXISTS leaf_choices (
     leaf_user_id TEXT NOT NULL, organization TEXT NOT NULL, status TEXT NOT NULL,
     PRIMARY KEY (leaf_user_id, organization));
 CREATE TABLE IF NOT EXISTS leaf_webhooks (id TEXT PRIMARY KEY, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS mails (
+    id INTEGER PRIMARY KEY, received REAL NOT NULL, sender TEXT NOT NULL, recipient TEXT NOT NULL,
+    raw BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS mails_recipient ON mails (recipient);
 CREATE TABLE IF NOT EXISTS journal (seq INTEGER PRIMARY KEY, data TEXT NOT NULL);
 """
 

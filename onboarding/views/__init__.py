@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from flask_wtf import CSRFProtect
 
-from onboarding.views import errors, limits
+from onboarding.views import errors, limits, stop
 from onboarding.views.connect import bp as connect
 from onboarding.views.deere import bp as deere
 from onboarding.views.health import bp as health
@@ -13,8 +13,9 @@ from onboarding.views.health import bp as health
 
 def init_app(app: Flask) -> None:
     """Register every page, and what guards them."""
-    CSRFProtect(app)
+    csrf = CSRFProtect(app)
     limits.limiter.init_app(app)
-    for blueprint in (connect, deere, health):
+    for blueprint in (connect, deere, health, stop.bp):
         app.register_blueprint(blueprint)
+    csrf.exempt(stop.stop)
     errors.init_app(app)

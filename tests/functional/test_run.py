@@ -39,11 +39,12 @@ class Running:
     """`python -m onboarding.local` in a folder of its own."""
 
     def __init__(self, folder: Path, more: Mapping[str, str], arguments: tuple[str, ...]) -> None:
-        self.port, self.sandbox_port = free_ports(2)
+        self.port, self.sandbox_port, self.mail_port = free_ports(3)
         self.lines: list[str] = []
         environ = {name: os.environ[name] for name in INHERITED if name in os.environ}
         environ |= {"PYTHONPATH": str(ROOT), "PORT": str(self.port)}
         environ |= {"SANDBOX_PORT": str(self.sandbox_port)}
+        environ |= {"SANDBOX_MAIL_PORT": str(self.mail_port)}
         self.child = Child(
             "run",
             [sys.executable, "-m", "onboarding.local", *arguments],
@@ -201,7 +202,7 @@ def test_settings_come_from_a_file_too(run: Run, tmp_path: Path) -> None:
     assert "LEAF_PASSWORD" in running.output.splitlines()[0]
 
 
-@pytest.mark.parametrize("name", ["PORT", "SANDBOX_PORT"])
+@pytest.mark.parametrize("name", ["PORT", "SANDBOX_PORT", "SANDBOX_MAIL_PORT"])
 def test_a_busy_port_is_named_with_the_way_out(run: Run, name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
