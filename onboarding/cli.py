@@ -22,7 +22,7 @@ from onboarding.clock import now
 from onboarding.connections import attention, consent, hand_over, invitations, mails, rotation
 from onboarding.errors import OnboardingError, SettingsInvalid
 from onboarding.installation import Installation
-from onboarding.models import Connection, Event, Link
+from onboarding.models import Connection, Event, Grower, Link
 
 SECRET_KEY_BYTES = 48
 EVENTS_SHOWN = 30
@@ -199,6 +199,7 @@ def revoke_link(url: str) -> None:
 @click.argument("reference")
 def connection_show(reference: str) -> None:
     """Show a connection by its reference code: where it stands, why, and what happened."""
+    settings = _installation().settings
     with _plain_errors(), _installation().database.reading() as session:
         found = _find(reference, session.scalar(_by_reference(reference)))
         latest = consent.latest(session, found.id)
@@ -213,6 +214,7 @@ def connection_show(reference: str) -> None:
         if latest is not None and latest.detail not in why:
             click.echo(f"Last attempt: {latest.outcome}: {latest.detail}")
         click.echo(f"Leaf user {grower.leaf_user_id}, credential {found.leaf_credential_id}")
+        click.echo(_mail_line(settings.mail is not None, grower))
         for organization in found.organizations:
             state = "shared" if organization.connected else "not shared"
             click.echo(f"  {organization.name} ({organization.deere_id}): {state}")
@@ -221,6 +223,16 @@ def connection_show(reference: str) -> None:
             data = " ".join(f"{key}={value}" for key, value in event.data.items() if value)
             text = f"{event.at:%Y-%m-%d %H:%M:%S} {event.who} {event.kind} {data}"
             click.echo(f"  {text.rstrip()}")
+
+
+def _mail_line(is_on: bool, grower: Grower) -> str:
+    if not is_on:
+        return "Mail is off: MAIL_URL is not set."
+    if not grower.email:
+        return "Mail: none, the grower has no address."
+    if grower.mail_stopped_at:
+        return f"Mail: only what you send, since the grower's wish of {grower.mail_stopped_at:%F}."
+    return "Mail: the grower is written to."
 
 
 @connection.command("list")

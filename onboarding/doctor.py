@@ -10,9 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding import schema
 from onboarding.clock import now
-from onboarding.connections import attention
+from onboarding.connections import attention, mails
 from onboarding.connections.workers import SILENT_AFTER
-from onboarding.errors import UpstreamError
+from onboarding.errors import MailDelayed, UpstreamError
 from onboarding.installation import Installation
 from onboarding.models import Connection, Organization, Worker
 from onboarding.settings import SECRET_KEY_MIN_CHARS
@@ -36,6 +36,7 @@ def examine(installation: Installation) -> Iterator[Finding]:
     yield from _database(installation)
     yield _deere(installation)
     yield _leaf(installation)
+    yield _mail(installation)
     yield from _redirect_uris(installation)
 
 
@@ -63,6 +64,7 @@ def _database(installation: Installation) -> Iterator[Finding]:
     yield _keys(installation)
     yield _worker(installation)
     yield _attention(installation)
+    yield from _undelivered(installation)
     if installation.settings.deere_environment is Environment.STAGE:
         yield _stage_limit(installation)
 
@@ -106,6 +108,13 @@ def _attention(installation: Installation) -> Finding:
     return Finding(True, "No connection waits for staff.")
 
 
+def _undelivered(installation: Installation) -> Iterator[Finding]:
+    with installation.database.reading() as session:
+        count = mails.count_undelivered(session)
+    if count:
+        yield Finding(False, f"Growers whom no mail reaches: {count}. flask --app wsgi mail list")
+
+
 def _stage_limit(installation: Installation) -> Finding:
     """An application in STAGE can connect five organizations; the sixth grower is refused."""
     with installation.database.reading() as session:
@@ -135,6 +144,20 @@ def _leaf(installation: Installation) -> Finding:
         installation.leaf().sign_in,
         fine=f"Leaf accepts the sign-in of {installation.settings.leaf_username}.",
         wrong="Check LEAF_USERNAME, LEAF_PASSWORD and LEAF_API_URL.",
+    )
+
+
+def _mail(installation: Installation) -> Finding:
+    mailing = installation.settings.mail
+    if mailing is None:
+        return Finding(True, "Mail is off: MAIL_URL is not set.")
+    try:
+        mails.check(installation.settings)
+    except MailDelayed as err:
+        return Finding(False, f"Mail server {mailing.server.host}: {err}. Check MAIL_URL.")
+    signed_in = "accepts our sign-in" if mailing.server.user else "answers, without a sign-in"
+    return Finding(
+        True, f"Mail server {mailing.server.host} {signed_in}; from {mailing.sender.address}."
     )
 
 

@@ -203,29 +203,15 @@ def _undelivered() -> sa.ColumnElement[bool]:
     return sa.and_(
         Mail.state == MailState.FAILED,
         Mail.ended_at > now() - FAILURES_SHOWN,
+        Mail.connection_id == Connection.id,
+        # Nobody has to hear of what has been mended without it.
+        sa.or_(Mail.kind != MailKind.ATTENTION, Mail.about == Connection.grower_acts_since),
         ~sa.exists().where(
             later.connection_id == Mail.connection_id,
             later.created_at > Mail.created_at,
             later.state == MailState.SENT,
         ),
     )
-
-
-def waiting(session: Session) -> int:
-    """How many mails should have been sent by now."""
-    overdue = now() - 2 * LEASE
-    return (
-        session.scalar(
-            sa.select(sa.func.count()).where(Mail.due_at < overdue, Mail.kind.in_(list(MailKind)))
-        )
-        or 0
-    )
-
-
-def latest(session: Session, connection: Connection) -> Mail | None:
-    """The newest mail of a connection."""
-    query = sa.select(Mail).where(Mail.connection_id == connection.id)
-    return session.scalar(query.order_by(Mail.created_at.desc()).limit(1))
 
 
 def enqueue_due(session: Session, queue: Queue, *, at_most: int) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from email.errors import MessageError
 from email.headerregistry import Address
-from email.utils import parseaddr
+from email.utils import getaddresses
 from urllib.parse import unquote, urlsplit
 
 PORTS = {"smtp": 587, "smtps": 465}
@@ -100,7 +100,8 @@ def sender(text: str) -> Sender:
     """
     if not text.isprintable():
         raise ValueError("must be one line of printable characters")
-    name, written = parseaddr(text)
+    found = getaddresses([text])
+    name, written = found[0] if len(found) == 1 else ("", "")
     address = on_the_wire(written)
     if address is None or "." not in address.rpartition("@")[2]:
         raise ValueError('must be an address, perhaps with a name: "Farm data <connect@host.tld>"')

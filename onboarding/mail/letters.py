@@ -13,6 +13,8 @@ from onboarding.models import Grower
 from onboarding.redaction import one_line
 
 NAMES_SHOWN = 5
+IN_SUBJECT = 60
+"""Characters of a partner's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ def invitation(grower: Grower, *, until: datetime) -> Letter:
     """To somebody who has not connected yet."""
     names = _names(grower)
     return Letter(
-        subject=_("%(partner)s asks for your John Deere data") % names,
+        subject=_subject(_("%(partner)s asks for your John Deere data"), grower),
         title=_("Connect John Deere"),
         paragraphs=(
             _("%(partner)s asks to receive data of %(grower)s from your John Deere account.")
@@ -61,7 +63,7 @@ def own_page(grower: Grower, told: Told, *, until: datetime) -> Letter:
     """A fresh link, sent by staff, to somebody who has connected before."""
     names = _names(grower)
     return Letter(
-        subject=_("%(partner)s: your link to the John Deere connection") % names,
+        subject=_subject(_("%(partner)s: your link to the John Deere connection"), grower),
         title=_("Your link"),
         paragraphs=(
             _("It leads to the page of the John Deere connection of %(grower)s.") % names,
@@ -77,9 +79,8 @@ def connected(
     grower: Grower, told: Told, organizations: Organizations, *, until: datetime
 ) -> Letter:
     """The grower's data can flow."""
-    names = _names(grower)
     return Letter(
-        subject=_("%(partner)s: John Deere is connected") % names,
+        subject=_subject(_("%(partner)s: John Deere is connected"), grower),
         title=told.title,
         paragraphs=(
             *told.sentences[:1],
@@ -101,17 +102,18 @@ def attention(grower: Grower, told: Told, *, number: int, last: bool, until: dat
     :param number: 1 for the first mail about it
     :param last: whether no other will follow
     """
-    names = {**_names(grower), "title": told.title}
     subject = (
         _("%(partner)s: %(title)s") if number == 1 else _("Reminder of %(partner)s: %(title)s")
     )
     return Letter(
-        subject=subject % names,
+        subject=_subject(subject, grower, title=told.title),
         title=told.title,
         paragraphs=(
-            _("This is about the John Deere connection of %(grower)s with %(partner)s.") % names,
+            _("This is about the John Deere connection of %(grower)s with %(partner)s.")
+            % _names(grower),
             *told.sentences,
             *([told.whether_shared] if told.whether_shared else []),
+            _("You can do it on the page that the button opens."),
             *([_("This is the last mail about it.")] if last else []),
         ),
         button=_("Open the page"),
@@ -121,15 +123,12 @@ def attention(grower: Grower, told: Told, *, number: int, last: bool, until: dat
 
 
 def _works_until(grower: Grower, until: datetime) -> str:
-    text = _(
-        "On the page you can do what is needed. The link is meant for %(grower)s and works until "
-        "%(date)s."
-    )
+    text = _("The link is meant for %(grower)s and works until %(date)s.")
     return text % {**_names(grower), "date": date(until)}
 
 
 def _why(grower: Grower) -> str:
-    text = _("You get this mail since %(grower)s is to share John Deere data with %(partner)s.")
+    text = _("You get this mail because %(partner)s asked for John Deere data of %(grower)s.")
     return text % _names(grower)
 
 
@@ -142,3 +141,8 @@ def _shared(organizations: Organizations) -> str:
 
 def _names(grower: Grower) -> dict[str, str]:
     return {"partner": one_line(grower.partner.name), "grower": one_line(grower.name)}
+
+
+def _subject(text: str, grower: Grower, **more: str) -> str:
+    """With so short a name that what it is about can be read in a list of mails."""
+    return text % {"partner": one_line(grower.partner.name, limit=IN_SUBJECT), **more}

@@ -94,6 +94,7 @@ def test_a_healthy_installation_has_no_wrong_line(
         "STAGE allows 5 organizations in all, 0 are connected.",
         f"John Deere's metadata is there, its issuer is {server.url}{ISSUER_PATH}.",
         "Leaf accepts the sign-in of owner@example.com.",
+        "Mail is off: MAIL_URL is not set.",
         "Redirect URI to register at John Deere: https://connect.example/deere/callback",
         "Redirect URI to register at John Deere: https://connect.example/deere/organizations",
     ]
@@ -108,7 +109,13 @@ def test_a_database_without_tables_says_what_to_run_and_the_rest_is_still_checke
     wrong = [one.text for one in found if not one.fine]
     assert len(wrong) == 1
     assert wrong[0].endswith("is not up to date: run flask --app wsgi db upgrade")
-    assert [one.text.split()[0] for one in found[2:]] == ["John", "Leaf", "Redirect", "Redirect"]
+    assert [one.text.split()[0] for one in found[2:]] == [
+        "John",
+        "Leaf",
+        "Mail",
+        "Redirect",
+        "Redirect",
+    ]
 
 
 @pytest.mark.usefixtures("healthy")
