@@ -40,6 +40,8 @@ REMINDERS = 3
 """In all, about the same trouble."""
 NOT_NOW = timedelta(hours=1)
 """Until it is looked at again whether the grower has to do something."""
+KNOWN_FOR = timedelta(days=2)
+"""Leaf is asked daily. What it said before is not written about before it has been asked again."""
 CONNECTED_TOLD_WITHIN = timedelta(days=2)
 """After that "connected" is no news."""
 GIVEN_UP_AFTER = timedelta(days=2)
@@ -347,7 +349,7 @@ def _take(
     if why := _why_not(mail, connection, told):
         _end(session, mail, MailState.NOT_SENT, detail=why)
         return None
-    if mail.kind is MailKind.ATTENTION and not _is_growers_turn(session, connection, told):
+    if not _is_true_now(session, mail, connection, told):
         mail.due_at = now() + NOT_NOW
         return None
     moment = now()
@@ -383,17 +385,28 @@ def _why_not(mail: Mail, connection: Connection, told: Told) -> str:
     if grower.mail_stopped_at is not None:
         return "the grower wants no such mails"
     if mail.kind is MailKind.CONNECTED:
-        if told.tone != "ok":
-            return "it is no longer connected"
-        if moment - mail.created_at > CONNECTED_TOLD_WITHIN:
-            return "it came too late to be news"
+        is_old = moment - mail.created_at > CONNECTED_TOLD_WITHIN
+        return "it came too late to be news" if is_old else ""
     return ""
 
 
-def _is_growers_turn(session: Session, connection: Connection, told: Told) -> bool:
-    """Whether the grower can do something about it, as of now and for all we know."""
-    is_asked = connection.is_at_leaf and told.who == "grower"
-    return is_asked and not connection.failed_checks and not _incident_is_on(session)
+def _is_true_now(session: Session, mail: Mail, connection: Connection, told: Told) -> bool:
+    """Whether what it says holds at this moment, for all we know."""
+    match mail.kind:
+        case MailKind.INVITATION:
+            return True
+        case MailKind.CONNECTED:
+            return told.tone == "ok"
+        case MailKind.ATTENTION:
+            is_asked = connection.is_at_leaf and told.who == "grower"
+            return is_asked and _is_known(connection) and not _incident_is_on(session)
+
+
+def _is_known(connection: Connection) -> bool:
+    """Whether Leaf has told us lately; not while it can't be asked, or nobody has asked."""
+    said = connection.leaf_said_at
+    is_fresh = said is not None and now() - said < KNOWN_FOR
+    return is_fresh and not connection.failed_checks
 
 
 def _incident_is_on(_session: Session) -> bool:

@@ -250,6 +250,49 @@ def test_old_news_is_left_out_when_mail_comes_on(
     assert (mail.state, mail.detail) == (MailState.NOT_SENT, "it came too late to be news")
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"health": Health.TEMPORARILY_UNAVAILABLE},
+        {"stage": Stage.AUTHORIZING},
+        {"stage": Stage.HANDING_OVER},
+        {"failed_checks": 1},
+        {"handed_over_at": None, "checked_at": None},
+        {"checked_at": now() - timedelta(days=3), "handed_over_at": now() - timedelta(days=9)},
+    ],
+)
+def test_what_is_not_so_at_this_moment_is_looked_at_an_hour_later(
+    fresh_database: Database, settings_with: Callable[..., Settings], fields: dict[str, Any]
+) -> None:
+    connection_id = at_leaf(fresh_database, health=Health.UNAUTHENTICATED)
+    consider(fresh_database, connection_id)
+    with fresh_database.transaction() as session:
+        for name, value in fields.items():
+            setattr(locked(session, connection_id), name, value)
+    with postbox() as server:
+        send(fresh_database, settings_with(server), owed(fresh_database)[0])
+    assert server.mails == []
+    (mail,) = owed(fresh_database)
+    assert mail.due_at is not None
+    assert timedelta(minutes=59) < mail.due_at - now() < timedelta(minutes=61)
+    assert mail.first_tried_at is None
+
+
+def test_connected_waits_while_that_is_not_so(
+    fresh_database: Database, settings_with: Callable[..., Settings]
+) -> None:
+    connection_id = at_leaf(fresh_database)
+    consider(fresh_database, connection_id)
+    consider(fresh_database, connection_id, health=Health.TEMPORARILY_UNAVAILABLE)
+    with postbox() as server:
+        settings = settings_with(server)
+        send(fresh_database, settings, owed(fresh_database)[0])
+        assert server.mails == []
+        consider(fresh_database, connection_id, health=Health.OK)
+        send(fresh_database, settings, owed(fresh_database)[0])
+        assert len(server.mails) == 1
+
+
 def test_a_mail_is_tried_for_two_days_with_growing_pauses_and_then_given_up(
     fresh_database: Database, settings_with: Callable[..., Settings]
 ) -> None:
