@@ -48,7 +48,8 @@ SWEEP_SCHEDULE = "*/10 * * * * *"
 POLLING_SECONDS = 0.2
 CONCURRENT_HAND_OVERS = 16
 CONCURRENT_CHECKS = 8
-CONCURRENT_MAILS = 4
+CONCURRENT_MAILS = 1
+"""A worker that is killed leaves at most one mail of which nobody knows whether it was taken."""
 REQUESTS_PER_HAND_OVER = 6
 REQUESTS_PER_CHECK = 3
 LIMITER_PERIOD_SECONDS = 6.0

@@ -306,12 +306,12 @@ def test_worker_that_is_killed_while_it_sends_loses_no_mail_and_doubles_at_most_
     mailed: MailedFor, control: Control, stack: Stack, when: str
 ) -> None:
     growers = [mailed() for _ in range(3)]
+    held = growers[1]
+    control.add_fault("mail.data", "hang", when=when, match={"recipient": held.address})
     for grower in growers:
         grower.person.connect("already-connected")
         grower.person.wait_for_code("connected")
         grower.look_at_leaf()
-    held = growers[1]
-    control.add_fault("mail.data", "hang", when=when, match={"recipient": held.address})
     held.sweep()
     wait_until(lambda: control.faults()[0]["struck"], what="the mail is being sent")
     stack.kill(WORKER)
@@ -348,8 +348,8 @@ def test_nothing_of_a_link_is_stored_or_logged(
     grower = mailed()
     connected = grower.connect()[0]
     grower.leaf_says("UNAUTHENTICATED")
-    grower.let_time_pass()
     control.add_fault("mail.data", "status", status=451, times=1, body=connected["text"][-400:])
+    grower.let_time_pass()
     grower.sweep()
     wait_until(lambda: grower.row().detail, what="the mail was not taken")
     grower.let_time_pass()
