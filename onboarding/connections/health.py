@@ -49,12 +49,12 @@ def note(session: Session, connection: Connection, answer: Answer) -> None:
         )
     if connection.stage is Stage.CONNECTED and connection.health is Health.OK:
         connection.connected_at = connection.connected_at or now()
-    mails.consider(session, connection)
     connection.detail = answer.trouble
     connection.failed_checks = connection.failed_checks + 1 if answer.trouble else 0
     if not answer.trouble:
         connection.checked_at = now()
         connection.checks = 0 if changed else connection.checks + 1
+    mails.consider(session, connection)
 
 
 def _note_health(connection: Connection, report: Report | None) -> None:

@@ -117,6 +117,13 @@ def test_without_settings_the_sandbox_starts_and_a_grower_can_connect(
     grower.wait_for(lambda page: page.main["data-polling"] == "false", what="the hand-over is done")
     assert grower.page.heading == "Connected"
     grower.close()
+    inbox = re.search(r"Mails to growers: (http://\S+/mail)", running.output)
+    assert inbox is not None
+    wait_until(
+        lambda: "Demo Co-op: John Deere is connected" in requests.get(inbox[1], timeout=30).text,
+        what="the mails have come",
+    )
+    assert "Demo Co-op asks for your John Deere data" in requests.get(inbox[1], timeout=30).text
     assert (tmp_path / "instance" / "local-keys.env").stat().st_mode & 0o777 == 0o600
 
     assert running.child.stop(STOP_SECONDS) == 0

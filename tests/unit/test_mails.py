@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from onboarding.clock import now
 from onboarding.connections import invitations, mails
-from onboarding.connections.mails import FIRST_AFTER
+from onboarding.connections.mails.owed import FIRST_AFTER
 from onboarding.db import Database
 from onboarding.errors import InputInvalid
 from onboarding.links import Links
@@ -20,7 +20,15 @@ from onboarding.mail.address import Mailing, Sender
 from onboarding.models import Connection, Grower, Link, Mail, Organization, locked
 from onboarding.queue import MAIL_QUEUE, Queue
 from onboarding.settings import Settings
-from onboarding.states import Cause, Environment, Health, MailKind, MailState, Stage
+from onboarding.states import (
+    Cause,
+    Environment,
+    Health,
+    MailKind,
+    MailState,
+    SharingTrouble,
+    Stage,
+)
 from tests.unit.mail_server import Postbox, postbox
 from tests.unit.rows import connection_of, history_of, invited
 
@@ -144,6 +152,11 @@ def test_a_check_that_brings_nothing_new_asks_the_database_nothing(
         {"stage": Stage.FAILED, "health": Health.UNKNOWN, "cause": Cause.LEAF_REFUSED},
         {"stage": Stage.DISCONNECTED, "health": Health.UNAUTHENTICATED},
         {"health": Health.TEMPORARILY_UNAVAILABLE},
+        {
+            "stage": Stage.CHOOSING_ORGANIZATIONS,
+            "organizations": [],
+            "sharing_trouble": SharingTrouble.DEERE_UNAVAILABLE,
+        },
         {"health": Health.UNKNOWN},
         {"health": Health.UNKNOWN, "health_text": "PAUSED"},
         {"health": Health.UNAUTHENTICATED, "email": None},
