@@ -27,6 +27,7 @@ from onboarding.connections import (
     hand_over,
     history,
     invitations,
+    mails,
     owed,
     registration,
     rotation,
@@ -35,7 +36,7 @@ from onboarding.connections import (
 from onboarding.errors import OnboardingError, SettingsInvalid
 from onboarding.installation import Installation
 from onboarding.leaf import Webhook
-from onboarding.models import Connection, Link
+from onboarding.models import Connection, Grower, Link
 from onboarding.settings import is_loopback
 
 SECRET_KEY_BYTES = 48
@@ -50,11 +51,13 @@ connection = AppGroup("connection", help="Look a connection up and mend it.")
 leaf = AppGroup("leaf", help="This installation's account at Leaf.")
 leaf_alerts = AppGroup("alerts", help="Which alerts Leaf sends here.")
 leaf.add_command(leaf_alerts)
+mail = AppGroup("mail", help="Mails to growers.")
 
 
 def init_app(app: Flask) -> None:
     """Register the commands."""
-    for command in (db, keys, partner, connection, link, revoke_link, worker, doctor, leaf):
+    commands = (db, keys, partner, connection, mail, link, revoke_link, worker, doctor, leaf)
+    for command in commands:
         app.cli.add_command(command)
 
 
@@ -176,7 +179,10 @@ def partner_add(
 @click.option("--name", required=True, help="The grower's or farm's name.")
 @click.option("--email", help="Where the grower is reached.")
 @click.option("--leaf-user", help="The grower's Leaf user, if there is one already.")
-def link(slug: str, external_id: str, name: str, email: str | None, leaf_user: str | None) -> None:
+@click.option("--send", is_flag=True, help="Mail it to the grower as well.")
+def link(
+    slug: str, external_id: str, name: str, email: str | None, leaf_user: str | None, send: bool
+) -> None:
     """Make a link for a grower, and print its URL alone."""
     parts = _installation()
     with _plain_errors(), parts.database.transaction() as session:
@@ -190,8 +196,13 @@ def link(slug: str, external_id: str, name: str, email: str | None, leaf_user: s
             lifetime=timedelta(days=parts.settings.link_lifetime_days),
         )
         session.flush()
+        if send:
+            connection = invitations.connection_of(session, made.grower_id)
+            mails.invite(session, parts.settings, made, connection)
         url = f"{parts.settings.public_url}/c/{parts.links.token(made.id)}"
     click.echo(url)
+    if send:
+        click.echo(f"The worker mails it to {made.grower.email}.", err=True)
 
 
 @click.command("revoke-link")
@@ -212,6 +223,7 @@ def revoke_link(url: str) -> None:
 @click.argument("reference")
 def connection_show(reference: str) -> None:
     """Show a connection by its reference code: where it stands, why, and what happened."""
+    settings = _installation().settings
     with _plain_errors(), _installation().database.reading() as session:
         found = _find(reference, session.scalar(_by_reference(reference)))
         latest = consent.latest(session, found.id)
@@ -227,6 +239,7 @@ def connection_show(reference: str) -> None:
         if latest is not None and latest.detail not in why:
             click.echo(f"Last attempt: {latest.outcome}: {latest.detail}")
         click.echo(f"Leaf user {grower.leaf_user_id}, credential {found.leaf_credential_id}")
+        click.echo(_mail_line(settings.mail is not None, grower))
         for organization in found.organizations:
             state = "shared" if organization.connected else "not shared"
             click.echo(f"  {organization.name} ({organization.deere_id}): {state}")
@@ -235,6 +248,16 @@ def connection_show(reference: str) -> None:
     with _plain_errors(), _installation().database.transaction() as session:
         if owed.look(session, found):
             click.echo("Leaf is being asked again: look again in a few seconds.", err=True)
+
+
+def _mail_line(is_on: bool, grower: Grower) -> str:
+    if not is_on:
+        return "Mail is off: MAIL_URL is not set."
+    if not grower.email:
+        return "Mail: none, the grower has no address."
+    if grower.mail_stopped_at:
+        return f"Mail: only what you send, since the grower's wish of {grower.mail_stopped_at:%F}."
+    return "Mail: the grower is written to."
 
 
 @connection.command("list")
@@ -282,6 +305,21 @@ def connection_disconnect(reference: str, reason: str) -> None:
             reason=disconnect.reason_of_staff(reason),
         )
     click.echo(f"It is being disconnected: connection show {reference} says how far.", err=True)
+
+
+@mail.command("list")
+def mail_list() -> None:
+    """List the growers whom no mail reaches: reference, grower, why."""
+    parts = _installation()
+    if parts.settings.mail is None:
+        click.echo("Mail is off: MAIL_URL is not set.", err=True)
+    with _plain_errors(), parts.database.reading() as session:
+        for found in mails.undelivered(session, CONNECTIONS_SHOWN):
+            grower = found.connection.grower
+            click.echo(
+                f"{found.connection.reference}  {grower.partner.slug}/{grower.external_id}  "
+                f"{found.kind.value} of {found.ended_at:%Y-%m-%d}: {found.detail}"
+            )
 
 
 def _by_reference(reference: str) -> sa.Select[Connection]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 LEAST_CONTRAST = 4.5
 SHEET = "#fbf8f1"
 SHEET_DARK = "#1d1914"
@@ -10,17 +12,41 @@ INK_ON_LIGHT_COLOUR = "#12252a"
 LIGHTENING_STEPS = 20
 
 
+class Accent(NamedTuple):
+    """The colour of buttons and names, and of ink on it; on light paper and on dark."""
+
+    colour: str
+    ink: str
+    dark: str
+    dark_ink: str
+
+
+OURS = Accent("#1d4b5c", INK_ON_COLOUR, "#9bc4cb", INK_ON_LIGHT_COLOUR)
+
+
+def accent(colour: str) -> Accent | None:
+    """A partner's colour for both papers.
+
+    :param colour: `#rrggbb`
+    :return: None if it is too light for our paper; in the dark a lighter shade is used
+    """
+    if min(contrast(colour, SHEET), contrast(colour, INK_ON_COLOUR)) < LEAST_CONTRAST:
+        return None
+    return Accent(colour, INK_ON_COLOUR, _lightened(colour), INK_ON_LIGHT_COLOUR)
+
+
 def accent_css(colour: str) -> str | None:
     """The style sheet that puts a partner's colour in place of ours.
 
     :param colour: `#rrggbb`
     :return: None if the colour is too light for our paper; in the dark a lighter shade is used
     """
-    if min(contrast(colour, SHEET), contrast(colour, INK_ON_COLOUR)) < LEAST_CONTRAST:
+    found = accent(colour)
+    if found is None:
         return None
     return (
-        f":root{{--accent:{colour};--accent-ink:{INK_ON_COLOUR};"
-        f"--accent-dark:{_lightened(colour)};--accent-dark-ink:{INK_ON_LIGHT_COLOUR}}}\n"
+        f":root{{--accent:{found.colour};--accent-ink:{found.ink};"
+        f"--accent-dark:{found.dark};--accent-dark-ink:{found.dark_ink}}}\n"
     )
 
 

@@ -11,10 +11,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding import schema
 from onboarding.clock import now
-from onboarding.connections import attention, checks, pace
+from onboarding.connections import attention, checks, mails, pace
 from onboarding.connections.registration import CREDENTIAL_EVENTS
 from onboarding.connections.workers import SILENT_AFTER
-from onboarding.errors import UpstreamError
+from onboarding.errors import MailDelayed, UpstreamError
 from onboarding.installation import Installation
 from onboarding.models import Connection, Organization, Worker
 from onboarding.settings import SECRET_KEY_MIN_CHARS
@@ -42,6 +42,7 @@ def examine(installation: Installation) -> Iterator[Finding]:
     yield leaf
     if leaf.fine:
         yield _alerts(installation)
+    yield _mail(installation)
     yield from _redirect_uris(installation)
 
 
@@ -70,6 +71,7 @@ def _database(installation: Installation) -> Iterator[Finding]:
     yield _attention(installation)
     yield _pace(installation)
     yield _checks(installation)
+    yield from _undelivered(installation)
     if installation.settings.deere_environment is Environment.STAGE:
         yield _stage_limit(installation)
 
@@ -145,6 +147,13 @@ def _checks(installation: Installation) -> Finding:
     )
 
 
+def _undelivered(installation: Installation) -> Iterator[Finding]:
+    with installation.database.reading() as session:
+        count = mails.count_undelivered(session)
+    if count:
+        yield Finding(False, f"Growers whom no mail reaches: {count}. flask --app wsgi mail list")
+
+
 def _stage_limit(installation: Installation) -> Finding:
     """An application in STAGE can connect five organizations; the sixth grower is refused."""
     with installation.database.reading() as session:
@@ -174,6 +183,20 @@ def _leaf(installation: Installation) -> Finding:
         installation.leaf().sign_in,
         fine=f"Leaf accepts the sign-in of {installation.settings.leaf_username}.",
         wrong="Check LEAF_USERNAME, LEAF_PASSWORD and LEAF_API_URL.",
+    )
+
+
+def _mail(installation: Installation) -> Finding:
+    mailing = installation.settings.mail
+    if mailing is None:
+        return Finding(True, "Mail is off: MAIL_URL is not set.")
+    try:
+        mails.check(installation.settings)
+    except MailDelayed as err:
+        return Finding(False, f"Mail server {mailing.server.host}: {err}. Check MAIL_URL.")
+    signed_in = "accepts our sign-in" if mailing.server.user else "answers, without a sign-in"
+    return Finding(
+        True, f"Mail server {mailing.server.host} {signed_in}; from {mailing.sender.address}."
     )
 
 

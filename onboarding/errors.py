@@ -8,6 +8,9 @@
     ├── ConsentExpired         state missing, unknown, too old  → start again
     ├── ConsentElsewhere       the callback in another browser  → go on there, or start again
     ├── TokenUnreadable        no key decrypts a stored secret  → staff: bring the old key back
+    ├── MailError              (reason)
+    │   ├── MailDelayed            later: no answer, 4xx, or the server refuses us, not the mail
+    │   └── MailRefused            5xx for this mail or its recipient: trying again will not help
     └── UpstreamError          (service, action, status, reason)
         ├── UpstreamUnavailable    later (outage, timeout, 429, 5xx, HTML instead of JSON)
         └── UpstreamRejected       a person must look (other 4xx)
@@ -71,6 +74,25 @@ class ConsentElsewhere(OnboardingError):
 
 class TokenUnreadable(OnboardingError):
     """A stored secret can't be decrypted with any key of `ENCRYPTION_KEYS`."""
+
+
+class MailError(OnboardingError):
+    """The mail server did not take a mail."""
+
+
+class MailDelayed(MailError):
+    """It may take it later.
+
+    :ivar for_staff: whether a person has to mend something first, such as the password
+    """
+
+    def __init__(self, reason: str, *, for_staff: bool = False) -> None:
+        self.for_staff = for_staff
+        super().__init__(reason)
+
+
+class MailRefused(MailError):
+    """It will never take this mail, or not for this recipient."""
 
 
 class UpstreamError(OnboardingError):

@@ -13,6 +13,10 @@ class StartForm(FlaskForm):  # type: ignore[misc]
     prompt = StringField(validators=[Optional(), AnyOf(["login"])])
 
 
+class StopForm(FlaskForm):  # type: ignore[misc]
+    """Stop mails, or have them sent again: a button that carries nothing."""
+
+
 class OrganizationsForm(FlaskForm):  # type: ignore[misc]
     """Go to John Deere's page for organizations, perhaps for one of them."""
 

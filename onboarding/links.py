@@ -41,6 +41,7 @@ class Links:
         self._browser = TimestampSigner(
             secret_key, salt="onboarding.browser", digest_method=hashlib.sha256
         )
+        self._stop = Signer(secret_key, salt="onboarding.mail-stop", digest_method=hashlib.sha256)
 
     def token(self, link_id: UUID) -> str:
         """The part of a link's URL behind `/c/`."""
@@ -60,6 +61,20 @@ class Links:
             # another one to the limits per link.
             raise LinkInvalid(NOT_OURS)
         return link_id
+
+    def stop_token(self, grower_id: UUID) -> str:
+        """What stops mails to a grower, behind `/m/`. It opens nothing else, and never expires."""
+        return self._stop.sign(_pack(grower_id)).decode()
+
+    def stopped_grower_id(self, token: str) -> UUID:
+        """The id of the grower whose mails are to be stopped.
+
+        :raise LinkInvalid: if this installation did not sign it
+        """
+        try:
+            return _unpack(self._stop.unsign(token))
+        except (BadSignature, ValueError) as err:
+            raise LinkInvalid(NOT_OURS) from err
 
     def browser_value(self, connection_id: UUID) -> str:
         """The value of the cookie with which the browser that connected keeps its access."""

@@ -15,6 +15,8 @@ from onboarding.states import (
     Cause,
     Environment,
     Health,
+    MailKind,
+    MailState,
     Outcome,
     SharingTrouble,
     Stage,
@@ -113,6 +115,8 @@ class Grower(Base):
     email: Mapped[str | None] = mapped_column(sa.String(254))
     leaf_user_id: Mapped[str | None] = mapped_column(sa.String(64), unique=True)
     created_at: Mapped[datetime]
+    mail_stopped_at: Mapped[datetime | None]
+    """Since when the grower wants no mails but those that staff send by hand."""
 
     partner: Mapped[Partner] = relationship(lazy="joined", innerjoin=True)
 
@@ -221,6 +225,10 @@ class Connection(Base):
     """Health checks since the last change: the pauses between them grow with it."""
     connected_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
+    connected_told_for: Mapped[datetime | None]
+    """The `handed_over_at` for which the mail "connected" is owed or was: once per connecting."""
+    grower_acts_since: Mapped[datetime | None]
+    """Since when the grower has to do something, without ever having been connected meanwhile."""
 
     events_copied_at: Mapped[datetime | None]
     """When Leaf's events were last copied."""
@@ -514,6 +522,51 @@ class LeafEvent(Base):
     status_code: Mapped[int | None]
     body: Mapped[str] = mapped_column(sa.Text)
     copied_at: Mapped[datetime]
+
+
+class Mail(Base):
+    """A mail to a grower: owed, sent, left out or given up.
+
+    Neither an address nor a text stands here: both are taken when it is sent. `tries` is the
+    number of the try that may send it, `due_at` when it should, or when somebody looks after it.
+    """
+
+    __tablename__ = "mail"
+
+    id: Mapped[uuid.UUID] = _uuid_key()
+    connection_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("connection.id"))
+    link_id: Mapped[uuid.UUID | None] = mapped_column(sa.ForeignKey("link.id"))
+    """The link in it: given by staff, or made for it."""
+    kind: Mapped[MailKind] = mapped_column(_words(MailKind))
+    state: Mapped[MailState] = mapped_column(_words(MailState), default=MailState.WAITING)
+    about: Mapped[datetime | None]
+    """What it is about: the connection's `handed_over_at` or `grower_acts_since` of that time."""
+    number: Mapped[int] = mapped_column(default=1)
+    """Of the mails about the same thing."""
+    created_at: Mapped[datetime]
+    due_at: Mapped[datetime | None]
+    tries: Mapped[int] = mapped_column(default=0)
+    first_tried_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    """When it was sent, left out or given up."""
+    message_id: Mapped[str] = mapped_column(sa.String(255), default="")
+    detail: Mapped[str] = mapped_column(sa.Text, default="")
+    """For staff: why it is late, was left out or given up; redacted."""
+
+    connection: Mapped[Connection] = relationship()
+    link: Mapped[Link | None] = relationship()
+
+    __table_args__ = (
+        sa.Index("ix_mail_connection_id_created_at", "connection_id", "created_at"),
+        sa.Index(
+            "ix_mail_kind_due_at",
+            "kind",
+            "due_at",
+            postgresql_where=sa.text("due_at IS NOT NULL"),
+            sqlite_where=sa.text("due_at IS NOT NULL"),
+        ),
+        sa.Index("ix_mail_state_ended_at", "state", "ended_at"),
+    )
 
 
 def locked(session: Session, connection_id: uuid.UUID) -> Connection:

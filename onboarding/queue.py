@@ -20,6 +20,8 @@ VERSION = "1"
 """Of the workflows' arguments. A release that keeps it takes up what the last one left."""
 HAND_OVER_QUEUE = "hand-over"
 HAND_OVER = "hand_over"
+MAIL_QUEUE = "mail"
+MAIL = "mail"
 RUNNING, FAILED = "PENDING", "ERROR"
 UNFINISHED = ["ENQUEUED", "DELAYED", RUNNING]
 FINISHED = ["SUCCESS", FAILED, "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
@@ -57,6 +59,31 @@ class Queue:
         if after:
             options["delay_seconds"] = after.total_seconds()
         self._client.enqueue_in_transaction(session, options, str(connection_id), number)
+
+    def mail(self, session: Session, mail: UUID, *, number: int) -> None:
+        """Let a worker send a mail once the transaction has committed.
+
+        :param number: of the try; enqueueing one number twice is the same as once
+        """
+        options: EnqueueOptions = {
+            "workflow_name": MAIL,
+            "queue_name": MAIL_QUEUE,
+            "workflow_id": mail_id(mail, number),
+            "app_version": VERSION,
+        }
+        self._client.enqueue_in_transaction(session, options, str(mail), number)
+
+    def mails_waiting(self, at_most: int) -> int:
+        """How many mails wait for their turn, counted up to a number."""
+        found = self._client.list_workflows(
+            queue_name=MAIL_QUEUE,
+            status=["ENQUEUED"],
+            app_version=VERSION,
+            limit=at_most,
+            load_input=False,
+            load_output=False,
+        )
+        return len(found)
 
     def is_ready(self) -> bool:
         """Whether the queue's tables are there.
@@ -134,6 +161,11 @@ class Queue:
 def hand_over_id(connection_id: UUID, number: int) -> str:
     """The queue's id of one try of one hand-over."""
     return f"{HAND_OVER}:{connection_id}:{number}"
+
+
+def mail_id(mail: UUID, number: int) -> str:
+    """The queue's id of one try to send one mail."""
+    return f"{MAIL}:{mail}:{number}"
 
 
 def database_url(url: str) -> str:

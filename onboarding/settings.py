@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from onboarding.errors import SettingsInvalid
+from onboarding.mail import address
+from onboarding.mail.address import Mailing, MailServer, Sender
 from onboarding.states import Environment
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
@@ -64,6 +66,9 @@ class Settings:
     """Signs Leaf's alerts; empty: none is taken."""
     events_kept_days: int = 400
     """How long copies of Leaf's events are kept."""
+    mail: Mailing | None = None
+    """None: mail is off."""
+    mail_per_minute: int = 60
 
     @property
     def deere_issuer(self) -> str:
@@ -169,6 +174,8 @@ class _Reader:
             local_run=bool(self._get(LOCAL_RUN)),
             leaf_alert_secret=self._alert_secret(),
             events_kept_days=self._number("EVENTS_KEPT_DAYS", default=400, least=1),
+            mail=self._mail(),
+            mail_per_minute=self._number("MAIL_PER_MINUTE", default=60, least=1),
         )
         self._all_or_none_simulated(settings)
         self._complain()
@@ -294,6 +301,28 @@ class _Reader:
         elif origin and parts.path:
             self._wrong.append(f"{name} must be an origin, without the path {parts.path}")
         return value
+
+    def _mail(self) -> Mailing | None:
+        server, sender = self._mail_server(), self._mail_from()
+        return Mailing(server=server, sender=sender) if server and sender else None
+
+    def _mail_server(self) -> MailServer | None:
+        url = self._get("MAIL_URL")
+        try:
+            return address.mail_server(url, is_here=is_loopback(url)) if url else None
+        except ValueError as err:
+            self._wrong.append(f"MAIL_URL {err}")
+            return None
+
+    def _mail_from(self) -> Sender | None:
+        text = self._get("MAIL_FROM")
+        if not text and self._get("MAIL_URL"):
+            self._missing.append("MAIL_FROM")
+        try:
+            return address.sender(text) if text else None
+        except ValueError as err:
+            self._wrong.append(f"MAIL_FROM {err}")
+            return None
 
     def _all_or_none_simulated(self, settings: Settings) -> None:
         """A mixture would hand real tokens to a simulation, or the other way round."""

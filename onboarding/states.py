@@ -108,3 +108,21 @@ class Outcome(StrEnum):
 
 OUR_FAULT = frozenset({Outcome.APPLICATION_REFUSED, Outcome.NO_REFRESH_TOKEN})
 """John Deere refuses our application: staff have to mend it before the grower tries again."""
+
+
+class MailKind(StrEnum):
+    """What a mail is about; those that somebody waits for come first."""
+
+    INVITATION = "invitation"
+    CONNECTED = "connected"
+    ATTENTION = "attention"
+
+
+class MailState(StrEnum):
+    """What became of a mail."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    NOT_SENT = "not_sent"
+    """Left out on purpose; `detail` says why."""
+    FAILED = "failed"

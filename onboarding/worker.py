@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
+from typing import TypedDict
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -24,7 +25,7 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding.clock import now
-from onboarding.connections import alerts, leaf_events, workers
+from onboarding.connections import alerts, leaf_events, mails, workers
 from onboarding.connections import hand_over as handing_over
 from onboarding.connections import sweep as sweeping
 from onboarding.connections.pace import Rank, Turns
@@ -37,6 +38,8 @@ from onboarding.queue import (
     APPLICATION,
     HAND_OVER,
     HAND_OVER_QUEUE,
+    MAIL,
+    MAIL_QUEUE,
     VERSION,
     database_url,
 )
@@ -49,6 +52,9 @@ CATCH_UP_SCHEDULE = "0 23 * * * *"
 """Every hour, and when a worker starts."""
 POLLING_SECONDS = 0.2
 CONCURRENT_HAND_OVERS = 16
+CONCURRENT_MAILS = 1
+"""A worker that is killed leaves at most one mail of which nobody knows whether it was taken."""
+LIMITER_PERIOD_SECONDS = 6.0
 FINISHED_KEPT = timedelta(hours=6)
 Scheduled = Callable[[datetime, None], None]
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -73,7 +79,7 @@ def run(installation: Installation) -> None:
     sweep, catch_up = _define_workflows(installation, worker, leaf)
     DBOS(config=_config(installation, worker.id))
     DBOS.launch()
-    _register_queues()
+    _register_queues(installation.settings.mail_per_minute)
     _schedule(sweep, catch_up)
     _sweep(installation, worker)
     watch = Watch(installation.database, leaf, turns)
@@ -136,6 +142,16 @@ def _define_workflows(
             worker_id=worker.id,
         )
 
+    @DBOS.workflow(name=MAIL)
+    def mail(mail_id: str, number: int) -> None:
+        mails.send(
+            installation.database,
+            installation.settings,
+            installation.links,
+            UUID(mail_id),
+            number=number,
+        )
+
     @DBOS.workflow(name="sweep")
     def sweep(scheduled_at: datetime, context: None) -> None:
         _sweep(installation, worker)
@@ -161,13 +177,36 @@ def _config(installation: Installation, worker_id: UUID) -> DBOSConfig:
     }
 
 
-def _register_queues() -> None:
+def _register_queues(mails_per_minute: int) -> None:
     DBOS.register_queue(
         HAND_OVER_QUEUE,
         worker_concurrency=CONCURRENT_HAND_OVERS,
         polling_interval_sec=POLLING_SECONDS,
         on_conflict="always_update",
     )
+    DBOS.register_queue(
+        MAIL_QUEUE,
+        worker_concurrency=CONCURRENT_MAILS,
+        # Over all workers together, so that the end of an outage is no flood.
+        limiter=limiter(mails_per_minute),
+        polling_interval_sec=POLLING_SECONDS,
+        on_conflict="always_update",
+    )
+
+
+class Limit(TypedDict):
+    """As DBOS wants it: so many starts in so many seconds."""
+
+    limit: int
+    period: float
+
+
+def limiter(per_minute: float) -> Limit:
+    """So many starts a minute, in small portions, so that none waits long for its turn."""
+    portion = per_minute * LIMITER_PERIOD_SECONDS / 60
+    if portion >= 1:
+        return {"limit": int(portion), "period": LIMITER_PERIOD_SECONDS}
+    return {"limit": 1, "period": 60 / per_minute}
 
 
 def _schedule(sweep: Scheduled, catch_up: Scheduled) -> None:
@@ -198,6 +237,7 @@ def _sweep(installation: Installation, worker: Worker) -> None:
         process_is_gone=lambda other: _is_gone(other, worker),
     )
     _forget_old(installation)
+    _sweep_mails(installation)
     installation.queue.tidy(
         living=lambda: _living(installation), ended_before=now() - FINISHED_KEPT
     )
@@ -221,6 +261,16 @@ def _forget_old(installation: Installation) -> None:
         leaf_events.forget_old(session, kept=timedelta(days=installation.settings.events_kept_days))
     with installation.database.transaction() as session:
         alerts.forget_old(session)
+
+
+def _sweep_mails(installation: Installation) -> None:
+    """Enqueue the mails that are due. While mail is off they stay where they are."""
+    with installation.database.transaction() as session:
+        mails.tidy(session)
+    if installation.settings.mail is not None:
+        with installation.database.transaction() as session:
+            at_most = installation.settings.mail_per_minute
+            mails.enqueue_due(session, installation.queue, at_most=at_most)
 
 
 def _living(installation: Installation) -> Sequence[UUID]:

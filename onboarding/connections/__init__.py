@@ -9,6 +9,7 @@
     removal        what comes before Leaf deletes a credential
     tries          what both kinds of tries at Leaf have in common
     watch          what Leaf says afterwards, and what was left lying
+    mails          what growers are written to about
     workers        which processes live that do this work
     history        the events that all of them write
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import history, organizations, selection
+from onboarding.connections import history, mails, organizations, selection
 from onboarding.connections.selection import Selection
 from onboarding.errors import (
     SignInRefused,
@@ -116,6 +116,7 @@ def note(session: Session, connection: Connection, answer: Answer) -> None:
         connection.checked_at = now()
     if not answer.failures:
         connection.checks = 0 if changed or connection.sync_owed else connection.checks + 1
+    mails.consider(session, connection)
 
 
 def _note_health(connection: Connection, report: Report | None) -> None:

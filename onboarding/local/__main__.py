@@ -104,6 +104,7 @@ def _open_sandbox(supervisor: Supervisor, plan: Plan) -> list[str]:
         *(f"    {account['name']:{width}}  {account['does']}" for account in known["accounts"]),
         "",
         f"  Faults, policies and everything that was sent: {plan.sandbox_url}/control",
+        f"  Mails to growers: {plan.sandbox_url}/mail",
         *_more(plan),
     ]
 
@@ -133,7 +134,10 @@ def _more(plan: Plan) -> list[str]:
 
 
 def _demo_link(supervisor: Supervisor) -> str:
-    """A link for a grower of the demo partner, who stays the same from run to run."""
+    """A link for a grower of the demo partner, who stays the same from run to run.
+
+    It is mailed as well, so that the sandbox's mail server has something to show.
+    """
     try:
         supervisor.command(
             "partner add", commands.flask("partner", "add", DEMO_PARTNER, "--name", "Demo Co-op")
@@ -142,6 +146,7 @@ def _demo_link(supervisor: Supervisor) -> str:
         if "already" not in str(err):
             raise
     grower = ["--external-id", "demo-1", "--name", "Maple Farm"]
+    grower += ["--email", "maple@farm.example", "--send"]
     return supervisor.command("link", commands.flask("link", DEMO_PARTNER, *grower)).strip()
 
 

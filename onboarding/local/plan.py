@@ -22,7 +22,7 @@ REAL_SERVICES = (
 )
 """With all of these it runs against John Deere and Leaf, with none of them on the sandbox."""
 KEYS_FILE = "local-keys.env"
-PORTS = {"PORT": 8000, "SANDBOX_PORT": 8001}
+PORTS = {"PORT": 8000, "SANDBOX_PORT": 8001, "SANDBOX_MAIL_PORT": 8002}
 """Where it listens unless told otherwise."""
 HIGHEST_PORT = 65_535
 
@@ -38,6 +38,7 @@ class Plan:
     sandbox: bool
     port: int
     sandbox_port: int
+    mail_port: int
     public_url: str
     environ: Mapping[str, str] = field(repr=False)
 
@@ -49,7 +50,8 @@ class Plan:
     @property
     def ports(self) -> dict[str, int]:
         """The ports that are listened on, by the names of their settings."""
-        return {"PORT": self.port} | ({"SANDBOX_PORT": self.sandbox_port} if self.sandbox else {})
+        ours = {"SANDBOX_PORT": self.sandbox_port, "SANDBOX_MAIL_PORT": self.mail_port}
+        return {"PORT": self.port} | (ours if self.sandbox else {})
 
 
 def make(environ: Mapping[str, str], instance: Path) -> Plan:
@@ -69,7 +71,7 @@ def make(environ: Mapping[str, str], instance: Path) -> Plan:
             + "\nSet them in the environment or in .env (.env.example explains each), or unset "
             "all of\n" + ", ".join(REAL_SERVICES) + "\nto run with the sandbox."
         )
-    port, sandbox_port = (_port(found, name) for name in PORTS)
+    port, sandbox_port, mail_port = (_port(found, name) for name in PORTS)
     public_url = found.get("PUBLIC_URL", f"http://localhost:{port}").rstrip("/")
     instance.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys = _keys(instance / KEYS_FILE)
@@ -77,16 +79,18 @@ def make(environ: Mapping[str, str], instance: Path) -> Plan:
         sandbox=sandbox,
         port=port,
         sandbox_port=sandbox_port,
+        mail_port=mail_port,
         public_url=public_url,
         # Empty values stay, since each program reads .env again below its environment.
         environ=dict(environ)
         | {name: value for name, value in keys.items() if name not in found}
         | {"PUBLIC_URL": public_url, LOCAL_RUN: "1"}
-        | (_sandbox(found, f"http://127.0.0.1:{sandbox_port}", instance) if sandbox else {}),
+        | (_sandbox(found, sandbox_port, mail_port, instance) if sandbox else {}),
     )
 
 
-def _sandbox(found: Mapping[str, str], url: str, instance: Path) -> dict[str, str]:
+def _sandbox(found: Mapping[str, str], port: int, mail_port: int, instance: Path) -> dict[str, str]:
+    url = f"http://127.0.0.1:{port}"
     # Growers of the sandbox do not mix with real ones, unless DATABASE_URL says so.
     database = f"sqlite:///{instance.resolve() / 'with-sandbox.sqlite'}"
     return {
@@ -102,6 +106,10 @@ def _sandbox(found: Mapping[str, str], url: str, instance: Path) -> dict[str, st
         "LEAF_USERNAME": "sandbox@example.com",
         "LEAF_PASSWORD": "sandbox-password",
         "LEAF_ALERT_SECRET": "sandbox-alert-secret",
+        # Whatever mail server .env names: a simulated grower's mails reach nobody.
+        "SANDBOX_MAIL_PORT": str(mail_port),
+        "MAIL_URL": f"smtp://127.0.0.1:{mail_port}",
+        "MAIL_FROM": "Sandbox <connect@sandbox.example>",
     }
 
 

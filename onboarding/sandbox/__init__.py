@@ -13,12 +13,13 @@ from flask import Flask, Response, make_response, redirect, send_file
 from jinja2 import StrictUndefined
 
 from onboarding.sandbox import config as configuration
-from onboarding.sandbox import control, deere, gate, leaf, oauth, pages
+from onboarding.sandbox import control, deere, gate, leaf, mail_pages, oauth, pages, smtp
 from onboarding.sandbox.alerts import Alerts
 from onboarding.sandbox.faults import Faults
 from onboarding.sandbox.grants import Grants
 from onboarding.sandbox.journal import Journal
 from onboarding.sandbox.leaf import credentials
+from onboarding.sandbox.mailbox import Mailbox
 from onboarding.sandbox.pace import Pace
 from onboarding.sandbox.policies import Policies
 from onboarding.sandbox.runtime import Sandbox
@@ -36,7 +37,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     """
     app = Flask(__name__, template_folder=str(ROOT / "templates"), static_folder=None)
     app.jinja_env.undefined = StrictUndefined
-    for part in (deere, pages, leaf, control):
+    for part in (deere, pages, leaf, control, mail_pages):
         app.register_blueprint(part.bp)
     app.add_url_rule("/", view_func=front)
     app.add_url_rule("/favicon.ico", view_func=no_icon)
@@ -76,13 +77,18 @@ def stylesheet() -> Response:
 def _open(config: configuration.Config, app: Flask) -> Sandbox:
     store = Store(config.database)
     policies = Policies(store)
+    faults = Faults(store, gate.points(app) | smtp.POINTS)
+    mailbox = Mailbox(store)
+    port = config.mail_port
     return Sandbox(
         config=config,
         store=store,
         policies=policies,
         grants=Grants(store, policies),
-        faults=Faults(store, gate.points(app)),
+        faults=faults,
         journal=Journal(store),
         pace=Pace(),
         alerts=Alerts(store, policies),
+        mailbox=mailbox,
+        mail_server=None if port is None else smtp.Sink(port, mailbox, faults),
     )

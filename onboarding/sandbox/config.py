@@ -30,6 +30,8 @@ class Config:
     environment: Environment
     leaf_username: str
     leaf_password: str
+    mail_port: int | None = None
+    """Where the simulated mail server listens; None: there is none."""
 
     @property
     def issuer(self) -> str:
@@ -66,7 +68,14 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         environment=_environment(values.get("DEERE_ENVIRONMENT") or Environment.STAGE),
         leaf_username=values.get("LEAF_USERNAME") or "sandbox@example.com",
         leaf_password=values.get("LEAF_PASSWORD") or "sandbox-password",
+        mail_port=_port(values.get("SANDBOX_MAIL_PORT", "")),
     )
+
+
+def _port(text: str) -> int | None:
+    if text and not text.isdecimal():
+        raise SettingsInvalid("SANDBOX_MAIL_PORT must be a port number")
+    return int(text) if text else None
 
 
 def _environment(value: str) -> Environment:

@@ -20,7 +20,7 @@ from onboarding.sandbox.store import Store
 
 KINDS = ("latency", "hang", "reset", "status", "html", "json")
 MOMENTS = ("before", "after")
-MATCHES = ("account", "external_id", "leaf_user_id")
+MATCHES = ("account", "external_id", "leaf_user_id", "recipient")
 LONGEST_SECONDS = 120.0
 DEFAULT_SECONDS = {"latency": 1.0, "hang": LONGEST_SECONDS}
 HTML_PAGE = "<!doctype html><title>Service unavailable</title><h1>We will be back soon</h1>"

@@ -101,9 +101,10 @@ def _headers(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     if response.mimetype == "text/html":
         # form-action names the app too: Chromium applies it to the redirect after "Allow".
-        response.headers["Content-Security-Policy"] = (
+        response.headers.setdefault(
+            "Content-Security-Policy",
             "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none';"
-            f" frame-ancestors 'none'; form-action 'self' {sandbox().config.public_url}"
+            f" frame-ancestors 'none'; form-action 'self' {sandbox().config.public_url}",
         )
     return response
 

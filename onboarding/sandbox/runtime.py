@@ -14,8 +14,10 @@ from onboarding.sandbox.config import Config
 from onboarding.sandbox.faults import Faults
 from onboarding.sandbox.grants import Grants
 from onboarding.sandbox.journal import Journal
+from onboarding.sandbox.mailbox import Mailbox
 from onboarding.sandbox.pace import Pace
 from onboarding.sandbox.policies import Policies
+from onboarding.sandbox.smtp import Sink
 from onboarding.sandbox.store import Store
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -35,6 +37,9 @@ class Sandbox:
     journal: Journal
     pace: Pace
     alerts: Alerts
+    mailbox: Mailbox
+    mail_server: Sink | None
+    """None: no port was given for it."""
 
     def reset(self) -> None:
         """Forget everything: state, faults, policies, journal. Held requests go on."""
@@ -45,8 +50,10 @@ class Sandbox:
         self.faults.remove()
 
     def close(self) -> None:
-        """Write what is still in memory and let the database go."""
+        """Write what is still in memory and let port and database go."""
         self.alerts.close()
+        if self.mail_server is not None:
+            self.mail_server.close()
         self.journal.close()
         self.store.close()
 

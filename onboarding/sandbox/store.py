@@ -64,6 +64,10 @@ CREATE TABLE IF NOT EXISTS leaf_alerts (
     delivered INTEGER NOT NULL DEFAULT 0, status INTEGER, response TEXT, error TEXT);
 CREATE INDEX IF NOT EXISTS leaf_alerts_due ON leaf_alerts (due) WHERE due IS NOT NULL;
 CREATE TABLE IF NOT EXISTS leaf_doubts (credential_id TEXT PRIMARY KEY, since REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS mails (
+    id INTEGER PRIMARY KEY, received REAL NOT NULL, sender TEXT NOT NULL, recipient TEXT NOT NULL,
+    raw BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS mails_recipient ON mails (recipient);
 CREATE TABLE IF NOT EXISTS journal (seq INTEGER PRIMARY KEY, data TEXT NOT NULL);
 """
 

@@ -421,6 +421,8 @@ CASES = (
         lambda s: _ending(s, cause=Cause.DELETE_REFUSED),
     ),
     Case("disconnected", "Disconnected", _ended),
+    Case("mail-stop", "Stop these mails?", lambda s: s.stop_url()),
+    Case("mail-stopped", "No more mails", lambda s: s.stop_url(stopped=True)),
     Case("link-invalid", "This link is not complete", lambda s: f"{s.stack.public_url}/c/abc", 404),
     Case("link-expired", "This link has expired", _expired, 410),
     Case(

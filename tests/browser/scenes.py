@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import object_session
 
 from onboarding.clock import now
-from onboarding.connections import consent, invitations
+from onboarding.connections import consent, invitations, mails
 from onboarding.models import Attempt, Connection, Link, Organization, Partner
 from onboarding.states import Health, Outcome, Stage
 from tests.support.people import People, Person
@@ -124,6 +124,15 @@ class Scenes:
             for name, value in fields.items():
                 setattr(connection, name, value)
         return link
+
+    def stop_url(self, *, stopped: bool = False) -> str:
+        """Where a grower stops mails, or has stopped them."""
+        link, links = self.link(partner=COLOURED), self.stack.installation.links
+        with self._session_to(write=True) as session:
+            grower = session.get_one(Link, self._link_id(link)).grower
+            if stopped:
+                mails.stop(session, grower)
+            return f"{self.stack.public_url}/m/{links.stop_token(grower.id)}/stop"
 
     @contextmanager
     def connection(self, link: str, *, write: bool = True) -> Iterator[Connection]:

@@ -38,12 +38,22 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def serving(database: Path, *, port: int | None = None) -> Iterator[str]:
-    """The origin of a running sandbox. Use the same database again for a restart."""
+def serving(
+    database: Path, *, port: int | None = None, mail_port: int | None = None
+) -> Iterator[str]:
+    """The origin of a running sandbox. Use the same database again for a restart.
+
+    :param mail_port: of its mail server; None: without one
+    """
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     app = create_app(
-        {"SANDBOX_DATABASE": str(database), "SANDBOX_URL": url, "PUBLIC_URL": PUBLIC_URL}
+        {
+            "SANDBOX_DATABASE": str(database),
+            "SANDBOX_URL": url,
+            "PUBLIC_URL": PUBLIC_URL,
+            "SANDBOX_MAIL_PORT": str(mail_port or ""),
+        }
     )
     server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -39,11 +39,12 @@ class Running:
     """`python -m onboarding.local` in a folder of its own."""
 
     def __init__(self, folder: Path, more: Mapping[str, str], arguments: tuple[str, ...]) -> None:
-        self.port, self.sandbox_port = free_ports(2)
+        self.port, self.sandbox_port, self.mail_port = free_ports(3)
         self.lines: list[str] = []
         environ = {name: os.environ[name] for name in INHERITED if name in os.environ}
         environ |= {"PYTHONPATH": str(ROOT), "PORT": str(self.port)}
         environ |= {"SANDBOX_PORT": str(self.sandbox_port)}
+        environ |= {"SANDBOX_MAIL_PORT": str(self.mail_port)}
         self.child = Child(
             "run",
             [sys.executable, "-m", "onboarding.local", *arguments],
@@ -116,6 +117,13 @@ def test_without_settings_the_sandbox_starts_and_a_grower_can_connect(
     grower.wait_for(lambda page: page.main["data-polling"] == "false", what="the hand-over is done")
     assert grower.page.heading == "Connected"
     grower.close()
+    inbox = re.search(r"Mails to growers: (http://\S+/mail)", running.output)
+    assert inbox is not None
+    wait_until(
+        lambda: "Demo Co-op: John Deere is connected" in requests.get(inbox[1], timeout=30).text,
+        what="the mails have come",
+    )
+    assert "Demo Co-op asks for your John Deere data" in requests.get(inbox[1], timeout=30).text
     assert (tmp_path / "instance" / "local-keys.env").stat().st_mode & 0o777 == 0o600
 
     assert running.child.stop(STOP_SECONDS) == 0
@@ -201,7 +209,7 @@ def test_settings_come_from_a_file_too(run: Run, tmp_path: Path) -> None:
     assert "LEAF_PASSWORD" in running.output.splitlines()[0]
 
 
-@pytest.mark.parametrize("name", ["PORT", "SANDBOX_PORT"])
+@pytest.mark.parametrize("name", ["PORT", "SANDBOX_PORT", "SANDBOX_MAIL_PORT"])
 def test_a_busy_port_is_named_with_the_way_out(run: Run, name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

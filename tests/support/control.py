@@ -117,6 +117,10 @@ class Control:
         """Kill an account's refresh tokens, as when the grower removes the connection."""
         self._call("POST", "/control/grants/revoke", json={"account": account})
 
+    def mails(self, to: str) -> list[dict[str, Any]]:
+        """The mails that the mail server took for an address, oldest first."""
+        return self._list("GET", "/control/mails", params={"to": to})
+
     def reset(self) -> None:
         """Forget all users, grants, faults, policies and the journal."""
         self._call("POST", "/control/reset")

@@ -171,7 +171,7 @@ def _form(element: Element) -> Iterator[str]:
     names = [field.get("name") for field in element.iter("input")]
     if element.get("method") != "post" or names.count("csrf_token") != 1:
         yield f"a form with {names}, by {element.get('method')}"
-    if not element.get("action", "").startswith("/c/"):
+    if not element.get("action", "").startswith(("/c/", "/m/")):
         yield f"a form to {element.get('action')}"
 
 

@@ -20,7 +20,7 @@ from onboarding.installation import Installation, assemble
 from onboarding.local import commands
 from onboarding.local.child import Child
 from onboarding.local.supervisor import answers
-from onboarding.models import Connection, Pace
+from onboarding.models import Connection, Mail, Pace
 from tests.support.control import Control
 from tests.support.ports import free_ports
 from tests.support.wait import wait_until
@@ -49,7 +49,7 @@ class Stack:
     def __init__(self, folder: Path, database_url: str) -> None:
         self.folder = folder
         self.database_url = database_url
-        self._web_port, self._sandbox_port = free_ports(2)
+        self._web_port, self._sandbox_port, self.mail_port = free_ports(3)
         self.public_url = f"http://localhost:{self._web_port}"
         self.sandbox_url = f"http://127.0.0.1:{self._sandbox_port}"
         self.environment = self._environment()
@@ -83,6 +83,10 @@ class Stack:
             # No test waits for its turn among the growers of others.
             "LEAF_REQUESTS_PER_MINUTE": "60000",
             "SANDBOX_URL": url,
+            "SANDBOX_MAIL_PORT": str(self.mail_port),
+            "MAIL_URL": f"smtp://127.0.0.1:{self.mail_port}",
+            "MAIL_FROM": "Farm data <connect@onboarding.example>",
+            "MAIL_PER_MINUTE": "6000",
             "SANDBOX_DATABASE": str(self.folder / "sandbox.sqlite"),
         }
 
@@ -141,6 +145,7 @@ class Stack:
                 )
             )
             session.execute(sa.delete(Pace))  # what was known of Leaf as it was
+            session.execute(sa.delete(Mail))
         self.control.reset()
 
     def close(self) -> None:

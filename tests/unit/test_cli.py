@@ -18,8 +18,8 @@ from onboarding import settings
 from onboarding.clock import now
 from onboarding.errors import SettingsInvalid
 from onboarding.local import commands
-from onboarding.models import Connection, Event, Link, Worker
-from onboarding.states import Cause, Stage
+from onboarding.models import Connection, Event, Link, Mail, Worker
+from onboarding.states import Cause, MailKind, Stage
 from onboarding.vault import Vault, new_key
 from tests.support.ports import free_port
 from tests.support.postgres import Cluster
@@ -244,6 +244,48 @@ def test_a_retry_needs_a_token_and_enqueues_the_hand_over(shell: Stack) -> None:
         )
 
 
+def test_an_invitation_is_mailed_when_asked_for(shell: Stack) -> None:
+    command = ("link", "demo", "--external-id", "mailed-1", "--name", "Willow Farm")
+    shell.invite("mailed-1")
+    refused = shell.cli(*command, "--send", check=False)
+    assert complaint(refused) == "The grower has no address to send to. Give one with --email."
+
+    done = shell.cli(*command, "--email", "willow@farm.example", "--send")
+
+    assert done.stdout.startswith(f"{shell.public_url}/c/")
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr.strip() == "The worker mails it to willow@farm.example."
+    found = connection(shell, done.stdout.strip())
+    with shell.installation.database.transaction() as session:
+        (mail,) = session.scalars(sa.select(Mail).where(Mail.connection_id == found.id))
+        session.delete(mail)
+    assert mail.kind is MailKind.INVITATION
+    assert mail.link_id == shell.installation.links.link_id(done.stdout.strip().rpartition("/")[2])
+    shown = shell.cli("connection", "show", found.reference).stdout
+    assert "Mail: the grower is written to." in shown
+
+
+def test_while_mail_is_off_every_command_says_so_and_no_link_is_made(shell: Stack) -> None:
+    command = ("link", "demo", "--external-id", "unmailed-1", "--name", "Willow Farm")
+    url = shell.invite("unmailed-1", email="willow@farm.example")
+    mail_url = shell.environment.pop("MAIL_URL")
+    try:
+        refused = shell.cli(*command, "--send", check=False)
+        listed = shell.cli("mail", "list")
+        shown = shell.cli("connection", "show", connection(shell, url).reference).stdout
+    finally:
+        shell.environment["MAIL_URL"] = mail_url
+
+    assert complaint(refused).startswith("Mail is off, so nothing can be sent. Set MAIL_URL")
+    assert (listed.stdout, listed.stderr) == ("", "Mail is off: MAIL_URL is not set.\n")
+    assert "Mail is off: MAIL_URL is not set." in shown
+    with shell.installation.database.reading() as session:
+        made = session.scalars(
+            sa.select(Link).where(Link.grower_id == connection(shell, url).grower_id)
+        )
+        assert len(made.all()) == 1
+
+
 def test_the_doctor_ends_with_the_status_that_a_scheduler_understands(shell: Stack) -> None:
     sick = shell.cli("doctor", check=False)
     shell.start_sandbox()
@@ -252,10 +294,11 @@ def test_the_doctor_ends_with_the_status_that_a_scheduler_understands(shell: Sta
 
     assert (sick.returncode, well.returncode) == (1, 0), (sick, well)
     wrong = [line for line in sick.stdout.splitlines() if line.startswith("WRONG ")]
-    assert len(wrong) == 3
+    assert len(wrong) == 4
     assert "start one with flask --app wsgi worker" in wrong[0]
     assert "Check DEERE_METADATA_URL" in wrong[1]
     assert "Check LEAF_USERNAME" in wrong[2]
+    assert "no answer: Connection refused. Check MAIL_URL." in wrong[3]
     lines = well.stdout.splitlines()
     assert all(line.startswith("ok    ") for line in lines), lines
     assert lines[-2].endswith(f" {shell.public_url}/deere/callback")

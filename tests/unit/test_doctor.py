@@ -112,6 +112,7 @@ def test_a_healthy_installation_has_no_wrong_line(
         f"John Deere's metadata is there, its issuer is {server.url}{ISSUER_PATH}.",
         "Leaf accepts the sign-in of owner@example.com.",
         "Leaf's alerts are off: LEAF_ALERT_SECRET is not set. Trouble is found within a day.",
+        "Mail is off: MAIL_URL is not set.",
         "Redirect URI to register at John Deere: https://connect.example/deere/callback",
         "Redirect URI to register at John Deere: https://connect.example/deere/organizations",
     ]
@@ -127,7 +128,7 @@ def test_a_database_without_tables_says_what_to_run_and_the_rest_is_still_checke
     assert len(wrong) == 1
     assert wrong[0].endswith("is not up to date: run flask --app wsgi db upgrade")
     assert [one.text.split()[0] for one in found[2:]] == [
-        *("John", "Leaf", "Leaf's", "Redirect", "Redirect"),
+        *("John", "Leaf", "Leaf's", "Mail", "Redirect", "Redirect"),
     ]
 
 

@@ -393,3 +393,95 @@ def test_whatever_is_written_is_accepted_or_complained_about(name: str, value: s
         load(environ)
     except SettingsInvalid as err:
         assert name in str(err)  # noqa: PT017
+
+
+MAIL = {"MAIL_FROM": "Farm data <connect@onboarding.example>"}
+
+
+def test_without_a_mail_server_mail_is_off() -> None:
+    assert read().mail is None
+    assert read(**MAIL).mail is None
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "implicit_tls", "is_here", "user", "password"),
+    [
+        ("smtp://mail.example", "mail.example", 587, False, False, "", ""),
+        ("smtps://mail.example", "mail.example", 465, True, False, "", ""),
+        ("smtp://localhost:25/", "localhost", 25, False, True, "", ""),
+        ("smtp://[::1]:2525", "::1", 2525, False, True, "", ""),
+        ("smtp://u:p@mail.example:2587", "mail.example", 2587, False, False, "u", "p"),
+        (
+            "smtps://u%40x.example:p%40%2F%23%25%3A@mail.example",
+            *("mail.example", 465, True, False, "u@x.example", "p@/#%:"),
+        ),
+    ],
+)
+def test_a_mail_server_is_read_from_its_url(
+    url: str, host: str, port: int, implicit_tls: bool, is_here: bool, user: str, password: str
+) -> None:
+    mail = read(MAIL_URL=url, **MAIL).mail
+
+    assert mail is not None
+    assert (mail.sender.name, mail.sender.address) == ("Farm data", "connect@onboarding.example")
+    found = mail.server
+    assert (found.host, found.port, found.implicit_tls) == (host, port, implicit_tls)
+    assert (found.is_here, found.user, found.password) == (is_here, user, password)
+
+
+@pytest.mark.parametrize(
+    ("url", "what_to_write"),
+    [
+        ("mail.example", "must begin with smtp:// or smtps://"),
+        ("https://mail.example", "must begin with smtp:// or smtps://"),
+        ("smtp://", "names no host; write smtp://user:password@host:port"),
+        ("smtp://user:hunter22@", "names no host"),
+        ("smtp://mail.example:0", "names no host"),
+        ("smtp://user:hun/ter22@mail.example", "percent-encoded"),
+        ("smtp://user:hun#ter22@mail.example", "percent-encoded"),
+        ("smtp://user:hunter22@mail.example/path", "must end behind the port"),
+        ("smtp://user:hunter22@mail.example?tls=1", "must end behind the port"),
+        ("smtp://user:hunter22%@mail.example", "write %25 for a percent sign"),
+        ("smtp://user@mail.example", "a user without a password"),
+        ("smtp://:hunter22@mail.example", "a password without a user"),
+        ("smtp://user:hunter22ä@mail.example", "ASCII characters"),
+        ("smtp://user:hunter22%0A@mail.example", "ASCII characters"),
+        ("smtp://user:hunter22@mail.example:port", "can't be read"),
+        ("smtp://user:hunter22@mail.example:99999", "can't be read"),
+        ("smtp://user:hunter22@mail_server\u00a0.example", "names no host"),
+    ],
+)
+def test_a_wrong_mail_server_says_what_to_write_and_never_the_password(
+    url: str, what_to_write: str
+) -> None:
+    text = complaint(MAIL_URL=url, **MAIL)
+
+    assert text.startswith("MAIL_URL ")
+    assert what_to_write in text
+    assert "hunter22" not in text
+    assert "ter22" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "what_to_write"),
+    [
+        ("", "Missing settings: MAIL_FROM"),
+        ("connect", "MAIL_FROM must be an address"),
+        ("connect@localhost", "MAIL_FROM must be an address"),
+        ("Farm data", "MAIL_FROM must be an address"),
+        ("a@b.example, c@d.example", "MAIL_FROM must be an address"),
+        ("Farm data <ü@b.example>", "MAIL_FROM must be an address"),
+        ("Farm\rdata <a@b.example>", "MAIL_FROM must be one line"),
+    ],
+)
+def test_a_wrong_sender_says_what_to_write(text: str, what_to_write: str) -> None:
+    said = complaint(MAIL_URL="smtp://mail.example", MAIL_FROM=text)
+
+    assert what_to_write in said.splitlines()[0]
+
+
+def test_settings_with_a_mail_server_do_not_show_its_password() -> None:
+    found = read(MAIL_URL="smtp://mailer-7:hunter22@mail.example", **MAIL)
+
+    assert "hunter22" not in repr(found)
+    assert "mailer-7" not in repr(found)

@@ -1,0 +1,33 @@
+"""Mails to growers: which are owed, and what becomes of them.
+
+owed      which are owed, written with the change that owes them
+outbox    which are due, how their tries end, and what staff see of them
+sending   one such try
+stopping  who wants none
+
+A mail is a row. It is decided anew when its turn comes: what has been mended meanwhile is not
+written about, and the words are those of that moment.
+"""
+
+from onboarding.connections.mails.outbox import (
+    count_undelivered,
+    enqueue_due,
+    tidy,
+    undelivered,
+)
+from onboarding.connections.mails.owed import consider, invite
+from onboarding.connections.mails.sending import check, send
+from onboarding.connections.mails.stopping import resume, stop
+
+__all__ = [
+    "check",
+    "consider",
+    "count_undelivered",
+    "enqueue_due",
+    "invite",
+    "resume",
+    "send",
+    "stop",
+    "tidy",
+    "undelivered",
+]
