@@ -67,6 +67,7 @@ def watched(database: Database, count: int, **values: Any) -> list[UUID]:
                         "health_text": "OK",
                         "connected_at": moment,
                         "selection_owed": False,
+                        "events_copied_at": moment,
                         "created_at": moment,
                         "organizations": [
                             Organization(deere_id="1", name="Maple Farm", connected=True)

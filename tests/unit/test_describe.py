@@ -407,7 +407,8 @@ def test_our_own_mistake_is_not_called_leafs_silence(cause: Cause) -> None:
 
 
 @pytest.mark.parametrize(
-    "cause", sorted(MENDED_BY_STAFF - {Cause.CHECK_REFUSED, Cause.NOTHING_FETCHED})
+    "cause",
+    sorted(MENDED_BY_STAFF - {Cause.CHECK_REFUSED, Cause.NOTHING_FETCHED, Cause.DELETE_REFUSED}),
 )
 def test_what_a_matter_of_ours_held_up_for_a_month_is_not_called_leafs_doing(cause: Cause) -> None:
     case = Case(Stage.FAILED, cause=cause)

@@ -20,8 +20,7 @@ from onboarding.models import Connection, LeafEvent, Link
 from onboarding.states import Cause, Health, Stage
 from tests.unit.failures import PATIENT, Server
 from tests.unit.leaf_double import LeafDouble, says
-from tests.unit.rows import connection_of, history_of
-from tests.unit.tries import Tries
+from tests.unit.rows import connection_of
 from tests.unit.walk import Walk
 
 USER = "leaf-y"
@@ -277,25 +276,6 @@ def test_the_timeline_tells_ours_and_leafs_in_one_order(
     assert [line.who for line in lines] == ["leaf", "staff", "leaf"]
     assert lines[0].text.startswith("John Deere answered Leaf: HTTP 400 {")
     assert [line.at for line in lines] == sorted((line.at for line in lines), reverse=True)
-
-
-def test_a_check_that_finds_trouble_copies_the_events_at_once(
-    walk: Walk, double: LeafDouble, link: Link
-) -> None:
-    tries = Tries(walk, double, link)
-    tries.consent()
-    tries.once()
-    double.events[USER] = events(range(2))
-    tries.check()
-    assert stored(walk) == []
-    double.credentials[USER]["status"] = "UNAUTHENTICATED"
-    tries.put(check_number=1)
-    tries.check()
-    assert tries.connection().health is Health.UNAUTHENTICATED
-    assert stored(walk) == named(range(2))
-    tries.check()
-    assert asked(double) == 1
-    assert "token" not in str(history_of(walk.database, tries.connection().id)[-1])
 
 
 def connection_again(walk: Walk, connection: Connection) -> Connection:

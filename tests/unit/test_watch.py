@@ -21,7 +21,7 @@ from onboarding.connections.pace import Turns
 from onboarding.connections.watch import Watch
 from onboarding.db import Database
 from onboarding.leaf import Leaf
-from onboarding.models import Connection, Grower, Pace
+from onboarding.models import Connection, Grower, LeafEvent, Pace
 from onboarding.states import Cause, Health, Urgency
 from tests.support.wait import wait_until
 from tests.unit.failures import HANG_LIMIT, JSON, PATIENT, Server
@@ -29,6 +29,7 @@ from tests.unit.rows import history_of, watched
 
 USERS = "/services/usermanagement/api/users"
 STATUS = re.compile(USERS + r"/(?P<user>[^/]+)/john-deere-credentials/status")
+EVENTS = re.compile(USERS + r"/[^/]+/john-deere-credentials/events")
 ORGANIZATIONS = re.compile(USERS + r"/[^/]+/organizations/JohnDeere")
 NO_LIMIT = 100_000
 HOUR = timedelta(hours=1)
@@ -311,3 +312,36 @@ def test_checks_take_turns(fresh_database: Database, server: Server, leaf: Answe
     with watching(fresh_database, server, per_minute=300):
         wait_until(lambda: len(leaf.asked()) >= 2, what="some are checked")
         assert len(leaf.asked()) < 25
+
+
+def test_check_that_finds_trouble_has_the_events_copied_at_once_and_once_only(
+    fresh_database: Database, server: Server, leaf: Answering
+) -> None:
+    told = [{"id": f"event-{number}", "statusCode": 401, "body": "{}"} for number in range(2)]
+    server.http.expect_request(EVENTS).respond_with_json(told, headers={"X-Total-Count": "2"})
+    (watched_id,) = watched(fresh_database, 1, check_due_at=now())
+
+    def copied() -> set[str]:
+        with fresh_database.reading() as session:
+            return set(session.scalars(sa.select(LeafEvent.leaf_id)))
+
+    def check(checks_before: int) -> None:
+        wait_until(
+            lambda: (
+                one(fresh_database, watched_id).check_number > checks_before
+                and one(fresh_database, watched_id).checked_at is not None
+            ),
+            what="it is checked",
+        )
+
+    with watching(fresh_database, server):
+        check(0)
+        assert copied() == set()
+        leaf.says = "UNAUTHENTICATED"
+        put(fresh_database, watched_id, check_due_at=now(), check_urgency=Urgency.LOOK)
+        wait_until(lambda: copied() == {"event-0", "event-1"}, what="the events are copied")
+        assert one(fresh_database, watched_id).health is Health.UNAUTHENTICATED
+        number = one(fresh_database, watched_id).check_number
+        put(fresh_database, watched_id, check_due_at=now(), check_urgency=Urgency.LOOK)
+        check(number)
+    assert len([request for request in server.sent if EVENTS.fullmatch(request.path)]) == 1
