@@ -46,6 +46,7 @@ HEARTBEAT_SECONDS = 5.0
 SWEEP_SCHEDULE = "*/10 * * * * *"
 POLLING_SECONDS = 0.2
 CONCURRENT_HAND_OVERS = 16
+CHECK_QUEUE_OF_OLD = "check"
 FINISHED_KEPT = timedelta(hours=6)
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 """Random, one for each start of a machine (Linux)."""
@@ -153,6 +154,9 @@ def _config(installation: Installation, worker_id: UUID) -> DBOSConfig:
 
 
 def _register_queues() -> None:
+    # The queue's tables remember it: an earlier release's checks went through it, and this one
+    # has nothing that could run them. They are due in their rows.
+    DBOS.delete_queue(CHECK_QUEUE_OF_OLD)
     DBOS.register_queue(
         HAND_OVER_QUEUE,
         worker_concurrency=CONCURRENT_HAND_OVERS,

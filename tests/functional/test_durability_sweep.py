@@ -29,9 +29,9 @@ from onboarding.models import (
     Worker,
     locked,
 )
-from onboarding.queue import hand_over_id
+from onboarding.queue import VERSION, hand_over_id
 from onboarding.states import Cause, Outcome, Stage
-from onboarding.worker import BOOT_ID
+from onboarding.worker import BOOT_ID, CHECK_QUEUE_OF_OLD
 from tests.support.control import Control
 from tests.support.grower import Grower as Visitor
 from tests.support.people import People
@@ -225,6 +225,30 @@ def test_check_that_died_with_its_worker_is_made_again(stack: Stack, control: Co
         what="it was checked",
         limit=SWEPT_SECONDS,
     )
+
+
+def test_queue_of_an_earlier_release_is_not_listened_to(stack: Stack) -> None:
+    """Its work has nobody who knows how to do it, and would end in errors."""
+    client = stack.installation.queue._client
+    stack.stop(WORKER)
+    client.register_queue(CHECK_QUEUE_OF_OLD)
+    client.enqueue(
+        {
+            "workflow_name": "check",
+            "queue_name": CHECK_QUEUE_OF_OLD,
+            "workflow_id": "check:of-old:1",
+            "app_version": VERSION,
+        },
+        "of-old",
+        1,
+    )
+    stack.start_worker()
+    assert CHECK_QUEUE_OF_OLD not in {queue.name for queue in client.list_queues()}
+    visitor = Visitor(stack.invite("after-old"))
+    visitor.connect("already-connected")
+    handed_over(stack, "after-old")
+    (left,) = client.list_workflows(workflow_ids=["check:of-old:1"])
+    assert left.status == "ENQUEUED"
 
 
 def test_what_growers_left_lying_is_cleared_away(stack: Stack, control: Control) -> None:
