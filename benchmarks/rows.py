@@ -64,6 +64,7 @@ def _add(session: Session, partner_id: Any, first: int, last: int) -> None:
         "check_due_at": moment - timedelta(hours=1),
         "check_urgency": Urgency.ROUTINE,
         "checks": CHECKS,
+        "selection_owed": False,
         "created_at": moment - timedelta(days=90),
     }
     columns = Connection.__table__.c

@@ -32,6 +32,7 @@ LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 BEARER = re.compile(rb"\r\nauthorization: *bearer ([^\r]+)", re.IGNORECASE)
 CREDENTIALS = re.compile(USERS + r"/([^/]+)/john-deere-credentials(/status)?")
 ORGANIZATIONS = re.compile(USERS + r"/[^/]+/organizations/JohnDeere")
+CHOICES = re.compile(USERS + r"/[^/]+/JohnDeere/organizations")
 SYNC = re.compile(USERS + r"/[^/]+/JohnDeere/organizations/sync")
 
 Reply = tuple[int, object]
@@ -131,6 +132,8 @@ class Upstream:
         if ORGANIZATIONS.fullmatch(path):
             shared, other = ({"id": str(n), "name": f"Maple Farm {n}"} for n in (1, 2))
             return 200, {"connectedOrganizations": [shared], "notConnectedOrganizations": [other]}
+        if CHOICES.fullmatch(path):
+            return 200, [{"providerOrgId": "1", "status": "SELECTED"}]
         if SYNC.fullmatch(path):
             return 200, {}
         return _unknown(method, path)

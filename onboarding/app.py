@@ -15,7 +15,7 @@ from flask_compress import Compress
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from onboarding import cli, headers, i18n, logs, views
+from onboarding import cli, headers, i18n, logs, typesetting, views
 from onboarding import settings as settings_module
 from onboarding.errors import SettingsInvalid
 from onboarding.installation import Installation, assemble
@@ -124,6 +124,7 @@ def _configure_templates(app: Flask, installation: Installation) -> None:
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters["date"] = i18n.date
+    app.jinja_env.filters["together"] = typesetting.together
     app.jinja_env.globals["banner"] = _banner(installation.settings)
     app.jinja_env.globals["static_version"] = _static_version(ROOT / "static")
 

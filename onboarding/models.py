@@ -182,11 +182,17 @@ class Connection(Base):
     sharing_trouble: Mapped[SharingTrouble | None] = mapped_column(_words(SharingTrouble))
     sharing_detail: Mapped[str] = mapped_column(sa.Text, default="")
     """For staff: what John Deere answered when organizations were read."""
+    sharing_trouble_at: Mapped[datetime | None]
+    """When it did."""
     choose_url: Mapped[str | None] = mapped_column(sa.Text)
     """John Deere's page for choosing organizations, as its API named it."""
     terms_url: Mapped[str | None] = mapped_column(sa.Text)
     organizations_seen_at: Mapped[datetime | None]
     """When John Deere itself last said which organizations are connected."""
+    leaf_listed_at: Mapped[datetime | None]
+    """When Leaf last said it."""
+    returned_at: Mapped[datetime | None]
+    """When the grower last came back from John Deere's page for organizations."""
 
     checked_at: Mapped[datetime | None]
     check_due_at: Mapped[datetime | None]
@@ -200,8 +206,10 @@ class Connection(Base):
     """Of the check that may report; an older one is left out."""
     sync_owed: Mapped[bool] = mapped_column(default=False)
     """Leaf has yet to read anew at John Deere which organizations are connected."""
+    selection_owed: Mapped[bool] = mapped_column(default=True)
+    """Whether Leaf fetches what is shared has yet to be seen, and Leaf told to if it does not."""
     failed_checks: Mapped[int] = mapped_column(default=0)
-    """Checks in a row that Leaf did not answer."""
+    """Checks in a row that Leaf did not answer, or not in full."""
     checks: Mapped[int] = mapped_column(default=0)
     """Health checks since the last change: the pauses between them grow with it."""
     connected_at: Mapped[datetime | None]
@@ -247,6 +255,27 @@ class Connection(Base):
     def leaf_said_at(self) -> datetime | None:
         """When Leaf last told us of the credential, as it took it or when it was asked."""
         return max(filter(None, (self.handed_over_at, self.checked_at)), default=None)
+
+    @property
+    def trouble_in_the_way(self) -> SharingTrouble | None:
+        """What keeps the grower from choosing.
+
+        An answer of John Deere's that we can't read does not, once Leaf has named organizations.
+        """
+        if self.sharing_trouble is SharingTrouble.ANSWER_UNKNOWN and self.organizations:
+            return None
+        return self.sharing_trouble
+
+    @property
+    def has_unseen_choice(self) -> bool:
+        """Whether the grower may have chosen what nobody has been able to tell us since.
+
+        The hour in which we can ask John Deere ourselves is over then, and Leaf does not answer.
+        """
+        looks = (self.organizations_seen_at, self.leaf_listed_at, self.sharing_trouble_at)
+        return self.returned_at is not None and all(
+            look is None or look < self.returned_at for look in looks
+        )
 
     @property
     def scopes_missing(self) -> list[str]:

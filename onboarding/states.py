@@ -52,9 +52,19 @@ class Cause(StrEnum):
     OUR_ERROR = "our_error"
     GIVEN_UP = "given_up"
     NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105
+    CHECK_REFUSED = "check_refused"
+    NOTHING_FETCHED = "nothing_fetched"
 
 
-MENDED_BY_STAFF = frozenset({Cause.LEAF_SIGN_IN_REFUSED, Cause.TOKEN_UNREADABLE, Cause.OUR_ERROR})
+MENDED_BY_STAFF = frozenset(
+    {
+        Cause.LEAF_SIGN_IN_REFUSED,
+        Cause.TOKEN_UNREADABLE,
+        Cause.OUR_ERROR,
+        Cause.CHECK_REFUSED,
+        Cause.NOTHING_FETCHED,
+    }
+)
 """Causes that keep a hand-over or a check waiting until a person has mended something."""
 
 
@@ -75,6 +85,7 @@ class SharingTrouble(StrEnum):
     NO_ORGANIZATIONS = "no_organizations"
     PERMISSIONS_TOO_LOW = "permissions_too_low"
     APPLICATION_REFUSED = "application_refused"
+    ANSWER_UNKNOWN = "answer_unknown"
     DEERE_UNAVAILABLE = "deere_unavailable"
 
 

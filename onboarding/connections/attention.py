@@ -27,7 +27,9 @@ def _needed() -> sa.ColumnElement[bool]:
     return sa.or_(
         Connection.stage == Stage.FAILED,
         Connection.cause.in_(MENDED_BY_STAFF),
-        Connection.sharing_trouble == SharingTrouble.APPLICATION_REFUSED,
+        Connection.sharing_trouble.in_(
+            {SharingTrouble.APPLICATION_REFUSED, SharingTrouble.ANSWER_UNKNOWN}
+        ),
         sa.and_(
             Connection.stage == Stage.CONNECTED,
             Connection.health == Health.UNKNOWN,

@@ -17,11 +17,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import health, history
+from onboarding.connections import health, history, selection
 from onboarding.connections.health import Answer
 from onboarding.connections.owed import CHECK_LEASE
 from onboarding.db import Database
-from onboarding.errors import UpstreamError
 from onboarding.leaf import Leaf, LeafOrganizations
 from onboarding.models import Connection, locked
 from onboarding.states import Cause, Health, Stage, Urgency
@@ -113,23 +112,38 @@ def ask(leaf: Leaf, connection: Connection) -> Answer:
 
     :raise NotNow: if Leaf is not to be asked at this moment
     """
-    return _ask(leaf, connection.grower.leaf_user_id or "", sync=connection.sync_owed)
+    return _ask(leaf, connection.grower.leaf_user_id or "", connection)
 
 
-def _ask(leaf: Leaf, leaf_user_id: str, *, sync: bool) -> Answer:
+def _ask(leaf: Leaf, leaf_user_id: str, connection: Connection) -> Answer:
+    """Ask one thing after the other; what Leaf refuses to answer keeps it from no other answer."""
     answer = Answer()
-    try:
+    with answer.noting_failure():
         answer.report = leaf.health(leaf_user_id)
         answer.answered = True
-        if answer.report is None:
-            return answer
-        if sync:
+    if answer.is_silence or (answer.answered and answer.report is None):
+        return answer
+    with answer.noting_failure():
+        answer.organizations = leaf.organizations(leaf_user_id)
+    # After the list, so that what stands in it is synced; it may be shared since a moment.
+    if connection.sync_owed or answer.shows_newly_shared(connection):
+        with answer.noting_failure():
             leaf.sync_organizations(leaf_user_id)
             answer.synced = True
-        answer.organizations = leaf.organizations(leaf_user_id)
-    except UpstreamError as err:
-        answer.trouble = str(err)
+    with answer.noting_failure():
+        _select(leaf, leaf_user_id, connection, answer)
     return answer
+
+
+def _select(leaf: Leaf, leaf_user_id: str, connection: Connection, answer: Answer) -> None:
+    """Let Leaf fetch what is shared where that is not known, unless the partner wants to choose."""
+    is_news = answer.synced or answer.shows_newly_shared(connection)
+    if connection.grower.partner.select_organizations or not (is_news or connection.selection_owed):
+        return
+    if connected := answer.connected(connection):
+        answer.selection = selection.select(leaf, leaf_user_id, connected)
+        if answer.selection.failure:
+            raise answer.selection.failure
 
 
 def note(database: Database, claimed: Connection, answer: Answer) -> None:
@@ -140,7 +154,6 @@ def note(database: Database, claimed: Connection, answer: Answer) -> None:
     with database.transaction() as session:
         current = locked(session, claimed.id)
         if current.is_at_leaf and current.check_number == claimed.check_number:
-            current.sync_owed = current.sync_owed and not answer.synced
             health.note(session, current, answer)
             _plan(current)
 
@@ -156,7 +169,7 @@ def brings_nothing_new(claimed: Connection, answer: Answer) -> bool:
         and claimed.health_text == report.raw_status
         and report.credential_id in {None, claimed.leaf_credential_id}
         and not (claimed.cause or claimed.sharing_trouble or claimed.detail)
-        and not (claimed.sync_owed or claimed.failed_checks)
+        and not (claimed.sync_owed or claimed.selection_owed or claimed.failed_checks)
         and claimed.stage is Stage.CONNECTED
         and claimed.connected_at is not None
         and _knows(claimed, told)
@@ -190,6 +203,7 @@ def note_nothing_new(database: Database, claimed: Iterable[Connection]) -> None:
             )
             .values(
                 checked_at=sa.bindparam("seen"),
+                leaf_listed_at=sa.bindparam("seen"),
                 checks=sa.bindparam("made"),
                 check_due_at=sa.bindparam("due"),
                 check_urgency=sa.bindparam("urgency"),

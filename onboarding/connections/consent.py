@@ -227,10 +227,13 @@ def receive(
     # Perhaps it is another account: what was seen of the last one is no news of this one.
     connection.organizations.clear()
     connection.organizations_seen_at = None
+    connection.leaf_listed_at = None
+    connection.returned_at = None
     connection.choose_url = None
     connection.sharing_trouble = None
     connection.sharing_detail = ""
     connection.sync_owed = False
+    connection.selection_owed = True
     connection.health = Health.UNKNOWN
     connection.health_text = ""
     history.record(session, connection, "token_received", who=history.GROWER)

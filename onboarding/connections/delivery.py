@@ -19,7 +19,6 @@ from onboarding.errors import SignInRefused, UpstreamRejected, UpstreamUnavailab
 from onboarding.leaf import Credential, Leaf
 from onboarding.models import Connection, Grower, locked
 from onboarding.settings import Settings
-from onboarding.states import Health
 from onboarding.vault import Vault
 
 CLOCKS_DIFFER = timedelta(minutes=10)
@@ -151,10 +150,10 @@ class Delivery:
             token would be as wrong as to post it
         """
         held = self._leaf.credential(leaf_user_id, refresh_token=token)
-        if held is None or _is_evident(held):
+        if held is None or held.is_evident:
             return held
-        if held.id is None and held.raw_status == "":
-            return None  # Leaf shows "no credentials" as `{}` in its users
+        if held.is_none:
+            return None
         raise UpstreamUnavailable(
             "Leaf", "read the credential", reason="the answer may be of a credential or not"
         )
@@ -205,7 +204,7 @@ class Delivery:
             elif _is_ours(connection, held):
                 return held
             raise
-        if _shows_itself(credential):
+        if credential.shows_itself:
             return credential
         return self._confirmed(announced, leaf_user_id, token)
 
@@ -240,21 +239,3 @@ def _is_ours(connection: Connection, held: Credential) -> bool:
     # now: Leaf refreshes it, and John Deere may give it another.)
     before = connection.credential_before_post
     return not before or (held.id is not None and held.id != before)
-
-
-def _shows_itself(credential: Credential) -> bool:
-    """Whether an answer has what only a credential has, so that nothing else can be meant.
-
-    Every documented form has both. An id or a status may as well be those of a request that a
-    gateway has queued.
-    """
-    return credential.holds_token is not None or credential.environment is not None
-
-
-def _is_evident(credential: Credential) -> bool:
-    """Whether an answer to "which credential is there" speaks of one."""
-    return (
-        _shows_itself(credential)
-        or credential.created is not None
-        or credential.health is not Health.UNKNOWN
-    )

@@ -196,7 +196,8 @@ def wait(
     moment = now()
     began = connection.token_received_at or moment
     if moment - began > GIVEN_UP_AFTER:
-        given_up = cause if cause is Cause.OUR_ERROR else Cause.GIVEN_UP
+        # Not called an outage of Leaf where it was a matter of ours.
+        given_up = cause if cause in MENDED_BY_STAFF else Cause.GIVEN_UP
         _note_failure(session, connection, given_up, detail)
         return
     if connection.waiting_since is None:

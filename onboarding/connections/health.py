@@ -2,27 +2,83 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import history, organizations
+from onboarding.connections import history, organizations, selection
+from onboarding.connections.selection import Selection
+from onboarding.errors import (
+    SignInRefused,
+    UpstreamError,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
 from onboarding.leaf import LeafOrganizations, Report
 from onboarding.models import Connection
 from onboarding.states import Cause, Health, Stage
 
+LASTING_AFTER = 3
+"""From this many failed checks in a row, which take some minutes, staff are told of a refusal."""
+
+log = logging.getLogger(__name__)
+
 
 @dataclass
 class Answer:
-    """What Leaf said before it said no more."""
+    """What Leaf said, and what it did not."""
 
-    synced: bool = False
     answered: bool = False
     report: Report | None = None
     """None, though answered: Leaf has no credential."""
     organizations: LeafOrganizations | None = None
-    trouble: str = ""
+    synced: bool = False
+    """Since it told of the organizations."""
+    selection: Selection | None = None
+    failures: list[UpstreamError] = field(default_factory=list)
+
+    @contextmanager
+    def noting_failure(self) -> Iterator[None]:
+        """Note that Leaf did not do what was asked, and go on."""
+        try:
+            yield
+        except UpstreamError as err:
+            self.failures.append(err)
+
+    @property
+    def is_silence(self) -> bool:
+        """Whether there is no point in asking for anything else now."""
+        return any(isinstance(err, UpstreamUnavailable | SignInRefused) for err in self.failures)
+
+    @property
+    def trouble(self) -> str:
+        """What Leaf did not do, for staff; empty if it did all."""
+        return "; ".join(map(str, self.failures))
+
+    @property
+    def refusal(self) -> Cause | None:
+        """Whether a person has to look after what Leaf did not do."""
+        if any(isinstance(err, SignInRefused) for err in self.failures):
+            return Cause.LEAF_SIGN_IN_REFUSED
+        refused = any(isinstance(err, UpstreamRejected) for err in self.failures)
+        return Cause.CHECK_REFUSED if refused else None
+
+    def shows_newly_shared(self, connection: Connection) -> bool:
+        """Whether Leaf names an organization as connected which was not, as far as we knew."""
+        if self.organizations is None:
+            return False
+        known = {row.deere_id for row in connection.organizations if row.connected}
+        return any(entry.id not in known for entry in self.organizations.connected)
+
+    def connected(self, connection: Connection) -> set[str]:
+        """Ids of the organizations that are connected, as Leaf says, or else as we knew."""
+        if self.organizations is None:
+            return {row.deere_id for row in connection.organizations if row.connected}
+        return {entry.id for entry in self.organizations.connected}
 
 
 def note(session: Session, connection: Connection, answer: Answer) -> None:
@@ -36,6 +92,12 @@ def note(session: Session, connection: Connection, answer: Answer) -> None:
         _note_credential(session, connection, answer.report)
     if answer.organizations is not None:
         organizations.merge_from_leaf(session, connection, answer.organizations, moment=now())
+    if answer.synced:
+        connection.sync_owed = False
+        connection.selection_owed = True
+    _note_selection(session, connection, answer.selection)
+    connection.failed_checks = connection.failed_checks + 1 if answer.failures else 0
+    _note_refusal(connection, answer.refusal)
     connection.settle()
     changed = _standing(connection) != before
     if changed:
@@ -50,10 +112,10 @@ def note(session: Session, connection: Connection, answer: Answer) -> None:
     if connection.stage is Stage.CONNECTED and connection.health is Health.OK:
         connection.connected_at = connection.connected_at or now()
     connection.detail = answer.trouble
-    connection.failed_checks = connection.failed_checks + 1 if answer.trouble else 0
-    if not answer.trouble:
+    if answer.answered:
         connection.checked_at = now()
-        connection.checks = 0 if changed else connection.checks + 1
+    if not answer.failures:
+        connection.checks = 0 if changed or connection.sync_owed else connection.checks + 1
 
 
 def _note_health(connection: Connection, report: Report | None) -> None:
@@ -61,8 +123,28 @@ def _note_health(connection: Connection, report: Report | None) -> None:
         connection.cause = Cause.CREDENTIAL_MISSING
         connection.health, connection.health_text = Health.UNKNOWN, ""
     else:
-        connection.cause = None
+        if connection.cause is not Cause.NOTHING_FETCHED:  # that is about the organizations
+            connection.cause = None
         connection.health, connection.health_text = report.health, report.raw_status
+
+
+def _note_selection(session: Session, connection: Connection, selected: Selection | None) -> None:
+    is_ours = not connection.grower.partner.select_organizations
+    if selected is not None and is_ours and connection.has_shared_organization:
+        selection.note(session, connection, selected)
+    elif connection.cause is Cause.NOTHING_FETCHED and not (
+        is_ours and connection.has_shared_organization
+    ):
+        connection.cause = None
+
+
+def _note_refusal(connection: Connection, refusal: Cause | None) -> None:
+    """Let staff look at it if it lasts: what Leaf refuses for a moment is no news for them."""
+    if refusal is None or connection.failed_checks < LASTING_AFTER or connection.cause is not None:
+        return
+    if connection.failed_checks == LASTING_AFTER:
+        log.error("Leaf refuses the checks of %s: %s", connection.reference, refusal.value)
+    connection.cause = refusal
 
 
 def _note_credential(session: Session, connection: Connection, report: Report | None) -> None:

@@ -66,6 +66,7 @@ def look(
     *,
     reads: int = 1,
     send: bool = False,
+    returned: bool = False,
 ) -> Look:
     """Read the organizations at John Deere with the attempt's access token and write them down.
 
@@ -74,13 +75,18 @@ def look(
 
     :param reads: how often to read at most while none is connected
     :param send: also decide, in the same transaction, whether the grower is to go and choose
+    :param returned: the grower comes back from choosing just now
     """
+    began = now()
     with database.reading() as session:
         attempt = session.get_one(Attempt, attempt_id)
         token = _access_token(vault, attempt)
     if token is None:
         with database.transaction() as session:
-            _let_leaf_look(session, queue, locked(session, attempt.connection_id))
+            connection = locked(session, attempt.connection_id)
+            if returned:
+                connection.returned_at = began
+            _let_leaf_look(session, queue, connection)
         return Look(asked=False)
     found, failure = _read(deere, token, reads)
     with database.transaction() as session:
@@ -89,6 +95,8 @@ def look(
         if newest is None or newest.id != attempt_id:
             # Another account has been signed in with meanwhile; this is no news of that one.
             return Look(asked=False)
+        if returned:
+            connection.returned_at = began
         if failure is not None:
             _note_trouble(session, connection, failure)
         else:
@@ -155,7 +163,12 @@ def returning(session: Session, connection_ids: Sequence[UUID]) -> Attempt | Non
 def merge_from_leaf(
     session: Session, connection: Connection, told: LeafOrganizations, *, moment: datetime
 ) -> None:
-    """Take in Leaf's two lists, which it reads at John Deere, perhaps a little late."""
+    """Take in Leaf's two lists, which it reads at John Deere, perhaps a little late.
+
+    Leaf owes a sync for each organization that is connected and was not: nobody else may know of
+    it, as the grower need not come back from John Deere's page.
+    """
+    connection.leaf_listed_at = moment
     deere_is_fresh = (
         connection.organizations_seen_at is not None
         and moment - connection.organizations_seen_at < LEAF_LAG
@@ -167,6 +180,8 @@ def merge_from_leaf(
         row = known.pop(entry.id, None) or _add(connection, entry.id, entry.name)
         row.name = entry.name or row.name
         row.manage_url = entry.management_uri or row.manage_url
+        if connected and not row.connected:
+            connection.sync_owed = True
         if connected or not deere_is_fresh:
             _set_connected(session, connection, row, connected)
     for row in known.values():
@@ -186,9 +201,12 @@ def merge_from_leaf(
 def _expect_choice(connection: Connection, attempt: Attempt) -> None:
     """The grower goes to John Deere's page now, and need not come back by the way we know."""
     attempt.sent_to_choose_at = now()
+    # Owed even before Leaf has the credential: it may have it before the grower has chosen.
+    connection.sync_owed = True
     if connection.is_at_leaf:
+        # What a check asks Leaf at this moment is older than the sync that is owed from now on.
+        connection.check_number += 1
         connection.checks = 0
-        connection.sync_owed = True
         connection.check_due_at = now() + LOOK_AFTER_SENDING
         connection.check_urgency = Urgency.CHANGED
 
@@ -217,10 +235,10 @@ def _read(
 
 
 def _let_leaf_look(session: Session, queue: Queue, connection: Connection) -> None:
+    connection.sync_owed = True
     if connection.is_at_leaf:
         # Since John Deere spoke, the grower may have been on its page: now Leaf's word counts.
         connection.organizations_seen_at = None
-        connection.sync_owed = True
         owe_check(session, queue, connection)
 
 
@@ -290,6 +308,8 @@ def _set_connected(
     if row.connected == connected:
         return
     row.connected = connected
+    if connected:
+        connection.selection_owed = True
     kind = "organization_shared" if connected else "organization_not_shared"
     history.record(session, connection, kind, who=history.GROWER, name=row.name)
 
@@ -305,6 +325,7 @@ def _note_trouble(
     else:
         trouble = SharingTrouble.DEERE_UNAVAILABLE
     connection.sharing_trouble = trouble
+    connection.sharing_trouble_at = now()
     connection.sharing_detail = str(failure)
     history.record(session, connection, "organizations_not_read", detail=str(failure))
 
@@ -316,7 +337,9 @@ def _refusal(failure: UpstreamRejected) -> SharingTrouble:
     is for staff: of the application's scopes and licence, of a gateway, or one that we don't know.
     """
     if isinstance(failure, OrganizationsLeftOut):
-        return SharingTrouble.NO_ORGANIZATIONS
+        # Perhaps the grower has none, but a key and a host of two environments look the same.
+        log.error("John Deere does not say which organizations there are: %s", failure)
+        return SharingTrouble.ANSWER_UNKNOWN
     if failure.status == FORBIDDEN and ACCESS_DENIED in failure.reason.lower():
         return SharingTrouble.PERMISSIONS_TOO_LOW
     log.error("John Deere refuses our application: %s", failure)

@@ -17,8 +17,10 @@ def choosing(subject: Connection, latest: Attempt | None, partner: str) -> Told:
     :param latest: the connection's newest attempt
     :param partner: the partner's name
     """
-    if subject.sharing_trouble is not None:
-        return _trouble(subject, subject.sharing_trouble)
+    if subject.has_unseen_choice:
+        return _unseen_choice()
+    if subject.trouble_in_the_way is not None:
+        return _trouble(subject, subject.trouble_in_the_way)
     if subject.organizations and not any(row.member for row in subject.organizations):
         return _wrong_account()
     if latest is not None and _was_seen_since(subject, latest.sent_to_choose_at):
@@ -28,7 +30,7 @@ def choosing(subject: Connection, latest: Attempt | None, partner: str) -> Told:
 
 def _was_seen_since(subject: Connection, sent: datetime | None) -> bool:
     """Whether John Deere or Leaf has told us of the organizations after the grower went there."""
-    looks = (subject.organizations_seen_at, subject.checked_at)
+    looks = (subject.organizations_seen_at, subject.leaf_listed_at)
     return sent is not None and any(look is not None and look > sent for look in looks)
 
 
@@ -42,8 +44,27 @@ def _trouble(subject: Connection, trouble: SharingTrouble) -> Told:
             return _permissions_too_low()
         case SharingTrouble.APPLICATION_REFUSED:
             return _application_refused()
+        case SharingTrouble.ANSWER_UNKNOWN:
+            return _answer_unknown()
         case SharingTrouble.DEERE_UNAVAILABLE:
             return _deere_unavailable()
+
+
+def _unseen_choice() -> Told:
+    """The grower is back from choosing, and neither John Deere nor Leaf can be asked what."""
+    return Told(
+        code="choice_unseen",
+        tone="wait",
+        label=_("Waiting for Leaf"),
+        title=_("You are back from John Deere"),
+        sentences=(
+            _("What you chose at John Deere is kept there. We see it once Leaf answers."),
+            _("Leaf is the service that brings your data. The page updates by itself."),
+        ),
+        whether_shared=_("We can’t see yet what is shared."),
+        who="nobody",
+        others=(choose(_("Choose again")), other_account()),
+    )
 
 
 def _not_asked_yet(partner: str) -> Told:
@@ -51,7 +72,7 @@ def _not_asked_yet(partner: str) -> Told:
         code="choose_organizations",
         tone="act",
         label=_("Choose organizations"),
-        title=_("One step left: choose what to share"),
+        title=_("Choose what to share"),
         sentences=(
             _(
                 "You are signed in. John Deere now wants to know which of your organizations "
@@ -166,7 +187,7 @@ def _terms_not_accepted(link: str | None) -> Told:
         ),
         whether_shared=_("No data is shared."),
         who="grower",
-        action=Action("link", _("Read the terms at John Deere"), url=link) if link else accepted,
+        action=Action("link", _("Read the terms"), url=link) if link else accepted,
         others=(accepted,) if link else (),
     )
 
@@ -202,6 +223,28 @@ def _application_refused() -> Told:
         whether_shared=_("Your permission is safe. We can’t see yet what is shared."),
         who="staff",
         others=(choose(_("Try again")),),
+        show_contact=True,
+    )
+
+
+def _answer_unknown() -> Told:
+    """No list at all: of an account without any, or since our key is not one for this host."""
+    return Told(
+        code="organizations_unknown",
+        tone="problem",
+        label=_("Not understood"),
+        title=_("We can’t see your organizations"),
+        sentences=(
+            _(
+                "You are signed in, but John Deere’s answer does not say which organizations "
+                "you have."
+            ),
+            _("The reason may be on our side. Our staff can see it and look into it."),
+            _("Please tell your contact the reference code below."),
+        ),
+        whether_shared=_("Your permission is safe. We can’t see yet what is shared."),
+        who="staff",
+        others=(choose(_("Try again")), other_account()),
         show_contact=True,
     )
 

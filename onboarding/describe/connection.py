@@ -15,6 +15,10 @@ from onboarding.models import ATTEMPT_LIFETIME, Attempt, Connection
 from onboarding.states import OUR_FAULT, Cause, Outcome, Stage
 
 FAILURE_TOLD = timedelta(minutes=15)
+TO_START_AGAIN = frozenset(
+    {"code_refused", "deere_unavailable", "denied", "interrupted", "took_too_long"}
+)
+"""An attempt ended: the first sentence says how, the others that it can be started again."""
 
 
 def connection(
@@ -33,7 +37,7 @@ def connection(
         ended = outcome(latest.outcome)
         told = replace(
             told,
-            sentences=(ended.title + ".", *told.sentences),
+            sentences=(*told.sentences, _("Your last attempt: %(end)s.") % {"end": ended.title}),
             show_contact=told.show_contact or ended.show_contact,
         )
     if troubled and told.tone != "ok":
@@ -44,12 +48,19 @@ def connection(
 
 
 def _with_help(told: Told, reference: str) -> Told:
-    """The same, with a person to ask, since pressing the button once more is no help."""
+    """The same, with a person to ask, since pressing the button once more is no help.
+
+    After an attempt that brought nothing that is the one next step: the others stand back.
+    """
     help_ = _(
         "It has not worked several times now. Let your contact below help you, and tell them the "
         "reference code."
     )
-    return replace(told, sentences=(*told.sentences, help_), reference=reference, show_contact=True)
+    told = replace(told, reference=reference, show_contact=True)
+    if told.code not in TO_START_AGAIN:
+        return replace(told, sentences=(*told.sentences, help_))
+    others = (told.action, *told.others) if told.action else told.others
+    return replace(told, sentences=(told.sentences[0], help_), action=None, others=others)
 
 
 def _keeps_from(told: Told, latest: Attempt) -> bool:
@@ -90,7 +101,7 @@ def _of_stage(subject: Connection, latest: Attempt | None, moment: datetime) -> 
         case Stage.INVITED:
             return _invited(latest)
         case Stage.AUTHORIZING:
-            return _authorizing(latest, moment)
+            return _authorizing(subject, latest, moment)
         case Stage.HANDING_OVER:
             exchanging = latest is not None and latest.is_exchanging(moment)
             if exchanging or subject.has_shared_organization:
@@ -115,9 +126,9 @@ def _invited(latest: Attempt | None) -> Told:
     return outcome(latest.outcome)
 
 
-def _authorizing(latest: Attempt | None, moment: datetime) -> Told:
+def _authorizing(subject: Connection, latest: Attempt | None, moment: datetime) -> Told:
     if latest is not None and latest.is_exchanging(moment):
-        return _finishing()
+        return _finishing(subject)
     if latest is not None and latest.outcome not in {None, Outcome.AUTHORIZED}:
         return outcome(latest.outcome)
     if latest is None or latest.used_at or moment >= latest.created_at + ATTEMPT_LIFETIME:
@@ -125,13 +136,14 @@ def _authorizing(latest: Attempt | None, moment: datetime) -> Told:
     return _at_deere()
 
 
-def _finishing() -> Told:
+def _finishing(subject: Connection) -> Told:
     return Told(
         code="finishing",
         tone="wait",
         label=_("Finishing"),
         title=_("Finishing with John Deere"),
         sentences=(_("This takes a few seconds. The page updates by itself."),),
+        whether_shared="" if subject.handed_over_at else _("No data is shared yet."),
         who="nobody",
     )
 
@@ -151,6 +163,7 @@ def _at_deere() -> Told:
         who="grower",
         action=start(_("Continue at John Deere")),
         others=(other_account(),),
+        show_contact=True,
     )
 
 
@@ -181,10 +194,12 @@ def _reason(cause: Cause | None, partner: str) -> str:
                 "Leaf, the service that brings your data to %(partner)s, could not be reached "
                 "for weeks."
             )
-        case Cause.OUR_ERROR:
+        case Cause.OUR_ERROR | Cause.LEAF_SIGN_IN_REFUSED:
             return _(
                 "An error on our side kept your permission from reaching Leaf. It is not lost."
             )
+        case Cause.TOKEN_UNREADABLE:
+            return _("An error on our side kept your permission from reaching Leaf.")
         case Cause.APPLICATION_CHANGED:
             return _("Our access to John Deere was changed while your permission was on its way.")
         case _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from onboarding.describe.actions import choose, other_account, start
+from onboarding.describe.names import name_of
 from onboarding.describe.told import Told
 from onboarding.i18n import date, ngettext
 from onboarding.i18n import gettext as _
@@ -163,6 +164,8 @@ def _unauthenticated() -> Told:
 def connected(subject: Connection, moment: datetime, partner: str) -> Told:
     """Leaf has the credential, and an organization is shared."""
     match subject.health:
+        case Health.OK | Health.TEMPORARILY_UNAVAILABLE if subject.cause is Cause.NOTHING_FETCHED:
+            return _nothing_fetched()
         case Health.OK | Health.TEMPORARILY_UNAVAILABLE if not _is_fresh(subject, moment):
             return _unconfirmed(subject)
         case Health.OK:
@@ -207,19 +210,11 @@ def _data_flows(subject: Connection, partner: str) -> Told:
         label=_("Connected"),
         title=_("Connected"),
         sentences=(
-            *_what_comes(subject, partner),
-            *(
-                [
-                    _(
-                        "John Deere gave fewer rights than were asked for, so some data may be "
-                        "missing. To give the others, connect again, or open connections.deere.com."
-                    )
-                ]
-                if in_part
-                else []
-            ),
+            *([_fewer_rights()] if in_part else []),
+            _what_comes(subject, partner),
+            *([] if in_part else [_nothing_more(subject)]),
         ),
-        who="nobody",
+        who="grower" if in_part else "nobody",
         others=(
             *([start(_("Connect again"))] if in_part else []),
             choose(_("Change what is shared"), organization_id=_only_shared(subject)),
@@ -228,14 +223,42 @@ def _data_flows(subject: Connection, partner: str) -> Told:
     )
 
 
-def _what_comes(subject: Connection, partner: str) -> tuple[str, str]:
+def _fewer_rights() -> str:
+    return _(
+        "John Deere gave fewer rights than were asked for, so some data may be missing. To give "
+        "the others, connect again, or open connections.deere.com."
+    )
+
+
+def _what_comes(subject: Connection, partner: str) -> str:
     if subject.grower.partner.select_organizations:
         # Leaf fetches nothing by itself (`organizationDataSync`).
-        text = _("Leaf can fetch your John Deere data once %(partner)s has chosen what to fetch.")
-        return text % {"partner": partner}, _("You are done here and can close this page.")
-    return (
-        _("Your John Deere data can now flow to %(partner)s through Leaf.") % {"partner": partner},
-        _("The first data can take a few hours. You can close this page."),
+        text = _("%(partner)s now chooses what Leaf fetches of your John Deere data.")
+    else:
+        text = _("Your John Deere data can now flow to %(partner)s through Leaf.")
+    return text % {"partner": partner}
+
+
+def _nothing_more(subject: Connection) -> str:
+    if subject.grower.partner.select_organizations:
+        return _("You are done here and can close this page.")
+    return _("The first data can take a few hours. You can close this page.")
+
+
+def _nothing_fetched() -> Told:
+    return Told(
+        code="nothing_fetched",
+        tone="wait",
+        label=_("Being set up"),
+        title=_("Leaf does not fetch your data yet"),
+        sentences=(
+            _("Leaf, the service that brings your data, has your permission."),
+            _("It still has to be told to fetch what you shared. We keep telling it."),
+            _("Our staff can see it. You do not have to do anything."),
+        ),
+        whether_shared=_("What you shared stays shared. No data comes from it yet."),
+        who="staff",
+        show_contact=True,
     )
 
 
@@ -254,7 +277,8 @@ def _missing_permission(subject: Connection) -> Told:
         title=_("A permission is missing"),
         sentences=(
             _("John Deere does not let Leaf fetch all of the data."),
-            _("Open John Deere’s page for the organization, allow what is missing, press Save."),
+            _("Open John Deere’s page for %(organization)s, allow what is missing and press Save.")
+            % {"organization": name_of(shared)},
         ),
         whether_shared=_("At most a part of your data is shared."),
         who="grower",
@@ -300,9 +324,9 @@ def _checking() -> Told:
         code="checking",
         tone="wait",
         label=_("Being checked"),
-        title=_("Almost there"),
+        title=_("Leaf is checking your connection"),
         sentences=(
-            _("Leaf has your permission and checks it with John Deere."),
+            _("Leaf has your permission, and asks John Deere whether it is good."),
             _("This can take a few minutes. The page updates by itself."),
         ),
         whether_shared=_("Whether data can flow is not certain yet."),

@@ -55,7 +55,7 @@ def _application_refused() -> Told:
         title=_("John Deere did not accept our request"),
         sentences=(
             _("The fault is on our side, not on yours. We have to mend it first."),
-            _("Please tell your contact, and try again once you hear from them."),
+            _("Your contact can tell you when to try again."),
         ),
         whether_shared=_("Nothing was shared."),
         who="staff",
@@ -103,7 +103,7 @@ def _interrupted() -> Told:
         code="interrupted",
         tone="problem",
         label=_("Interrupted"),
-        title=_("The sign-in was cut off"),
+        title=_("Signing in was cut off"),
         sentences=(
             _("Something on our side stopped before John Deere had answered."),
             _("Please start again. It usually takes less than a minute."),
@@ -134,7 +134,7 @@ def error_page_at_deere() -> str:
     """A wrong redirect URI or client key: John Deere shows it there, and never tells us."""
     return _(
         "If you saw an error page at johndeere.com before signing in, that is our fault: "
-        "please tell us."
+        "please tell your contact below."
     )
 
 
@@ -145,7 +145,8 @@ def _took_too_long() -> Told:
         label=_("Took too long"),
         title=_("That took too long"),
         sentences=(
-            _("A sign-in is valid for half an hour, for your protection. Please start again."),
+            _("A sign-in is valid for half an hour, for your protection."),
+            _("Please start again."),
             error_page_at_deere(),
         ),
         whether_shared=_("Nothing was shared."),

@@ -18,14 +18,16 @@ def problem(code: str, *, back: str | None = None, reference: str | None = None)
     """
     told = _PROBLEMS.get(code, _unexpected)()
     if back is not None:
-        told = replace(told, action=Action("page", _("Open the page again"), url=back))
+        told = _not_by_itself() if code == "405" else told
+        action = Action("page", _("Open the page again"), url=back)
+        told = replace(told, action=action, others=())
     return replace(told, reference=reference)
 
 
 def _link_invalid() -> Told:
     return Told(
         code="link_invalid",
-        tone="problem",
+        tone="quiet",
         label=_("Link not valid"),
         title=_("This link is not complete"),
         sentences=(
@@ -111,7 +113,7 @@ def _returned() -> Told:
             _("You are back from John Deere, but in a browser that we do not know."),
             _("What you chose there is kept. Open your link to see where things stand."),
         ),
-        whether_shared=_("This page shared nothing."),
+        whether_shared=_("Opening this page changed nothing."),
         who="grower",
     )
 
@@ -121,10 +123,9 @@ def _form_expired() -> Told:
         code="form_expired",
         tone="act",
         label=_("Page too old"),
-        title=_("Please press the button once more"),
+        title=_("Please open the page again"),
         sentences=(
-            _("The page was open for too long, or your browser did not keep our cookie."),
-            _("Open your link again and press the button there."),
+            _("It was open for too long, or your browser did not keep our cookie."),
             _("If this comes back, allow cookies for this site."),
         ),
         whether_shared=_("This page shared nothing."),
@@ -141,8 +142,23 @@ def _not_found() -> Told:
         title=_("There is no such page"),
         sentences=(_("Open your link again from the message in which you got it."),),
         who="grower",
+        # No button: what the person is looking for is not on that page.
+        others=(Action("page", _("Go to the first page"), url="/"),),
         show_contact=True,
-        action=Action("page", _("Go to the first page"), url="/"),
+    )
+
+
+def _not_by_itself() -> Told:
+    """A tab that was restored, or an address that was typed, where a button leads."""
+    return Told(
+        code="not_by_itself",
+        tone="quiet",
+        label=_("Page left"),
+        title=_("Please open the page again"),
+        sentences=(_("Your browser came back to a step that can’t be opened by itself."),),
+        whether_shared=_("Opening this page changed nothing."),
+        who="grower",
+        show_contact=True,
     )
 
 

@@ -10,7 +10,8 @@ from onboarding.states import OUR_FAULT, Cause, Outcome, SharingTrouble
 WHAT_TO_DO = {
     Cause.LEAF_UNAVAILABLE: mark("Leaf does not answer; we keep trying for 30 days."),
     Cause.LEAF_SIGN_IN_REFUSED: mark(
-        "Leaf refuses our sign-in: set LEAF_USERNAME and LEAF_PASSWORD right. We keep trying."
+        "Leaf refuses our sign-in: set LEAF_USERNAME and LEAF_PASSWORD right. We keep trying; a "
+        "hand-over for 30 days, after that retry."
     ),
     Cause.LEAF_REFUSED: mark("Leaf refused the credentials. Look at its answer, mend, then retry."),
     Cause.ENVIRONMENT_MISMATCH: mark(
@@ -23,11 +24,20 @@ WHAT_TO_DO = {
         "Leaf has no credential any more; the grower must connect again."
     ),
     Cause.TOKEN_UNREADABLE: mark(
-        "No key in ENCRYPTION_KEYS reads the token: bring the old key back. We keep trying."
+        "No key in ENCRYPTION_KEYS reads the token: bring the old key back. We keep trying for 30 "
+        "days, after that retry."
     ),
     Cause.OUR_ERROR: mark(
         "Our work for this grower broke off with an error of ours: the worker's log holds it. "
         "We keep trying; a hand-over for 30 days, after that mend, then retry."
+    ),
+    Cause.CHECK_REFUSED: mark(
+        "Leaf has the credential, but refuses a part of what we ask. Look at its answer, mend; we "
+        "keep asking."
+    ),
+    Cause.NOTHING_FETCHED: mark(
+        "Leaf fetches nothing of what is shared, though the partner does not choose: it says "
+        "PREVIEW or BLOCKED of each organization. We keep telling it to fetch them."
     ),
     Cause.GIVEN_UP: mark("Leaf could not take the token for 30 days. Retry once Leaf is back."),
     Cause.NO_REFRESH_TOKEN: mark(
@@ -41,6 +51,9 @@ SHARING = {
     ),
     SharingTrouble.APPLICATION_REFUSED: mark(
         "John Deere refuses our application: does it have the scopes and the licence?"
+    ),
+    SharingTrouble.ANSWER_UNKNOWN: mark(
+        "John Deere's answer does not say which organizations there are."
     ),
     SharingTrouble.PERMISSIONS_TOO_LOW: mark("The grower's rights at John Deere are too low."),
     SharingTrouble.DEERE_UNAVAILABLE: mark("John Deere did not tell us the organizations."),

@@ -216,7 +216,7 @@ class Leaf:
             if answer.status != 404:
                 return shapes.read_status_answer(answer.body)
         credential = self.credential(leaf_user_id)
-        if credential is None:
+        if credential is None or credential.is_none:
             return None
         self._remember_status_gone()
         return Report(credential.health, credential.raw_status, credential_id=credential.id)
@@ -234,12 +234,19 @@ class Leaf:
             yield shapes.read_event(item)
 
     def organizations(self, leaf_user_id: str) -> LeafOrganizations:
-        """`GET /users/{id}/organizations/JohnDeere`: what Leaf can and cannot read."""
+        """`GET /users/{id}/organizations/JohnDeere`: what Leaf can and cannot read.
+
+        :raise UpstreamUnavailable: also if the answer has neither list: who takes it for empty
+            ones would call nothing shared
+        """
         action = "read the organizations"
         answer = self._api.call(
             "GET", _user(leaf_user_id) + "/organizations/JohnDeere", action=action
         )
-        return shapes.read_organizations(_object(answer, action))
+        found = shapes.read_organizations(_object(answer, action))
+        if found is None:
+            raise http.malformed(answer, service=SERVICE, action=action, missing="organizations")
+        return found
 
     def sync_choices(self, leaf_user_id: str) -> tuple[OrganizationChoice, ...]:
         """`GET /users/{id}/JohnDeere/organizations`: what Leaf fetches of each organization."""

@@ -62,6 +62,25 @@ class Credential:
     """Whether it holds the refresh token that was asked about. None: Leaf did not show one, or
     nothing was asked. False can also mean that John Deere has replaced the token since."""
 
+    @property
+    def shows_itself(self) -> bool:
+        """Whether it has what only a credential has, so that nothing else can be meant.
+
+        Every documented form has both. An id or a status may as well be those of a request that a
+        gateway has queued.
+        """
+        return self.holds_token is not None or self.environment is not None
+
+    @property
+    def is_evident(self) -> bool:
+        """Whether an answer to "which credential is there" speaks of one."""
+        return self.shows_itself or self.created is not None or self.health is not Health.UNKNOWN
+
+    @property
+    def is_none(self) -> bool:
+        """Whether such an answer speaks of none: Leaf shows that as `{}` in its users."""
+        return not self.is_evident and self.id is None and self.raw_status == ""
+
 
 @dataclass(frozen=True)
 class CredentialEvent:
@@ -177,8 +196,11 @@ def read_event(body: Any) -> CredentialEvent:
     )
 
 
-def read_organizations(body: Mapping[str, Any]) -> LeafOrganizations:
-    """Both lists; one that is missing is empty."""
+def read_organizations(body: Mapping[str, Any]) -> LeafOrganizations | None:
+    """Both lists; one that is missing is empty. None if both are."""
+    lists = (body.get("connectedOrganizations"), body.get("notConnectedOrganizations"))
+    if not any(isinstance(entries, list) for entries in lists):
+        return None
     return LeafOrganizations(
         connected=_organizations(body.get("connectedOrganizations")),
         not_connected=_organizations(body.get("notConnectedOrganizations")),

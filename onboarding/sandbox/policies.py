@@ -17,6 +17,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "leaf_wrong_environment": ("refused", "found_later"),
     "leaf_unknown_user": ("not_found", "bad_request"),
     "leaf_second_post": ("refused", "replaced", "doubled"),
+    "leaf_connected_later": ("PREVIEW", "SELECTED"),
     "leaf_external_id_filter": ("contains", "exact"),
     "leaf_status_endpoint": ("present", "gone"),
     "leaf_answers": ("current", "older"),

@@ -43,8 +43,10 @@ from onboarding.views.parts import installation
 
 REFRESH_SECONDS = 5
 REFRESH_SECONDS_WITHOUT_HURRY = 20
-CHANGES_BY_ITSELF = frozenset({"authorizing", "choose_organizations", "no_organization_chosen"})
-"""Told to the grower to act, but what they do happens on another page."""
+CHANGES_BY_ITSELF = frozenset(
+    {"authorizing", "choose_organizations", "failed", "no_organization_chosen"}
+)
+"""Nothing is awaited, but what the grower does happens on another page, what staff do on none."""
 
 bp = Blueprint("connect", __name__)
 
@@ -144,7 +146,7 @@ def choose(token: str) -> ResponseReturnValue:
     with parts.database.transaction() as session:
         connection = invitations.connection_of(session, _usable_link(session, token).grower_id)
         found_shared = connection.has_shared_organization and not had_shared
-        if is_of_now and (connection.sharing_trouble or found_shared):
+        if is_of_now and (connection.trouble_in_the_way or found_shared):
             return redirect(url_for(".show", token=token), 303)
         url = organizations.page_for(
             session, parts.deere, connection, organization_id=form.organization.data or None
@@ -240,7 +242,7 @@ class _View:
 
     @property
     def fingerprint(self) -> str:
-        lists = describe.organizations(self.connection)
+        lists = describe.organizations(self.connection, self.told)
         # With `polling`, so that a page learns from a new one that it may stop.
         seen = (self.told, self._steps(), lists, self.polling)
         return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
@@ -256,7 +258,7 @@ class _View:
         }
 
     def status(self) -> dict[str, Any]:
-        lists = describe.organizations(self.connection)
+        lists = describe.organizations(self.connection, self.told)
         hurry = self.told.tone == "wait"
         return {
             "told": self.told,

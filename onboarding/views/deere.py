@@ -76,6 +76,7 @@ def returned() -> ResponseReturnValue:
         parts.queue,
         attempt.id,
         reads=organizations.READS_AFTER_RETURN,
+        returned=True,
     )
     if attempt.connection_id in own or link is None:
         return _to_page(attempt)

@@ -115,6 +115,14 @@ def _refused_by_leaf(scenes: Scenes) -> str:
     return scenes.walked("one-farm")
 
 
+def _token_unreadable(scenes: Scenes) -> str:
+    return _on_its_way(scenes, cause=Cause.TOKEN_UNREADABLE)
+
+
+def _failed(cause: Cause) -> Callable[[Scenes], str]:
+    return lambda scenes: scenes.at_leaf(stage=Stage.FAILED, cause=cause, handed_over_at=None)
+
+
 def _choose(scenes: Scenes) -> str:
     link = scenes.walked("three-farms", [])
     with scenes.attempt(link) as attempt:
@@ -140,6 +148,12 @@ def _refused_again(scenes: Scenes) -> str:
 def _to_select(scenes: Scenes) -> str:
     partner = scenes.partner("selecting", "Selecting Co-op", select_organizations=True)
     return scenes.at_leaf(partner=partner)
+
+
+def _long_partner(scenes: Scenes) -> str:
+    name = "Landwirtschaftliche Genossenschaft Oberlausitz-Niederschlesien & Partners, LLC"
+    person = "Friederike Obermüller-Wagenknecht zu Brandenstein"
+    return scenes.partner("long-name", name, support_name=person)
 
 
 def _five_hundred(scenes: Scenes) -> str:
@@ -231,6 +245,10 @@ def _too_many(scenes: Scenes) -> Opening:
     return go
 
 
+def _restored_tab(scenes: Scenes) -> str:
+    return f"{scenes.link()}/start"
+
+
 def _crashed(scenes: Scenes) -> str:
     # A colour that no form of ours would have let in: the page can't be made.
     return scenes.link(partner=scenes.partner("broken", "Broken Co-op", colour="#zzzzzz"))
@@ -241,10 +259,15 @@ CASES = (
     Case("start", "Connect John Deere", lambda s: s.link()),
     Case("start-bare", "Connect John Deere", lambda s: s.link(partner="demo")),
     Case("start-coloured", "Connect John Deere", lambda s: s.link(partner=COLOURED)),
+    Case(
+        "start-long-partner",
+        "Connect John Deere",
+        lambda s: s.link(partner=_long_partner(s)),
+    ),
     Case("authorizing", "Waiting for you at John Deere", lambda s: s.started()),
     Case("denied", "Access was not given", _denied),
     Case("took-too-long", "That took too long", _took_too_long),
-    Case("interrupted", "The sign-in was cut off", lambda s: s.failed(Outcome.INTERRUPTED)),
+    Case("interrupted", "Signing in was cut off", lambda s: s.failed(Outcome.INTERRUPTED)),
     Case(
         "code-refused",
         "The sign-in could not be completed",
@@ -262,7 +285,8 @@ CASES = (
     Case("waiting-for-leaf", "Waiting for Leaf", _waiting_for_leaf),
     Case("waiting-for-worker", "This takes longer than usual", _waiting_for_worker),
     Case("waiting-for-staff", "Something has to be mended on our side", _waiting_for_staff),
-    Case("choose-organizations", "One step left: choose what to share", _choose),
+    Case("token-unreadable", "Something has to be mended on our side", _token_unreadable),
+    Case("choose-organizations", "Choose what to share", _choose),
     Case("nothing-chosen", "No organization is shared yet", lambda s: s.walked("three-farms", [])),
     Case(
         "no-organization",
@@ -291,7 +315,26 @@ CASES = (
         "John Deere did not show us your organizations",
         lambda s: s.at_leaf(shared=False, sharing_trouble=SharingTrouble.APPLICATION_REFUSED),
     ),
-    Case("checking", "Almost there", lambda s: s.at_leaf(health=Health.UNKNOWN)),
+    Case(
+        "choice-unseen",
+        "You are back from John Deere",
+        lambda s: s.at_leaf(shared=False, returned_at=ago(minutes=1)),
+    ),
+    Case(
+        "nothing-fetched",
+        "Leaf does not fetch your data yet",
+        lambda s: s.at_leaf(cause=Cause.NOTHING_FETCHED),
+    ),
+    Case(
+        "organizations-unknown",
+        "We can’t see your organizations",
+        lambda s: s.at_leaf(
+            shared=False, organizations=[], sharing_trouble=SharingTrouble.ANSWER_UNKNOWN
+        ),
+    ),
+    Case(
+        "checking", "Leaf is checking your connection", lambda s: s.at_leaf(health=Health.UNKNOWN)
+    ),
     Case("connected", "Connected", lambda s: s.at_leaf()),
     Case("connected-coloured", "Connected", lambda s: s.at_leaf(partner=COLOURED)),
     Case(
@@ -317,6 +360,11 @@ CASES = (
     ),
     Case("connected-fewer-scopes", "Connected", lambda s: s.walked("fewer-scopes")),
     Case("connected-to-select", "Connected", _to_select),
+    Case(
+        "connected-long-partner",
+        "Connected",
+        lambda s: s.at_leaf(partner=_long_partner(s)),
+    ),
     Case("connected-many", "Connected", _five_hundred),
     Case("stage-full", "No organization is shared yet", lambda s: s.walked("stage-full", [])),
     Case("reconnect-refused", "John Deere did not accept our request", _refused_again),
@@ -337,6 +385,13 @@ CASES = (
         lambda s: s.at_leaf(cause=Cause.CREDENTIAL_MISSING, health=Health.UNKNOWN),
     ),
     Case("failed", "Something went wrong on our side", _refused_by_leaf),
+    Case("failed-given-up", "Something went wrong on our side", _failed(Cause.GIVEN_UP)),
+    Case("failed-our-error", "Something went wrong on our side", _failed(Cause.OUR_ERROR)),
+    Case(
+        "failed-token-unreadable",
+        "Something went wrong on our side",
+        _failed(Cause.TOKEN_UNREADABLE),
+    ),
     Case(
         "no-refresh-token",
         "John Deere gave us no lasting access",
@@ -365,8 +420,9 @@ CASES = (
         lambda s: f"{s.stack.public_url}/deere/organizations",
         400,
     ),
-    Case("form-expired", "Please press the button once more", _form_expired, 400),
+    Case("form-expired", "Please open the page again", _form_expired, 400),
     Case("not-found", "There is no such page", lambda s: f"{s.stack.public_url}/nothing", 404),
+    Case("restored-tab", "Please open the page again", _restored_tab, 405),
     Case("too-many", "That was a little too often", _too_many, 429),
     Case("crashed", "Something went wrong on our side", _crashed, 500),
 )

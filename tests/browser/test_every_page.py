@@ -63,8 +63,10 @@ def test_axe_finds_nothing_wrong(shown: Shown) -> None:
     shown.desk.emulate_media(color_scheme="light")
 
 
-def test_nothing_is_wider_than_the_narrowest_phone(shown: Shown) -> None:
+def test_nothing_is_wider_than_the_narrowest_phone(shown: Shown, artifacts: Path) -> None:
     shown.phone.set_viewport_size(NARROWEST)
+    picture = artifacts / f"{shown.case.name}-320-light.png"
+    shown.phone.screenshot(path=picture, full_page=True, animations="disabled")
     assert too_wide(shown.phone) == []
     shown.phone.set_viewport_size(PHONE)
 

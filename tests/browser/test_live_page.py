@@ -97,7 +97,7 @@ def leaf_says_ok(scenes: Scenes, link: str) -> None:
 def test_page_updates_by_itself_and_announces_it(scenes: Scenes, page: Page, waiting: str) -> None:
     watch = Watch(page.context)
     page.goto(waiting)
-    Walker(page).reads("Almost there")
+    Walker(page).reads("Leaf is checking your connection")
     expect(page.get_by_role("status")).to_be_empty()
     leaf_says_ok(scenes, waiting)
     Walker(page).reads("Connected")
@@ -155,7 +155,7 @@ def test_page_asks_less_often_while_it_is_offline_and_at_once_when_it_is_back(
     assert pauses[0] <= SECOND_PAUSE + STEP
     assert pauses == sorted(pauses)
     assert pauses[-1] >= LONGEST_PAUSE - STEP
-    Walker(page).reads("Almost there")
+    Walker(page).reads("Leaf is checking your connection")
     leaf_says_ok(scenes, waiting)
     page.context.set_offline(False)
     Walker(page).reads("Connected")

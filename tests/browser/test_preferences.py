@@ -8,36 +8,55 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, CDPSession, Page, ViewportSize
 
-from onboarding.states import Health
+from onboarding.states import Cause, Health, Stage
 from tests.browser.scenes import Scenes
 from tests.browser.watch import too_wide
-from tests.support.browser import DESKTOP, PHONE, visitor
+from tests.support.browser import DESKTOP, NARROWEST, PHONE, visitor
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
 
 USUAL_FONT_PIXELS, USUAL_FIXED_PIXELS = 16, 13
+TORN_WORDS = """() => {
+  const torn = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const text = walk.currentNode;
+    if (text.parentElement.closest(".unseen, .skip, a, .reference")) continue;
+    for (const word of text.data.matchAll(/\\p{L}+/gu)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map((box) => box.top)).size > 1) torn.push(word[0]);
+    }
+  }
+  return torn;
+}"""
+"""Words that are broken at no hyphen, beside addresses and codes."""
 INK_ON_MARKS = """() => [...document.querySelectorAll(".mark")].map((mark) => {
   const icon = mark.querySelector("svg");
   return [getComputedStyle(icon).stroke, getComputedStyle(mark).backgroundColor];
 })"""
 
 
-@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desk"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [NARROWEST, PHONE, DESKTOP], ids=["narrow", "phone", "desk"])
 def test_text_of_twice_the_size_fits(
-    scenes: Scenes, chromium: Browser, artifacts: Path, size: ViewportSize
+    scenes: Scenes, chromium: Browser, artifacts: Path, size: ViewportSize, dark: bool
 ) -> None:
     links = {
         "start": scenes.link(),
         "connected": scenes.walked("three-farms", ["Oak Hollow"]),
         "unauthenticated": scenes.at_leaf(health=Health.UNAUTHENTICATED),
+        "failed": scenes.at_leaf(stage=Stage.FAILED, cause=Cause.GIVEN_UP, handed_over_at=None),
     }
-    with visitor(chromium, size=size) as context:
+    with visitor(chromium, size=size, dark=dark) as context:
         for name, link in links.items():
             page = context.new_page()
             page.goto(link)
             session = _enlarge_text(page, 2)
             assert too_wide(page) == []
-            path = artifacts / f"{name}-{size['width']}-200.png"
+            assert page.evaluate(TORN_WORDS) == []
+            path = artifacts / f"{name}-{size['width']}-200{'-dark' if dark else ''}.png"
             path.write_bytes(_picture(page, session))
 
 

@@ -118,7 +118,7 @@ def test_grower_whose_cookies_are_gone_gets_back_to_the_button(
         page.context.clear_cookies()
         grower = Walker(page)
         grower.press("Connect John Deere")
-        grower.reads("Please press the button once more")
+        grower.reads("Please open the page again")
         page.get_by_role("link", name="Open the page again").click()
         grower.press("Connect John Deere")
         grower.reads("Sign in")

@@ -107,14 +107,15 @@ ENDS = {
     # John Deere names none, but Leaf finds one: nobody is told that there is none.
     "missing-values": End(
         code="choose_organizations",
-        heading="One step left: choose what to share",
+        heading="Choose what to share",
         sentence="No data is shared until you do this.",
+        trouble=SharingTrouble.ANSWER_UNKNOWN,  # staff are told all the same
         sees=1,
     ),
     "missing-permission": End(
         code="missing_permission",
         heading="A permission is missing",
-        sentence="allow what is missing, press Save.",
+        sentence="allow what is missing and press Save.",
         stage=Stage.CONNECTED,
         health=Health.MISSING_PERMISSION,
         shared=1,
@@ -155,6 +156,8 @@ def test_walk_ends_on_the_page_that_says_what_happened(people: People, account: 
     assert row.sharing_trouble is end.trouble
     assert row.refresh_token is None
     assert len(grower.shared()) == end.shared
+    if end.at_leaf:
+        wait_until(lambda: _fetched(grower) == grower.shared(), what="Leaf fetches what is shared")
     assert [credential["live"] for credential in grower.at_leaf()] == [True] * end.at_leaf
     assert grower.at_leaf() == [] or grower.at_leaf()[0]["account"] == account
 
@@ -169,6 +172,10 @@ def test_what_leaf_gets_is_the_grant_and_the_environment(people: People) -> None
     assert credential["givenRefreshToken"] == credential["refreshToken"]
     assert credential["leafUserId"] == grower.connection().grower.leaf_user_id
     assert credential["id"] == grower.connection().leaf_credential_id
+
+
+def _fetched(grower: Person) -> set[str]:
+    return {name for name, choice in grower.fetched().items() if choice == "SELECTED"}
 
 
 def _standing(grower: Person) -> tuple[Stage, Health, int]:

@@ -152,7 +152,7 @@ def test_web_killed_after_its_commit_leaves_the_rest_to_the_worker(
     control.clear_faults()
     stack.start_web()
     assert second.open().heading != "Connected"
-    assert first.open().heading == "One step left: choose what to share"
+    assert first.open().heading == "Choose what to share"
     first.choose_more()
     assert first.choose(["Oak Hollow"]).heading == "Connected"
     assert_delivered(stack, "web-gone", "three-farms")
@@ -191,7 +191,7 @@ def test_web_killed_while_it_exchanges_the_code_is_told_and_can_be_repeated(
     assert (attempt.outcome, attempt.used_at is None) == (None, False)
     assert attempt.used_at is not None
     change(stack, attempt, used_at=attempt.used_at - EXCHANGE_LIMIT)
-    assert "The sign-in was cut off" in grower.open().text
+    assert "Signing in was cut off" in grower.open().text
     assert "Nothing was shared." in grower.page.text
     wait_until(
         lambda: attempts_of(stack, connection)[0].outcome is Outcome.INTERRUPTED,
@@ -199,7 +199,7 @@ def test_web_killed_while_it_exchanges_the_code_is_told_and_can_be_repeated(
         limit=TAKEN_OVER_SECONDS,
     )
     assert connection_of(stack, "cut-off").stage is Stage.INVITED
-    assert "The sign-in was cut off" in grower.open().text
+    assert "Signing in was cut off" in grower.open().text
     control.clear_faults()
     grower.start()
     grower.choose()

@@ -120,6 +120,8 @@ def test_refusal_is_for_staff_who_see_why_and_can_have_it_tried_again(
         page = Grower(stack.invite(name)).open()
         assert page.heading == "Something went wrong on our side"
         assert connection.reference in page.text
+        # Without hurry, but it sees by itself when staff have had it tried again.
+        assert (page.main["data-polling"], page.refresh_seconds) == ("true", 20)
         assert f"HTTP {status}: Bad Request: {detail}" in connection.detail
     shown = stack.cli("connection", "show", connection.reference).stdout
     assert connection.detail in shown

@@ -38,9 +38,9 @@ def broken(stack: Stack, tmp_path: Path) -> Iterator[str]:
         ("GET", "/static/nothing.css", 404, "There is no such page"),
         ("DELETE", "/", 405, "There is no such page"),
         ("POST", "/deere/callback", 405, "There is no such page"),
-        ("GET", "/c/{link}/start", 405, "There is no such page"),
-        ("POST", "/c/{link}/start", 400, "Please press the button once more"),
-        ("POST", "/c/{link}/organizations", 400, "Please press the button once more"),
+        ("GET", "/c/{link}/start", 405, "Please open the page again"),
+        ("POST", "/c/{link}/start", 400, "Please open the page again"),
+        ("POST", "/c/{link}/organizations", 400, "Please open the page again"),
         ("GET", "/c/{link}", 500, "Something went wrong on our side"),
         ("GET", "/c/{link}/state", 500, "Something went wrong on our side"),
         ("GET", "/deere/callback?state=a-state&code=a-code", 500, "Something went wrong on our"),
@@ -94,6 +94,15 @@ def test_only_what_may_be_done_is_named_with_a_405(people: People) -> None:
     answer = grower.session.delete(grower.link)
     assert answer.status_code == 405
     assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+
+
+@pytest.mark.parametrize("step", ["start", "organizations"])
+def test_tab_restored_where_a_button_led_offers_the_growers_page(people: People, step: str) -> None:
+    grower = people.invited()
+    page = grower.open(f"{grower.link}/{step}")
+    assert (page.status, page.heading) == (405, "Please open the page again")
+    assert page.links["Open the page again"] == grower.link
+    assert grower.attempts() == []
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])

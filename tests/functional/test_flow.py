@@ -9,8 +9,10 @@ import pytest
 
 from onboarding import describe
 from onboarding.states import Outcome, Stage
-from tests.support.control import Control
+from tests.support.control import Control, Entry
 from tests.support.people import People, Person
+from tests.support.stack import Stack
+from tests.support.wait import wait_until
 
 SLOW_LOOKS_SECONDS = 3.5
 """Two looks and the pause of 2 seconds between them; from 4 on the app begins no third one."""
@@ -55,16 +57,16 @@ def test_what_is_not_ticked_is_listed_and_can_be_added_later(people: People) -> 
     grower.connect("three-farms", ["Oak Hollow"])
     grower.wait_for_code("connected")
     assert grower.shared() == {"Oak Hollow"}
-    assert "Shared with Demo Co-op Oak Hollow Not shared Miller Creek Farm" in grower.page.text
+    assert "Shared with Demo Co-op Oak Hollow Not shared (2) Miller Creek Farm" in grower.page.text
     grower.press("Add an organization")
     grower.choose(["Oak Hollow", "Miller Creek Farm"])
     assert grower.page.url == grower.link
     # Nobody reloads: the page that the grower lands on must find out by itself.
-    is_new = "Shared with Demo Co-op Miller Creek" in grower.page.text
+    is_new = "Shared with Demo Co-op (2) Miller" in grower.page.text
     assert is_new or grower.page.refresh_seconds
     grower.wait_for(lambda _: len(grower.shared()) == 2, what="the second organization is there")
     grower.wait_for(lambda _: not grower.state()["polling"], what="nothing more is awaited")
-    assert "Shared with Demo Co-op Miller Creek Farm Oak Hollow" in grower.page.text
+    assert "Shared with Demo Co-op (2) Miller Creek Farm Oak Hollow" in grower.page.text
 
 
 def test_organization_that_is_no_longer_ticked_is_no_longer_shown_as_shared(
@@ -104,6 +106,98 @@ def test_cancel_at_choosing_leaves_the_permission_at_leaf_and_a_way_on(people: P
     grower.choose()
     grower.wait_for_code("connected")
     assert len(grower.attempts()) == 1
+
+
+@pytest.mark.parametrize("way", ["PREVIEW", "SELECTED"])
+def test_leaf_fetches_what_is_chosen_after_it_has_the_permission(
+    people: People, control: Control, way: str
+) -> None:
+    control.set_policies(leaf_connected_later=way)
+    grower = people.invited()
+    grower.authorize("three-farms")
+    wait_until(lambda: "BLOCKED" in _fetched(grower).values(), what="Leaf has seen none shared")
+    before = control.last_seq()
+    grower.choose(["Oak Hollow", "Miller Creek Farm"])
+    grower.wait_for_code("connected")
+    _wait_until_fetched(grower, {"Oak Hollow", "Miller Creek Farm"})
+    assert len(grower.fetched()) == 3
+    assert _syncs(grower, control, after=before)
+
+
+@pytest.mark.parametrize("way", ["PREVIEW", "SELECTED"])
+def test_leaf_fetches_what_a_grower_saved_who_did_not_come_back(
+    people: People, control: Control, stack: Stack, way: str
+) -> None:
+    control.set_policies(leaf_connected_later=way)
+    grower = people.invited()
+    grower.authorize("one-farm")
+    wait_until(lambda: "BLOCKED" in _fetched(grower).values(), what="Leaf has seen none shared")
+    before = control.last_seq()
+    grower.session.stop_before = f"{stack.public_url}/deere/organizations"
+    grower.choose()
+    grower.session.stop_before = None
+    assert not any(_place(one.url) == "/deere/organizations" for one in grower.answers)
+    grower.wait_for_code("connected", limit=90)
+    _wait_until_fetched(grower, {"Smith Farms"})
+    assert _syncs(grower, control, after=before)
+
+
+def test_leaf_that_does_not_begin_to_fetch_is_not_called_connected(
+    people: People, control: Control
+) -> None:
+    control.add_fault("leaf.choices.set", "status", status=403)
+    grower = people.invited()
+    grower.authorize("one-farm")
+    wait_until(lambda: "BLOCKED" in _fetched(grower).values(), what="Leaf has seen none shared")
+    grower.choose()
+    page = grower.wait_for_code("nothing_fetched")
+    assert page.heading == "Leaf does not fetch your data yet"
+    assert "can now flow" not in page.text
+    assert f"Reference code {grower.connection().reference}" in page.text
+    control.clear_faults()
+    grower.come_back()
+    grower.wait_for_code("connected")
+    _wait_until_fetched(grower, {"Smith Farms"})
+
+
+def test_choice_saved_while_leaf_takes_no_token_is_not_denied_after_an_hour(
+    people: People, control: Control
+) -> None:
+    control.add_fault("leaf.credentials.create", "status", status=503)
+    grower = people.invited()
+    grower.authorize("one-farm")
+    _save_after_an_hour(grower)
+    control.clear_faults()
+    grower.wait_for_code("connected")
+    _wait_until_fetched(grower, {"Smith Farms"})
+
+
+def test_choice_saved_while_leaf_does_not_answer_is_not_denied_after_an_hour(
+    people: People, control: Control
+) -> None:
+    grower = people.invited()
+    grower.authorize("one-farm")
+    wait_until(lambda: grower.connection().leaf_listed_at, what="Leaf has been asked")
+    for point in ("leaf.organizations", "leaf.status", "leaf.credentials.get"):
+        control.add_fault(point, "status", status=503)
+    _save_after_an_hour(grower)
+    control.clear_faults()
+    grower.come_back()
+    grower.wait_for_code("connected")
+
+
+def _save_after_an_hour(grower: Person) -> None:
+    """Choose when only Leaf could say what was chosen, and find that nothing is denied."""
+    grower.forget_access_tokens()
+    grower.open()
+    assert "No data is shared" in grower.page.text
+    grower.choose_more()
+    page = grower.choose()
+    assert page.heading == "You are back from John Deere"
+    assert "What you chose at John Deere is kept there." in page.text
+    assert "Not shared" not in page.text
+    assert "No data is shared" not in page.text
+    assert page.refresh_seconds
 
 
 def test_organization_that_appears_late_at_john_deere_is_seen_on_the_way_back(
@@ -287,7 +381,7 @@ def test_terms_can_be_accepted_afterwards_on_the_same_attempt(
 ) -> None:
     grower = people.invited()
     grower.connect("terms-not-accepted")
-    terms = grower.page.links["Read the terms at John Deere"]
+    terms = grower.page.links["Read the terms"]
     assert terms == "https://operationscenter.deere.com/terms"
     grower.press("I have accepted them")  # not true yet
     assert grower.page.heading == "John Deere has new terms for you"
@@ -318,6 +412,26 @@ def test_terms_somewhere_else_are_not_linked(people: People) -> None:
     assert grower.connection().terms_url is None
     assert "example.net" not in grower.page.html
     assert "operationscenter.deere.com, then press “I have accepted them”" in grower.page.text
+
+
+def _fetched(grower: Person) -> dict[str, str]:
+    """What Leaf fetches; nothing before it has the permission."""
+    return grower.fetched() if grower.at_leaf() else {}
+
+
+def _syncs(grower: Person, control: Control, *, after: int) -> list[Entry]:
+    """How often Leaf has taken the call to look at John Deere again for this grower."""
+    wanted = {"point": "leaf.sync", "status": 200, "external_id": grower.external_id}
+    return control.journal(after=after, **wanted)
+
+
+def _wait_until_fetched(grower: Person, names: set[str]) -> None:
+    """Leaf fetches these, all of them, and nothing else."""
+
+    def selected() -> bool:
+        return {name for name, choice in grower.fetched().items() if choice == "SELECTED"} == names
+
+    wait_until(selected, what=f"Leaf fetches {names}")
 
 
 def _at_once(grower: Person, urls: list[str]) -> None:

@@ -93,7 +93,7 @@ def test_status_that_comes_later_is_waited_for_without_a_green_tick(
     grower = people.invited()
     grower.connect("already-connected")
     page = grower.wait_for_code("checking")
-    assert page.heading == "Almost there"
+    assert page.heading == "Leaf is checking your connection"
     assert page.refresh_seconds
     assert grower.connection().health is Health.UNKNOWN
     for _ in range(3):  # after at most as many looks Leaf shows it

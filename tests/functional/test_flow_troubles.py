@@ -117,7 +117,7 @@ def test_only_access_denied_is_about_the_growers_rights(
 
 
 def test_answer_without_any_list_of_organizations_tells_staff_where_to_look(
-    people: People, control: Control
+    people: People, control: Control, stack: Stack
 ) -> None:
     control.set_faults(
         {"where": "deere.organizations", "kind": "json", "body": {}},
@@ -125,9 +125,14 @@ def test_answer_without_any_list_of_organizations_tells_staff_where_to_look(
     )
     grower = people.invited()
     page = grower.authorize("one-farm")
-    assert page.heading == "John Deere shows us no organization for this account"
     row = grower.connection()
-    assert row.sharing_trouble is SharingTrouble.NO_ORGANIZATIONS
+    assert page.heading == "We can’t see your organizations"
+    assert "rights" not in page.text
+    assert f"Reference code {row.reference}" in page.text
+    assert row.sharing_trouble is SharingTrouble.ANSWER_UNKNOWN
+    assert row.reference in stack.cli("connection", "list", check=False).stdout
+    assert "ERROR" in stack.log(WEB)
+    assert "John Deere does not say which organizations there are" in stack.log(WEB)
     assert "DEERE_API_URL of the same environment" in row.sharing_detail
 
 

@@ -445,6 +445,29 @@ def test_the_configuration_decides_how_organizations_start(
     assert owner.call("GET", f"{path}/450401").json()["status"] == status
 
 
+@pytest.mark.parametrize(
+    ("sync", "later", "status"),
+    [
+        ("ALL", "PREVIEW", "PREVIEW"),
+        ("ALL", "SELECTED", "SELECTED"),
+        ("SELECTED_ONLY", "SELECTED", "PREVIEW"),
+    ],
+)
+def test_a_policy_decides_how_an_organization_starts_that_is_connected_later(
+    owner: Owner, control: Control, grower: Grower, sync: str, later: str, status: str
+) -> None:
+    control.set_policies(leaf_connected_later=later)
+    user = owner.new_user()
+    body = {"organizationDataSync": sync}
+    owner.call("POST", f"/services/config/api/configs/{user}", json=body)
+    owner.attach(user, grower.tokens("one-farm")["refresh_token"])
+    path = f"/users/{user}/JohnDeere/organizations"
+    assert owner.call("GET", f"{path}/450101").json()["status"] == "BLOCKED"
+    share(grower, "one-farm", "450101")
+    owner.call("POST", f"{path}/sync")
+    assert owner.call("GET", f"{path}/450101").json()["status"] == status
+
+
 def test_partners_organizations_are_not_synced(owner: Owner, grower: Grower) -> None:
     user = owner.new_user()
     owner.attach(user, grower.tokens("partners-only")["refresh_token"])

@@ -252,7 +252,7 @@ def test_form_without_its_token_does_nothing(people: People, path: str, token: s
     sent = {} if token is None else {"csrf_token": others_token if token == "anothers" else token}
     answer = grower.session.post(f"{grower.link}/{path}", data=sent, allow_redirects=False)
     assert answer.status_code == 400
-    assert Page.of(answer).heading == "Please press the button once more"
+    assert Page.of(answer).heading == "Please open the page again"
     assert grower.attempts() == []
     assert grower.connection().stage is Stage.INVITED
 

@@ -11,6 +11,8 @@ import requests
 
 VOID = {"br", "hr", "img", "input", "link", "meta", "use", "path", "circle", "rect", "line"}
 WITHOUT_TEXT = {"head", "script", "style", "title"}
+TOGETHER = "together"
+"""Class of what is set on one line: amid a sentence, so that no space is read around it."""
 
 
 @dataclass
@@ -125,6 +127,7 @@ class _Reader(HTMLParser):
         self._open: list[tuple[str, dict[str, str]]] = []
         self._words: list[list[str]] = []
         self._labels: dict[str, str] = {}
+        self._is_amid_words = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
@@ -141,6 +144,7 @@ class _Reader(HTMLParser):
             page.refresh_seconds = int(given["content"].partition(";")[0])
         elif tag == "main":
             page.main = given
+        self._is_amid_words = given.get("class") == TOGETHER
         if tag not in VOID:
             self._open.append((tag, given))
             self._words.append([])
@@ -150,8 +154,9 @@ class _Reader(HTMLParser):
             closed, given = self._open.pop()
             words = self._words.pop()
             self._closed(closed, given, " ".join("".join(words).split()))
+            self._is_amid_words = given.get("class") == TOGETHER
             if self._words:
-                self._words[-1] += [" ", *words]
+                self._words[-1] += words if self._is_amid_words else [" ", *words]
             if closed == tag:
                 return
 
@@ -159,7 +164,8 @@ class _Reader(HTMLParser):
         if self._words:
             self._words[-1].append(data)
         if not any(name in WITHOUT_TEXT for name, _ in self._open):
-            self._page.text += f" {data}"
+            self._page.text += data if self._is_amid_words else f" {data}"
+        self._is_amid_words = False
 
     def close(self) -> None:
         super().close()

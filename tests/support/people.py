@@ -109,6 +109,13 @@ class Person(browsing.Grower):
         """The credentials that Leaf holds for the grower."""
         return self._stack.control.credentials(self.external_id)
 
+    def fetched(self) -> dict[str, str]:
+        """What Leaf fetches of each organization (`SELECTED`, `PREVIEW`, `BLOCKED`), by name."""
+        leaf_user_id = self.connection().grower.leaf_user_id
+        assert leaf_user_id
+        choices = self._stack.installation.leaf().sync_choices(leaf_user_id)
+        return {choice.name: str(choice.choice) for choice in choices}
+
     def wait_for_code(self, *codes: str, limit: float = 60.0) -> Page:
         """Load the page until it says one of these (the codes of `describe`).
 

@@ -87,7 +87,7 @@ class Case:
             self.stage in AT_LEAF
             and self.health is Health.OK
             and self.organizations == "shared"
-            and self.cause is not Cause.CREDENTIAL_MISSING
+            and self.cause not in {Cause.CREDENTIAL_MISSING, Cause.NOTHING_FETCHED}
         )
 
 

@@ -20,7 +20,11 @@ USERS = "/services/usermanagement/api/users"
 CREDENTIALS = re.compile(USERS + r"/(?P<user>[^/]+)/john-deere-credentials$")
 STATUS = re.compile(USERS + r"/[^/]+/john-deere-credentials/status")
 ORGANIZATIONS = re.compile(USERS + r"/[^/]+/organizations/JohnDeere")
+CHOICES = re.compile(USERS + r"/[^/]+/JohnDeere/organizations$")
+CHOICE = re.compile(USERS + r"/[^/]+/JohnDeere/organizations/(?P<id>[^/]+)/(?P<choice>[A-Z]+)")
+SYNC = re.compile(USERS + r"/[^/]+/JohnDeere/organizations/sync")
 CONFIGS = re.compile(r"/services/config/api/configs/[^/]+")
+LISTS = {"connectedOrganizations": True, "notConnectedOrganizations": False}
 Form = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -52,7 +56,10 @@ class LeafDouble:
     """Any number of users, and one credential each.
 
     :ivar credentials: what is held, by Leaf user
+    :ivar asked: `METHOD name` of each request that arrived
     :ivar posts: Leaf user and refresh token of each POST that arrived
+    :ivar connected: whether each organization is connected at John Deere, by id
+    :ivar choices: what Leaf fetches of each organization, by id
     :ivar answers: by `METHOD name`, e.g. `POST credentials`: what is answered next, instead of
         doing what was asked; None does it
     :ivar form: how credentials are shown
@@ -62,7 +69,10 @@ class LeafDouble:
         self.server = server
         self.users = ["leaf-y"]
         self.credentials: dict[str, dict[str, Any]] = {}
+        self.asked: list[str] = []
         self.posts: list[tuple[str, str]] = []
+        self.connected: dict[str, bool] = {}
+        self.choices: dict[str, str] = {}
         self.answers: dict[str, list[Answering | None]] = {}
         self.form: Form = newer
         self.external_id = ""
@@ -72,6 +82,9 @@ class LeafDouble:
             (CREDENTIALS, "credentials"),
             (STATUS, "status"),
             (ORGANIZATIONS, "organizations"),
+            (CHOICES, "choices"),
+            (CHOICE, "choice"),
+            (SYNC, "sync"),
             (CONFIGS, "configs"),
         ):
             server.http.expect_request(path).respond_with_handler(partial(self._answer, name))
@@ -103,6 +116,7 @@ class LeafDouble:
 
     def _answer(self, name: str, request: Request) -> Response:
         what = f"{request.method} {name}"
+        self.asked.append(what)
         if what == "POST credentials":
             self.posts.append((_user(request), request.get_json()["refreshToken"]))
         planned = self.answers.get(what)
@@ -119,11 +133,45 @@ class LeafDouble:
             return _json([{"id": user, "externalId": external_id} for user in self.users])
         if what == "POST users":
             return _json({"id": "leaf-made", **request.get_json()}, 201)
-        if what in {"GET organizations", "POST configs"}:
+        if what == "GET organizations":
+            return _json(self._lists())
+        if what == "POST sync":
+            self._sync()
+            return Response(status=200)
+        if what == "GET choices":
+            return _json([_choice(id, choice) for id, choice in self.choices.items()])
+        if what == "PATCH choice":
+            return self._choose(request)
+        if what == "POST configs":
             return _json({})
         if what.endswith("credentials"):
             return self._do_with_credential(request)
         return _json({}, 404)
+
+    def _lists(self) -> dict[str, Any]:
+        return {
+            name: [
+                {"id": id, "name": f"Farm {id}"}
+                for id, is_so in self.connected.items()
+                if is_so is connected
+            ]
+            for name, connected in LISTS.items()
+        }
+
+    def _sync(self) -> None:
+        """As Leaf's page says: what was blocked and is connected now becomes PREVIEW."""
+        for id, connected in self.connected.items():
+            before = self.choices.get(id, "BLOCKED")
+            fresh = "PREVIEW" if before == "BLOCKED" else before
+            self.choices[id] = fresh if connected else "BLOCKED"
+
+    def _choose(self, request: Request) -> Response:
+        match = CHOICE.fullmatch(request.path)
+        assert match is not None
+        if self.choices.get(match["id"], "BLOCKED") == "BLOCKED":
+            return _json({"title": "Bad Request"}, 400)
+        self.choices[match["id"]] = match["choice"]
+        return _json(_choice(match["id"], match["choice"]))
 
     def _do_with_credential(self, request: Request) -> Response:
         user = _user(request)
@@ -156,6 +204,10 @@ def meanwhile(act: Callable[[], object], answering: Answering) -> Answering:
         return answering(request, released)
 
     return answer
+
+
+def _choice(id: str, choice: str) -> dict[str, str]:
+    return {"providerOrgId": id, "providerOrgName": f"Farm {id}", "status": choice}
 
 
 def _user(request: Request) -> str:

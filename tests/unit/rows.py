@@ -66,6 +66,7 @@ def watched(database: Database, count: int, **values: Any) -> list[UUID]:
                         "health": Health.OK,
                         "health_text": "OK",
                         "connected_at": moment,
+                        "selection_owed": False,
                         "created_at": moment,
                         "organizations": [
                             Organization(deere_id="1", name="Maple Farm", connected=True)

@@ -17,6 +17,7 @@ from onboarding.connections import checks
 from onboarding.connections.health import Answer
 from onboarding.connections.owed import CHECK_LEASE, look, owe_check
 from onboarding.db import Database
+from onboarding.errors import UpstreamUnavailable
 from onboarding.leaf import LeafOrganization, LeafOrganizations, Report
 from onboarding.models import Connection, Event
 from onboarding.queue import Queue
@@ -27,12 +28,13 @@ DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 MAPLE = LeafOrganization("1", "Maple Farm", None)
 OTHER = LeafOrganization("2", "Other Farm", None)
+SILENCE = UpstreamUnavailable("Leaf", "ask")
 AS_IT_WAS = Answer(
     answered=True,
     report=Report(Health.OK, "OK"),
     organizations=LeafOrganizations((MAPLE,), ()),
 )
-WITHOUT = {"check_due_at", "checked_at"}
+WITHOUT = {"check_due_at", "checked_at", "leaf_listed_at"}
 """Columns that tell the time."""
 
 
@@ -199,11 +201,11 @@ def test_connection_that_leaf_does_not_answer_for_waits_with_the_others_in_the_e
     for _ in range(4):
         put(fresh_database, watched_id, check_due_at=now(), check_urgency=Urgency.LOOK)
         (claimed,) = checks.claim(fresh_database, looks=1, others=0)
-        checks.note(fresh_database, claimed, Answer(trouble="Leaf: no answer"))
+        checks.note(fresh_database, claimed, Answer(failures=[SILENCE]))
         urgencies.append(one(fresh_database, watched_id).check_urgency)
     assert urgencies == [Urgency.CHANGED] * 2 + [Urgency.ROUTINE] * 2
     found = one(fresh_database, watched_id)
-    assert (found.failed_checks, found.detail) == (4, "Leaf: no answer")
+    assert (found.failed_checks, found.detail) == (4, "Leaf: ask: no answer")
 
 
 def test_nothing_new_is_written_down_as_everything_is(fresh_database: Database) -> None:
@@ -250,8 +252,8 @@ def test_nothing_new_passes_over_what_has_changed_meanwhile(
         ({}, replace(AS_IT_WAS, report=Report(Health.OK, "ok"))),
         ({}, replace(AS_IT_WAS, report=Report(Health.OK, "OK", credential_id="c-2"))),
         ({}, replace(AS_IT_WAS, report=None)),
-        ({}, replace(AS_IT_WAS, organizations=None, trouble="Leaf: no answer")),
-        ({}, replace(AS_IT_WAS, trouble="Leaf: no answer")),
+        ({}, replace(AS_IT_WAS, organizations=None, failures=[SILENCE])),
+        ({}, replace(AS_IT_WAS, failures=[SILENCE])),
         ({}, replace(AS_IT_WAS, synced=True)),
         ({}, replace(AS_IT_WAS, organizations=LeafOrganizations((), (MAPLE,)))),
         ({}, replace(AS_IT_WAS, organizations=LeafOrganizations((MAPLE, OTHER), ()))),
@@ -277,6 +279,7 @@ def test_nothing_new_passes_over_what_has_changed_meanwhile(
         ({"detail": "Leaf: no answer"}, AS_IT_WAS),
         ({"failed_checks": 1}, AS_IT_WAS),
         ({"sync_owed": True}, AS_IT_WAS),
+        ({"selection_owed": True}, AS_IT_WAS),
         ({"connected_at": None}, AS_IT_WAS),
         ({"stage": Stage.CHOOSING_ORGANIZATIONS}, AS_IT_WAS),
     ],

@@ -35,7 +35,9 @@ OURS = {
     "application_refused",
     "failed",
     "no_refresh_token",
+    "nothing_fetched",
     "organizations_refused",
+    "organizations_unknown",
     "unknown_health",
     "waiting_for_staff",
 }
@@ -43,7 +45,7 @@ OURS = {
 MUST_SAY_WHETHER_SHARED = {
     *("handing_over", "handing_over_late", "waiting_for_leaf", "waiting_for_staff", "checking"),
     *("temporarily_unavailable", "missing_permission", "credential_missing", "unknown_health"),
-    *("unconfirmed", "failed", "reconnect"),
+    *("nothing_fetched", "unconfirmed", "failed", "reconnect"),
 }
 """Where nothing else on the page says it."""
 
@@ -67,7 +69,7 @@ def check_truth(case: Case, told: Told) -> None:
         assert told.whether_shared
     assert (told.who == "staff") is (told.code in OURS)
     if told.who == "grower":
-        assert told.action is not None, "the grower is asked to act, but there is nothing to press"
+        assert told.action or told.others, "the grower is to act, but there is nothing to press"
     if told.who == "staff":
         assert told.show_contact
         assert told.reference
@@ -89,15 +91,24 @@ def check_words(told: Told) -> None:
 def check_steps(case: Case, told: Told, connection: Connection) -> None:
     """The three steps say the same as the sentence above them."""
     first, second, third = describe.steps(connection, told)
+    states = [first.state, second.state, third.state]
     assert (third.state == "done") is (told.tone == "ok")
-    assert (second.state == "done") is (case.organizations == "shared")
+    assert (second.state == "done") is (case.organizations == "shared" and first.state == "done")
+    assert states.count("now") + states.count("problem") <= 1
+    if told.who == "grower" and told.tone != "ok":
+        assert "now" in states or "problem" in states, "it is their turn, and no step says where"
+    else:
+        assert "now" not in states
+    if "problem" in states:
+        assert told.tone == "problem"
     if first.state == "done":
         assert connection.token_received_at is not None
         assert case.stage not in {Stage.INVITED, Stage.AUTHORIZING, Stage.DISCONNECTED}
     if third.state == "done":
         assert (first.state, second.state) == ("done", "done")
     if case.stage is Stage.FAILED:
-        assert third.state == "problem"
+        # Told once: where it failed.
+        assert (third.state == "problem") is (first.state == "done")
     assert all(step.name and step.text for step in (first, second, third))
 
 
@@ -295,6 +306,31 @@ def test_choosing_nothing_is_told_apart_from_not_having_been_asked() -> None:
     assert "Organization Management Level 1" in " ".join(told.sentences)
 
 
+@pytest.mark.parametrize("stage", [Stage.HANDING_OVER, Stage.CHOOSING_ORGANIZATIONS])
+@pytest.mark.parametrize("trouble", [None, SharingTrouble.DEERE_UNAVAILABLE])
+def test_a_choice_that_nobody_could_see_is_not_denied(
+    stage: Stage, trouble: SharingTrouble | None
+) -> None:
+    connection = Case(stage, Health.OK, trouble=trouble, organizations="not shared").connection()
+    connection.organizations_seen_at = connection.leaf_listed_at = NOW - timedelta(hours=2)
+    connection.sharing_trouble_at = NOW - timedelta(hours=2)
+    connection.returned_at = NOW - timedelta(minutes=1)
+
+    told = describe.connection(connection, latest=None, moment=NOW)
+    check_words(told)
+    assert (told.code, told.tone, told.who) == ("choice_unseen", "wait", "nobody")
+    assert "What you chose at John Deere is kept there." in told.sentences[0]
+    assert "We can’t see" in told.whether_shared
+    assert describe.organizations(connection, told).not_shared.count == 0
+    assert describe.steps(connection, told)[1].text == "We can’t see yet what is shared"
+
+    for look in ("organizations_seen_at", "leaf_listed_at", "sharing_trouble_at"):
+        before = getattr(connection, look)
+        setattr(connection, look, NOW)
+        assert describe.connection(connection, latest=None, moment=NOW).code != "choice_unseen"
+        setattr(connection, look, before)
+
+
 def test_a_hand_over_that_nobody_began_is_not_called_a_matter_of_seconds() -> None:
     connection = Case(Stage.HANDING_OVER, organizations="shared").connection()
     connection.token_received_at = NOW - timedelta(hours=3)
@@ -312,12 +348,18 @@ def test_our_own_mistake_is_not_called_leafs_silence(cause: Cause) -> None:
     assert ("safe" in " ".join(told.sentences)) is (cause is not Cause.TOKEN_UNREADABLE)
 
 
-def test_what_our_own_error_held_up_for_a_month_is_not_called_leafs_refusal() -> None:
-    told = Case(Stage.FAILED, cause=Cause.OUR_ERROR).told()
+@pytest.mark.parametrize(
+    "cause", sorted(MENDED_BY_STAFF - {Cause.CHECK_REFUSED, Cause.NOTHING_FETCHED})
+)
+def test_what_a_matter_of_ours_held_up_for_a_month_is_not_called_leafs_doing(cause: Cause) -> None:
+    case = Case(Stage.FAILED, cause=cause)
+    told = case.told()
 
     assert (told.code, told.who) == ("failed", "staff")
     assert "An error on our side" in told.sentences[0]
-    assert "not lost" in told.sentences[0]
+    assert ("not lost" in told.sentences[0]) is (cause is not Cause.TOKEN_UNREADABLE)
+    assert "30 days" in describe.for_staff(case.connection())
+    assert "etry" in describe.for_staff(case.connection())
 
 
 def test_terms_have_a_link_when_john_deere_gave_one() -> None:
@@ -327,7 +369,7 @@ def test_terms_have_a_link_when_john_deere_gave_one() -> None:
     told = describe.connection(connection, latest=None, moment=NOW)
 
     assert told.action == Action(
-        "link", "Read the terms at John Deere", url="https://operationscenter.deere.com/terms"
+        "link", "Read the terms", url="https://operationscenter.deere.com/terms"
     )
     assert [action.label for action in told.others] == ["I have accepted them"]
     assert "press “I have accepted them”" in told.sentences[1]
@@ -351,7 +393,7 @@ def test_a_reconnect_that_failed_just_now_is_told_beside_what_still_stands(
 
     assert told.code == "connected"
     expected = replace(case, stage=Stage.INVITED).told().title
-    assert told.sentences[0] == f"{expected}."
+    assert told.sentences == (*READY.told().sentences, f"Your last attempt: {expected}.")
 
 
 OURS_LATELY = [Outcome.APPLICATION_REFUSED, Outcome.NO_REFRESH_TOKEN]
@@ -451,7 +493,7 @@ def test_nothing_is_said_to_flow_before_the_partner_has_chosen() -> None:
     told = describe.connection(connection, latest=None, moment=NOW)
 
     assert told.code == "connected"
-    assert "once Demo Co-op has chosen what to fetch." in told.sentences[0]
+    assert told.sentences[0].startswith("Demo Co-op now chooses what Leaf fetches")
     assert "flow" not in " ".join(texts(told))
     assert "hours" not in " ".join(texts(told))
 
@@ -469,8 +511,10 @@ def test_fewer_scopes_than_asked_are_told_with_the_way_to_give_them() -> None:
     told = describe.connection(connection, latest=None, moment=NOW)
 
     assert told.code == "connected"
-    assert "some data may be missing" in told.sentences[-1]
-    assert "connections.deere.com" in told.sentences[-1]
+    assert told.who == "grower"
+    assert "some data may be missing" in told.sentences[0]
+    assert "connections.deere.com" in told.sentences[0]
+    assert "close" not in " ".join(texts(told))
     assert told.others[0] == Action("start", "Connect again")
     assert "let the grower connect again" in describe.for_staff(connection)
 
@@ -502,6 +546,7 @@ def test_what_is_shared_can_be_changed_also_when_all_is_shared(
     [
         SharingTrouble.DEERE_UNAVAILABLE,
         SharingTrouble.APPLICATION_REFUSED,
+        SharingTrouble.ANSWER_UNKNOWN,
         SharingTrouble.PERMISSIONS_TOO_LOW,
     ],
 )
@@ -511,7 +556,12 @@ def test_what_we_cannot_see_is_not_called_nothing(trouble: SharingTrouble) -> No
 
     assert "We can’t see" in told.whether_shared
     assert "No data" not in told.whether_shared
-    assert describe.steps(case.connection(), told)[1].text == "We can’t see it yet"
+    # What Leaf has named is seen, whatever John Deere answers.
+    seen = case.organizations if trouble is SharingTrouble.ANSWER_UNKNOWN else "not shared"
+    connection = replace(case, organizations=seen).connection()
+    assert describe.steps(connection, told)[1].text == "We can’t see yet what is shared"
+    assert describe.organizations(connection, told).is_told_by_step
+    assert describe.organizations(connection, told).not_shared.count == 0
 
 
 @pytest.mark.parametrize("environment", list(Environment))
@@ -533,6 +583,17 @@ def test_an_application_that_may_be_full_is_our_fault(environment: Environment) 
     assert (told.reference is not None) is is_stage
 
 
+def test_an_answer_that_says_nothing_blames_nobody_and_names_whom_to_tell() -> None:
+    case = replace(CHOOSING, trouble=SharingTrouble.ANSWER_UNKNOWN)
+    told = case.told()
+
+    assert (told.code, told.who, told.reference) == ("organizations_unknown", "staff", "ABCDEFGH")
+    assert "rights" not in " ".join(texts(told))
+
+    leaf_names_some = replace(case, organizations="not shared")
+    assert leaf_names_some.told().code == "choose_organizations"
+
+
 def test_an_account_without_organizations_is_told_of_rights_and_of_the_farms_own_sign_in() -> None:
     told = replace(CHOOSING, trouble=SharingTrouble.NO_ORGANIZATIONS).told()
 
@@ -544,10 +605,25 @@ def test_an_account_without_organizations_is_told_of_rights_and_of_the_farms_own
 
 @pytest.mark.parametrize(
     "code",
-    ["link_invalid", "opened_elsewhere", "took_too_long", "returned", "400", "429"],
+    ["link_invalid", "opened_elsewhere", "took_too_long", "400", "429"],
 )
 def test_a_page_that_knows_nothing_speaks_of_itself_alone(code: str) -> None:
     assert describe.problem(code).whether_shared == "This page shared nothing."
+
+
+def test_a_return_that_we_do_not_know_is_not_called_nothing_shared() -> None:
+    told = describe.problem("returned")
+
+    assert "What you chose there is kept." in told.sentences[1]
+    assert told.whether_shared == "Opening this page changed nothing."
+
+
+def test_the_way_back_is_the_one_step_that_is_offered() -> None:
+    told = describe.problem("405", back="/c/link")
+
+    assert told.action == Action("page", "Open the page again", url="/c/link")
+    assert told.others == ()
+    assert describe.problem("405").action is None
 
 
 def test_error_page_at_john_deere_is_called_our_fault_also_when_it_took_too_long() -> None:
@@ -573,6 +649,19 @@ def test_after_many_failures_a_person_is_named_with_a_reference() -> None:
     assert (told.reference, told.show_contact) == ("ABCDEFGH", True)
     assert told.code == case.told().code
     assert case.told().reference is None
+    happened, help_ = told.sentences
+    assert happened == case.told().sentences[0]
+    assert help_.startswith("It has not worked several times now. Let your contact below help you")
+    assert (told.action, told.others[0].label) == (None, "Try again")
+
+
+def test_what_a_grower_has_to_do_is_still_said_after_many_failures() -> None:
+    case = replace(CHOOSING, trouble=SharingTrouble.NO_ORGANIZATIONS)
+
+    told = describe.connection(case.connection(), latest=case.attempt(), moment=NOW, troubled=True)
+
+    assert told.sentences[:-1] == case.told().sentences
+    assert told.action == case.told().action
 
 
 @pytest.mark.parametrize("cause", list(Cause))
@@ -601,13 +690,68 @@ def test_staff_read_nothing_where_nothing_is_wrong() -> None:
     assert describe.for_staff(READY.connection()) == ""
 
 
-def test_shared_organizations_are_named_and_many_are_counted() -> None:
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(1, "Farm 1"), (3, "Farm 1, Farm 2, Farm 3"), (6, "6 organizations")],
+)
+def test_shared_organizations_are_named_by_the_step_or_by_a_list_and_never_by_both(
+    count: int, text: str
+) -> None:
     connection = READY.connection()
-    connection.organizations = [organization(str(n), connected=True) for n in range(1, 7)]
+    connection.organizations = [organization(str(n), connected=True) for n in range(1, 1 + count)]
 
     step = describe.steps(connection, READY.told())[1]
 
-    assert (step.state, step.text) == ("done", "Farm 1, Farm 2, Farm 3 and 3 more")
+    assert (step.name, step.state, step.text) == ("Organizations shared", "done", text)
+    is_told = describe.organizations(connection, READY.told()).is_told_by_step
+    assert is_told is ("Farm" in text)
+
+
+def test_an_organization_without_a_name_is_called_by_its_number() -> None:
+    connection = READY.connection()
+    connection.organizations = [organization("450101", connected=True)]
+    connection.organizations[0].name = ""
+    told = replace(READY, health=Health.MISSING_PERMISSION).told()
+
+    assert describe.steps(connection, READY.told())[1].text == "Organization 450101"
+    listed = describe.organizations(connection, told).shared
+    assert [org.name for org in listed.shown] == ["Organization 450101"]
+    connection.health = Health.MISSING_PERMISSION
+    told = describe.connection(connection, latest=None, moment=NOW)
+    assert "page for Organization 450101, allow" in told.sentences[1]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(Stage.DISCONNECTED),
+        replace(READY, health=Health.UNAUTHENTICATED),
+        replace(READY, cause=Cause.CREDENTIAL_MISSING),
+        replace(READY, health=Health.UNAUTHENTICATED, outcome=Outcome.APPLICATION_REFUSED),
+        Case(Stage.FAILED, cause=Cause.NO_REFRESH_TOKEN),
+        Case(Stage.AUTHORIZING, outcome="open"),
+    ],
+)
+def test_what_was_shared_by_an_ended_permission_is_only_the_last_known(case: Case) -> None:
+    case = replace(case, organizations="shared")
+    connection, told = case.connection(), case.told()
+
+    _, second, third = describe.steps(connection, told)
+
+    assert (second.state, second.text) == ("todo", "Last known: Farm 1")
+    assert third.state == "todo"
+    assert describe.organizations(connection, told).is_told_by_step
+
+
+@pytest.mark.parametrize(("shared", "can_add"), [(1, True), (2, False)])
+def test_one_place_is_offered_once(shared: int, can_add: bool) -> None:
+    connection = READY.connection()
+    connection.organizations = [
+        organization(str(n), connected=n <= shared) for n in range(1, 2 + shared)
+    ]
+    told = describe.connection(connection, latest=None, moment=NOW)
+
+    assert describe.organizations(connection, told).can_add is can_add
 
 
 def test_organizations_are_listed_by_what_they_share_and_by_name() -> None:
@@ -618,7 +762,7 @@ def test_organizations_are_listed_by_what_they_share_and_by_name() -> None:
         for name, connected, member in [*names, ("e", True, False)]
     ]
 
-    found = describe.organizations(connection)
+    found = describe.organizations(connection, READY.told())
 
     assert [org.name for org in found.shared.shown] == ["A", "b", "e"]
     assert [org.name for org in found.not_shared.shown] == ["c"]
@@ -630,10 +774,10 @@ def test_a_long_list_of_organizations_is_cut_and_says_how_many_are_left_out() ->
     connection = READY.connection()
     connection.organizations = [organization(f"{n:03}") for n in range(500)]
 
-    listed = describe.organizations(connection).not_shared
+    listed = describe.organizations(connection, READY.told()).not_shared
 
-    assert [org.name for org in listed.shown] == [f"Farm {n:03}" for n in range(30)]
-    assert (listed.more, listed.count) == (470, 500)
+    assert [org.name for org in listed.shown] == [f"Farm {n:03}" for n in range(10)]
+    assert (listed.more, listed.count) == (490, 500)
 
 
 @pytest.mark.parametrize(

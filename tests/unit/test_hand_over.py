@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
@@ -84,6 +85,31 @@ def test_failure_is_retried_for_thirty_days_and_no_longer(
     tries.once()
     assert leaf.tokens() == {"leaf-y": TOKEN}
     assert tries.token() is None
+
+
+def _refuse_sign_in(tries: Tries, leaf: LeafDouble) -> None:
+    leaf.answers["POST sign-in"] = [says(401, {})]
+
+
+def _lose_the_key(tries: Tries, leaf: LeafDouble) -> None:
+    tries.put(refresh_token=b"AAAA")
+
+
+@pytest.mark.parametrize(
+    ("cause", "harm"),
+    [
+        (Cause.LEAF_SIGN_IN_REFUSED, _refuse_sign_in),
+        (Cause.TOKEN_UNREADABLE, _lose_the_key),
+    ],
+)
+def test_a_month_of_a_matter_of_ours_is_not_called_an_outage_of_leaf(
+    tries: Tries, leaf: LeafDouble, cause: Cause, harm: Callable[[Tries, LeafDouble], None]
+) -> None:
+    waited(tries, timedelta(days=30, minutes=1))
+    harm(tries, leaf)
+    connection = tries.once()
+    assert (connection.stage, connection.cause) == (Stage.FAILED, cause)
+    assert connection.hand_over_due_at is None
 
 
 PAUSES = {

@@ -710,10 +710,20 @@ class TestOrganizations:
             LeafOrganization("x" * 64, "n" * 299 + "…", None),
         )
 
-    @pytest.mark.parametrize("body", [{}, {"connectedOrganizations": None}])
-    def test_missing_lists_are_empty(self, leaf: Leaf, server: Server, body: Any) -> None:
-        server.json("GET", USER + "/organizations/JohnDeere", body)
+    @pytest.mark.parametrize("name", ["connectedOrganizations", "notConnectedOrganizations"])
+    def test_one_missing_list_is_empty(self, leaf: Leaf, server: Server, name: str) -> None:
+        server.json("GET", USER + "/organizations/JohnDeere", {name: []})
         assert leaf.organizations("u-1") == LeafOrganizations((), ())
+
+    @pytest.mark.parametrize(
+        "body", [{}, {"message": "in progress"}, {"connectedOrganizations": None}]
+    )
+    def test_an_answer_without_any_list_does_not_say_that_nothing_is_shared(
+        self, leaf: Leaf, server: Server, body: Any
+    ) -> None:
+        server.json("GET", USER + "/organizations/JohnDeere", body)
+        with pytest.raises(UpstreamUnavailable, match="the answer has no organizations"):
+            leaf.organizations("u-1")
 
     def test_choices_of_every_page_are_read(self, leaf: Leaf, server: Server) -> None:
         def page(request: Request) -> Response:

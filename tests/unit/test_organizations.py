@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from werkzeug import Request, Response
 
-from onboarding.connections import organizations
+from onboarding.connections import invitations, organizations
 from onboarding.connections.organizations import READS_AFTER_RETURN, Look
 from onboarding.deere import Deere
 from onboarding.models import Link
-from onboarding.states import SharingTrouble
+from onboarding.states import SharingTrouble, Stage
 from tests.unit.conftest import SettingsFor
 from tests.unit.failures import Server
 from tests.unit.rows import connection_of
@@ -45,9 +45,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def look(walk: Walk, link: Link, server: Server, settings_for: SettingsFor) -> Callable[[], Look]:
+def deere(server: Server, settings_for: SettingsFor) -> Deere:
+    return Deere(settings_for(server.http), remembered=lambda: None, remember=lambda _text: None)
+
+
+@pytest.fixture
+def look(walk: Walk, link: Link, deere: Deere) -> Callable[[], Look]:
     """As when the grower is back from John Deere's page for organizations."""
-    deere = Deere(settings_for(server.http), remembered=lambda: None, remember=lambda _text: None)
     started = walk.start(link)
     walk.receive(started)
     return lambda: organizations.look(
@@ -139,3 +143,16 @@ def test_a_first_reading_that_fails_is_trouble(
     assert len(asked) == 1
     trouble = connection_of(walk.database, link).sharing_trouble
     assert trouble is SharingTrouble.DEERE_UNAVAILABLE
+
+
+@pytest.mark.parametrize("stage", [Stage.HANDING_OVER, Stage.CHOOSING_ORGANIZATIONS])
+def test_a_grower_on_the_way_to_choose_owes_leaf_a_sync_whatever_leaf_has(
+    look: Callable[[], Look], deere: Deere, walk: Walk, link: Link, stage: Stage
+) -> None:
+    walk.put(link, stage=stage, sync_owed=False)
+
+    with walk.database.transaction() as session:
+        connection = invitations.connection_of(session, link.grower_id)
+        organizations.page_for(session, deere, connection, organization_id=None)
+
+    assert connection_of(walk.database, link).sync_owed

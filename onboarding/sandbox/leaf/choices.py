@@ -38,8 +38,9 @@ def account_of(connection: sqlite3.Connection, leaf_user_id: str) -> str | None:
 def sync(connection: sqlite3.Connection, leaf_user_id: str, *, first: bool = False) -> None:
     """Look at John Deere again and note what may be synced.
 
-    What was blocked and is connected now becomes PREVIEW, as Leaf's page says. What is connected
-    when the credential arrives (`first`) starts as `organizationDataSync` says. Partners'
+    What was blocked and is connected now becomes PREVIEW, as Leaf's page says; whether that is so
+    under `organizationDataSync: ALL`, too, is a policy (`leaf_connected_later`). What is connected
+    when the credential arrives (`first`) starts as that setting says. Partners'
     organizations are left out: `syncPartnerData` is false by default. Without a working credential
     nothing changes.
     """
@@ -51,7 +52,8 @@ def sync(connection: sqlite3.Connection, leaf_user_id: str, *, first: bool = Fal
             "SELECT organization, status FROM leaf_choices WHERE leaf_user_id = ?", (leaf_user_id,)
         ).fetchall()
     )
-    fresh = SELECTED if first and _syncs_all(connection, leaf_user_id) else PREVIEW
+    is_selected = first or sandbox().policies["leaf_connected_later"] == SELECTED
+    fresh = SELECTED if is_selected and _syncs_all(connection, leaf_user_id) else PREVIEW
     connection.execute("DELETE FROM leaf_choices WHERE leaf_user_id = ?", (leaf_user_id,))
     for one in visible(account):
         if not one.farm.member:
