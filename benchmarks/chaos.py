@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -82,24 +83,33 @@ def _run(site: Site, plan: Plan) -> Iterator[str]:
     for name in WORKERS:
         site.stack.start_worker(name)
     began = time.monotonic()
-    killed_at, victims, kills = began, cycle(WORKERS), 0
     owed = 0
-    while (passed := time.monotonic() - began) < plan.seconds:
-        wanted = min(plan.count, int(plan.count * passed / plan.seconds * 1.25) + 1)
-        site.owe_hand_overs(wanted - owed)
-        owed = wanted
-        if time.monotonic() - killed_at >= plan.killed_every:
-            killed_at = time.monotonic()
-            victim = next(victims)
-            site.stack.kill(victim)
-            site.stack.start_worker(victim)
-            kills += 1
-        time.sleep(A_PORTION)
+    with ThreadPoolExecutor(1) as pool:
+        killing = pool.submit(_kill, site, plan)
+        while not killing.done():
+            passed = time.monotonic() - began
+            wanted = min(plan.count, int(plan.count * passed / plan.seconds * 1.25) + 1)
+            site.owe_hand_overs(wanted - owed)
+            owed = wanted
+            time.sleep(A_PORTION)
+        kills = killing.result()
     site.owe_hand_overs(plan.count - owed)
     wait_until(lambda: _is_done(site, plan), what="all is done", limit=REST_SECONDS)
     took = time.monotonic() - began
     print(f"{plan.count} hand-overs, {plan.count} checks, {kills} kills, {took:.0f} s")
     yield from _complaints(site, plan)
+
+
+def _kill(site: Site, plan: Plan) -> int:
+    """Kill workers by turns until the time is over; how often."""
+    began = time.monotonic()
+    for kills, victim in enumerate(cycle(WORKERS), start=1):
+        time.sleep(max(0.0, began + kills * plan.killed_every - time.monotonic()))
+        if time.monotonic() - began > plan.seconds:
+            return kills - 1
+        site.stack.kill(victim)
+        site.stack.start_worker(victim)  # returns when it works, so that none is killed before
+    raise AssertionError("workers never run out")
 
 
 def _swept() -> sa.ColumnElement[bool]:

@@ -172,7 +172,7 @@ def brings_nothing_new(claimed: Connection, answer: Answer) -> bool:
         and claimed.health_text == report.raw_status
         and report.credential_id in {None, claimed.leaf_credential_id}
         and not (claimed.cause or claimed.sharing_trouble or claimed.detail)
-        and not (claimed.sync_owed or claimed.failed_checks)
+        and not (claimed.sync_owed or claimed.selection_owed or claimed.failed_checks)
         and claimed.stage is Stage.CONNECTED
         and claimed.connected_at is not None
         and _knows(claimed, told)

@@ -279,6 +279,7 @@ def test_nothing_new_passes_over_what_has_changed_meanwhile(
         ({"detail": "Leaf: no answer"}, AS_IT_WAS),
         ({"failed_checks": 1}, AS_IT_WAS),
         ({"sync_owed": True}, AS_IT_WAS),
+        ({"selection_owed": True}, AS_IT_WAS),
         ({"connected_at": None}, AS_IT_WAS),
         ({"stage": Stage.CHOOSING_ORGANIZATIONS}, AS_IT_WAS),
     ],
