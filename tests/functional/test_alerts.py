@@ -135,28 +135,27 @@ def test_too_long_alert_is_refused_even_if_signed(stack: Stack, chunked: bool) -
     assert deliver(stack, longest).status_code == 204
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"\0",
-        b"null",
-        b"{",
-        b"[[[[",
-        b"[" * LIMIT_BYTES,
-        b"7" * LIMIT_BYTES,
-        b'{"a":' * 10_000,
-        b"\xff\xfe\x00",
-        b'{"type": "credentialsUnauthenticated", "credentialId": "a\\u0000\\ud800"}',
-        b'{"type": "credentialsUnauthenticated", "credentialId": 1e999}',
-        b'{"type": "somethingNew", "credentialId": "x"}',
-        b"csrf_token=x&type=credentialsUnauthenticated",
-    ],
-    ids=lambda body: repr(body[:20]),
+NONSENSE = (
+    b"",
+    b"\0",
+    b"null",
+    b"{",
+    b"[[[[",
+    b"[" * LIMIT_BYTES,
+    b"7" * LIMIT_BYTES,
+    b'{"a":' * 10_000,
+    b"\xff\xfe\x00",
+    b'{"type": "credentialsUnauthenticated", "credentialId": "a\\u0000\\ud800"}',
+    b'{"type": "credentialsUnauthenticated", "credentialId": 1e999}',
+    b'{"type": "somethingNew", "credentialId": "x"}',
+    b"csrf_token=x&type=credentialsUnauthenticated",
 )
-def test_signed_nonsense_is_taken_without_effect(stack: Stack, grower: Person, body: bytes) -> None:
+
+
+def test_signed_nonsense_is_taken_without_effect(stack: Stack, grower: Person) -> None:
     number = grower.connection().check_number
-    assert deliver(stack, body).status_code == 204
+    for body in NONSENSE:
+        assert deliver(stack, body).status_code == 204, body[:30]
     assert grower.connection().check_number == number
     assert grower.events("alert_received") == []
 

@@ -6,9 +6,11 @@ import json
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from onboarding.clock import now
 from onboarding.connections import registration
+from onboarding.models import LeafEvent, SeenAlert
 from tests.functional.sandbox_support import Owner
 from tests.support.control import Control
 from tests.support.people import People, Person
@@ -177,6 +179,31 @@ def test_alert_taken_while_the_worker_is_dead_waits_for_the_next(
     assert grower.state()["code"] == "connected"
     stack.start_worker()
     grower.wait_for_code("reconnect")
+
+
+def test_what_was_kept_long_enough_is_deleted(stack: Stack, people: People) -> None:
+    connection = people.invited().connection()
+    moments = {"old": now() - timedelta(days=400, minutes=1), "new": now() - timedelta(days=399)}
+    with stack.installation.database.transaction() as session:
+        for name, moment in moments.items():
+            session.add(
+                LeafEvent(
+                    connection_id=connection.id,
+                    leaf_id=name,
+                    at=moment,
+                    body="",
+                    copied_at=moment,
+                )
+            )
+            session.add(SeenAlert(digest=name.encode(), received_at=moment))
+
+    def left() -> tuple[list[str], int]:
+        of_it = sa.select(LeafEvent.leaf_id).where(LeafEvent.connection_id == connection.id)
+        alerts = sa.select(SeenAlert).where(SeenAlert.digest.in_([b"old", b"new"]))
+        with stack.installation.database.reading() as session:
+            return list(session.scalars(of_it)), len(session.scalars(alerts).all())
+
+    wait_until(lambda: left() == (["new"], 0), what="a sweep has deleted the old ones")
 
 
 def test_staff_register_list_and_remove(stack: Stack, control: Control) -> None:
