@@ -108,7 +108,12 @@ def linger(session: Session, queue: Queue, connection: Connection) -> bool:
     if left <= timedelta(0):
         connection.stray_since = None
         return False
+    # Leaf has answered: what was told of an outage is no longer true.
+    connection.waiting_since = None
+    connection.cause = None
+    connection.detail = ""
     connection.hand_over_taken_by = None
+    history.record(session, connection, "stray_request_awaited")
     enqueue_next(session, queue, connection, after=left)
     return True
 

@@ -948,3 +948,11 @@ class TestPageToChoose:
     def test_client_key_is_quoted(self, build: Callable[..., Deere]) -> None:
         url = build(deere_client_key="../a?b").page_to_choose([])
         assert "/connections/..%2Fa%3Fb/select-organizations?" in url
+
+    @pytest.mark.parametrize("api", ["https://api.deere.com/platform", None])
+    def test_page_of_all_connections_is_john_deeres_or_that_of_the_sandbox(
+        self, build: Callable[..., Deere], server: Server, api: str | None
+    ) -> None:
+        deere = build(deere_api_url=api) if api else build()
+        ours = f"{server.url}/connections"
+        assert deere.connections_page == ("https://connections.deere.com" if api else ours)

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 
 from onboarding import describe
 from onboarding.clock import now
-from onboarding.connections import disconnect, history, leaf_events, removal
+from onboarding.connections import disconnect, hand_over, history, leaf_events, removal
 from onboarding.connections.tries import LONGEST_PAUSE, STRAY_LIVES
 from onboarding.errors import InputInvalid
-from onboarding.models import Attempt, Connection, Link
+from onboarding.models import Attempt, Connection, Link, locked
 from onboarding.states import Cause, Health, Stage
 from tests.unit.failures import FAILURES, Server
 from tests.unit.leaf_double import LeafDouble, done_but, meanwhile, says
@@ -185,6 +185,18 @@ def test_refused_sign_in_is_told_apart_from_a_refused_delete(connected: Tries) -
     assert_disconnected(connected)
 
 
+def test_error_of_ours_does_not_give_up_what_was_asked_for(connected: Tries) -> None:
+    connected.put(token_received_at=now() - YEAR)
+    connected.disconnect()
+    with connected.walk.database.transaction() as session:
+        row = locked(session, connected.connection().id)
+        hand_over.wait(session, connected.walk.queue, row, Cause.OUR_ERROR, detail="")
+    connection = connected.connection()
+    assert (connection.stage, connection.cause) == (Stage.DISCONNECTING, Cause.OUR_ERROR)
+    connected.once()
+    assert_disconnected(connected)
+
+
 def test_staff_can_have_it_tried_at_once(connected: Tries) -> None:
     connected.disconnect()
     connected.leaf.answers["DELETE credentials"] = [LOCKED]
@@ -344,6 +356,8 @@ def test_token_is_kept_until_a_delete_without_answer_can_not_hit_its_credential(
     assert leaf.tokens() == {"leaf-y": NEWER}
     assert connection.stage is Stage.HANDING_OVER
     assert connected.token() == NEWER
+    assert (connection.waiting_since, connection.cause) == (None, None), "Leaf does answer"
+    assert connected.history()[-1] == "stray_request_awaited"
     del leaf.credentials["leaf-y"]  # the DELETE whose answer never came is carried out at last
     connected.put(stray_since=now() - STRAY_LIVES)
     connection = connected.once()
