@@ -103,6 +103,13 @@ def commands_in(folder: Path) -> dict[int, str]:
     return found
 
 
+def _wait_for_mail(inbox: str, subject: str) -> None:
+    wait_until(
+        lambda: subject in requests.get(inbox, timeout=30).text,
+        what=f"a mail has come: {subject}",
+    )
+
+
 def test_without_settings_the_sandbox_starts_and_a_grower_can_connect(
     run: Run, tmp_path: Path
 ) -> None:
@@ -112,18 +119,15 @@ def test_without_settings_the_sandbox_starts_and_a_grower_can_connect(
     assert re.search(r"^ +one-farm +One organization", running.output, re.MULTILINE)
     link = re.search(r"A grower's link: +(http://\S+/c/\S+)", running.output)
     assert link is not None
+    inbox = re.search(r"Mails to growers: (http://\S+/mail)", running.output)
+    assert inbox is not None
+    _wait_for_mail(inbox[1], "Demo Co-op asks for your John Deere data")
     grower = Grower(link[1])
     grower.connect("one-farm")
     grower.wait_for(lambda page: page.main["data-polling"] == "false", what="the hand-over is done")
     assert grower.page.heading == "Connected"
     grower.close()
-    inbox = re.search(r"Mails to growers: (http://\S+/mail)", running.output)
-    assert inbox is not None
-    wait_until(
-        lambda: "Demo Co-op: John Deere is connected" in requests.get(inbox[1], timeout=30).text,
-        what="the mails have come",
-    )
-    assert "Demo Co-op asks for your John Deere data" in requests.get(inbox[1], timeout=30).text
+    _wait_for_mail(inbox[1], "Demo Co-op: John Deere is connected")
     assert (tmp_path / "instance" / "local-keys.env").stat().st_mode & 0o777 == 0o600
 
     assert running.child.stop(STOP_SECONDS) == 0
