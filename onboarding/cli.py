@@ -256,7 +256,7 @@ def _mail_line(is_on: bool, grower: Grower) -> str:
     if not grower.email:
         return "Mail: none, the grower has no address."
     if grower.mail_stopped_at:
-        return f"Mail: only what you send, since the grower's wish of {grower.mail_stopped_at:%F}."
+        return f"Mail: only what you send; the grower said so on {grower.mail_stopped_at:%Y-%m-%d}."
     return "Mail: the grower is written to."
 
 
