@@ -248,7 +248,7 @@ def _catch_up(installation: Installation, leaf: Leaf) -> None:
     if not installation.settings.leaf_alert_secret:
         return  # none is registered
     try:
-        found = alerts.catch_up(installation.database, installation.queue, leaf)
+        found = alerts.catch_up(installation.database, leaf)
     except UpstreamError as err:
         log.warning("Leaf's failed calls were not read: %s", err)
     else:

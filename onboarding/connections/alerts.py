@@ -26,7 +26,6 @@ from onboarding.connections.owed import owe_check
 from onboarding.db import Database
 from onboarding.leaf import Leaf
 from onboarding.models import Connection, Grower, SeenAlert, locked
-from onboarding.queue import Queue
 from onboarding.redaction import identifier, one_line
 from onboarding.states import Stage
 
@@ -87,17 +86,17 @@ def read(body: bytes | str) -> list[Alert]:
     return [alert for item in items if (alert := _read(item)) is not None]
 
 
-def receive(database: Database, queue: Queue, body: bytes | str, *, missed: bool = False) -> int:
+def receive(database: Database, body: bytes | str, *, missed: bool = False) -> int:
     """Ask Leaf anew about what the alerts of a body name. The same alert again does nothing.
 
     :param body: from Leaf: signed by it, or read there
     :param missed: whether Leaf could not deliver it
     :return: how many were news
     """
-    return sum(_receive(database, queue, alert, missed=missed) for alert in read(body))
+    return sum(_receive(database, alert, missed=missed) for alert in read(body))
 
 
-def catch_up(database: Database, queue: Queue, leaf: Leaf) -> int:
+def catch_up(database: Database, leaf: Leaf) -> int:
     """Take the alerts that Leaf could not deliver, for example while web was away.
 
     :return: how many were news
@@ -105,7 +104,7 @@ def catch_up(database: Database, queue: Queue, leaf: Leaf) -> int:
     """
     since = now() - KEPT
     return sum(
-        receive(database, queue, call.body, missed=True)
+        receive(database, call.body, missed=True)
         for call in leaf.webhooks.failed_calls()
         if call.created is None or call.created > since
     )
@@ -146,7 +145,7 @@ def _read(item: Any) -> Alert | None:
     )
 
 
-def _receive(database: Database, queue: Queue, alert: Alert, *, missed: bool) -> bool:
+def _receive(database: Database, alert: Alert, *, missed: bool) -> bool:
     try:
         with database.transaction() as session:
             if session.get(SeenAlert, alert.digest) is not None:
@@ -161,13 +160,13 @@ def _receive(database: Database, queue: Queue, alert: Alert, *, missed: bool) ->
             if connection_id is not None:
                 connection = locked(session, connection_id)
                 _record(session, connection, alert, missed=missed)
-                _ask(session, queue, connection, later=recently)
+                _ask(connection, later=recently)
     except IntegrityError:
         return False
     for connection_id in unknown:
         # Each in a transaction of its own, as wherever several connections are changed.
         with database.transaction() as session:
-            _ask(session, queue, locked(session, connection_id), later=False)
+            _ask(locked(session, connection_id), later=False)
     return True
 
 
@@ -214,7 +213,7 @@ def _record(session: Session, connection: Connection, alert: Alert, *, missed: b
     history.record(session, connection, "alert_received", type=alert.type, **late)
 
 
-def _ask(session: Session, queue: Queue, connection: Connection, *, later: bool) -> None:
+def _ask(connection: Connection, *, later: bool) -> None:
     """Let a worker ask Leaf.
 
     :param connection: locked
@@ -225,6 +224,6 @@ def _ask(session: Session, queue: Queue, connection: Connection, *, later: bool)
     # As after a change: the alert may have been faster than what Leaf shows.
     connection.checks = 0
     if not later:
-        owe_check(session, queue, connection)
+        owe_check(connection)
     elif connection.check_due_at is None or connection.check_due_at > now() + PAUSE:
         connection.check_due_at = now() + PAUSE

@@ -98,7 +98,7 @@ def find(
     raise ConsentElsewhere(attempt.id)
 
 
-def note_elsewhere(session: Session, attempt: Attempt) -> None:
+def note_elsewhere(attempt: Attempt) -> None:
     """Write down that an attempt came back in another browser.
 
     It counts once for the hint to ask a person, and changes nothing else: whoever holds the state

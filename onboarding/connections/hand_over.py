@@ -146,7 +146,7 @@ def _complete(database: Database, queue: Queue, task: Delivery, credential: Cred
         connection.settle()
         connection.checks = 0
         history.record(session, connection, "handed_over", status=credential.raw_status)
-        owe_check(session, queue, connection)
+        owe_check(connection)
 
 
 def _wait(

@@ -27,7 +27,6 @@ from onboarding.errors import (
 )
 from onboarding.leaf import LeafOrganizations
 from onboarding.models import Attempt, Connection, Organization, locked
-from onboarding.queue import Queue
 from onboarding.states import Outcome, SharingTrouble, Urgency
 from onboarding.vault import Vault
 
@@ -61,7 +60,6 @@ def look(
     database: Database,
     vault: Vault,
     deere: Deere,
-    queue: Queue,
     attempt_id: UUID,
     *,
     reads: int = 1,
@@ -86,7 +84,7 @@ def look(
             connection = locked(session, attempt.connection_id)
             if returned:
                 connection.returned_at = began
-            _let_leaf_look(session, queue, connection)
+            _let_leaf_look(connection)
         return Look(asked=False)
     found, failure = _read(deere, token, reads)
     with database.transaction() as session:
@@ -102,7 +100,7 @@ def look(
         if failure is not None:
             _note_trouble(session, connection, failure)
         else:
-            _note_organizations(session, deere, queue, connection, found)
+            _note_organizations(session, deere, connection, found)
         page = _send_to_choose(connection, newest) if send else None
     return Look(asked=True, page_to_choose=page)
 
@@ -236,12 +234,12 @@ def _read(
     return list(found.values()), None
 
 
-def _let_leaf_look(session: Session, queue: Queue, connection: Connection) -> None:
+def _let_leaf_look(connection: Connection) -> None:
     connection.sync_owed = True
     if connection.is_at_leaf:
         # Since John Deere spoke, the grower may have been on its page: now Leaf's word counts.
         connection.organizations_seen_at = None
-        owe_check(session, queue, connection)
+        owe_check(connection)
 
 
 def _access_token(vault: Vault, attempt: Attempt) -> str | None:
@@ -258,7 +256,6 @@ def _access_token(vault: Vault, attempt: Attempt) -> str | None:
 def _note_organizations(
     session: Session,
     deere: Deere,
-    queue: Queue,
     connection: Connection,
     found: Sequence[DeereOrganization],
 ) -> None:
@@ -273,7 +270,7 @@ def _note_organizations(
         connection.sync_owed = True
     if connection.is_at_leaf:
         connection.settle()
-        owe_check(session, queue, connection)
+        owe_check(connection)
 
 
 def _forget_access_tokens(session: Session, connection: Connection) -> None:

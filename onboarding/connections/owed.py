@@ -54,7 +54,7 @@ def _owe_try(session: Session, queue: Queue, connection: Connection) -> None:
     queue.hand_over(session, connection.id, number=connection.hand_over_try, after=timedelta(0))
 
 
-def owe_check(session: Session, queue: Queue, connection: Connection) -> None:
+def owe_check(connection: Connection) -> None:
     """Let Leaf be asked now, since somebody waits for it or something has happened.
 
     What a check that is under way brings does not count any more.

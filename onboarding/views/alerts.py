@@ -40,5 +40,5 @@ def receive() -> ResponseReturnValue:
         body, request.headers.get(SIGNATURE, ""), parts.settings.leaf_alert_secret
     ):
         return {"error": f"{SIGNATURE} does not fit the body."}, 401
-    alerts.receive(parts.database, parts.queue, body)
+    alerts.receive(parts.database, body)
     return "", 204

@@ -139,9 +139,7 @@ def choose(token: str) -> ResponseReturnValue:
     is_of_now = (
         latest is not None
         and connection.sharing_trouble is not None
-        and organizations.look(
-            parts.database, parts.vault, parts.deere, parts.queue, latest.id
-        ).asked
+        and organizations.look(parts.database, parts.vault, parts.deere, latest.id).asked
     )
     with parts.database.transaction() as session:
         connection = invitations.connection_of(session, usable_link(session, token).grower_id)

@@ -73,7 +73,6 @@ def returned() -> ResponseReturnValue:
         parts.database,
         parts.vault,
         parts.deere,
-        parts.queue,
         attempt.id,
         reads=organizations.READS_AFTER_RETURN,
         returned=True,
@@ -111,7 +110,7 @@ def _find_attempt() -> Attempt:
 
 def _opened_elsewhere(attempt_id: UUID) -> Response:
     with installation().database.transaction() as session:
-        consent.note_elsewhere(session, session.get_one(Attempt, attempt_id))
+        consent.note_elsewhere(session.get_one(Attempt, attempt_id))
     return _lost("opened_elsewhere", attempt_id)
 
 
@@ -192,7 +191,7 @@ def _to_choose(attempt: Attempt) -> Response:
     """On to John Deere's page for organizations if one has to be chosen, else to our own."""
     parts = installation()
     url = organizations.look(
-        parts.database, parts.vault, parts.deere, parts.queue, attempt.id, send=True
+        parts.database, parts.vault, parts.deere, attempt.id, send=True
     ).page_to_choose
     response = make_response(redirect(url, 303)) if url else _to_page(attempt)
     remember_browser(response, attempt.connection_id)

@@ -90,7 +90,7 @@ class Mailed:
         """Let a check come, and wait until it has reported."""
         parts, begun = self.stack.installation, now()
         with parts.database.transaction() as session:
-            owe_check(session, parts.queue, locked(session, self.person.connection().id))
+            owe_check(locked(session, self.person.connection().id))
 
         def has_reported() -> bool:
             checked = self.person.connection().checked_at

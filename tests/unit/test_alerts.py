@@ -71,7 +71,7 @@ def signature(body: bytes, secret: str = SECRET) -> str:
 
 
 def take(walk: Walk, body: bytes | str, **more: Any) -> int:
-    return alerts.receive(walk.database, walk.queue, body, **more)
+    return alerts.receive(walk.database, body, **more)
 
 
 @pytest.fixture
@@ -322,7 +322,7 @@ def test_alerts_that_leaf_could_not_deliver_are_caught_up_with_once(
     server.json("GET", "/services/alerts/api/alerts/webhooks/failed-calls", {"items": items})
     leaf = Leaf(server.url, "owner@example.com", "owner password", timeout=PATIENT)
 
-    assert [alerts.catch_up(walk.database, walk.queue, leaf) for _ in range(2)] == [1, 0]
+    assert [alerts.catch_up(walk.database, leaf) for _ in range(2)] == [1, 0]
     assert again(walk, connection).check_number == before
     after = again(walk, other)
     assert after.check_number == other.check_number + 1

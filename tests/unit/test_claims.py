@@ -20,7 +20,6 @@ from onboarding.db import Database
 from onboarding.errors import UpstreamUnavailable
 from onboarding.leaf import LeafOrganization, LeafOrganizations, Report
 from onboarding.models import Connection, Event
-from onboarding.queue import Queue
 from onboarding.states import Cause, Health, SharingTrouble, Stage, Urgency
 from tests.unit.rows import watched
 
@@ -161,7 +160,7 @@ def test_owed_check_comes_at_once_and_outdates_the_one_under_way(
     (watched_id,) = due(fresh_database, Urgency.ROUTINE, 1, since=DAY)
     (claimed,) = checks.claim(fresh_database, looks=0, others=1)
     with fresh_database.transaction() as session:
-        owe_check(session, Queue(fresh_database.engine), session.get_one(Connection, watched_id))
+        owe_check(session.get_one(Connection, watched_id))
     checks.note(fresh_database, claimed, AS_IT_WAS)
     assert one(fresh_database, watched_id).checked_at is None
     assert claim(fresh_database, looks=1) == [watched_id]

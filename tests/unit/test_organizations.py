@@ -58,7 +58,6 @@ def look(walk: Walk, link: Link, deere: Deere) -> Callable[[], Look]:
         walk.database,
         walk.vault,
         deere,
-        walk.queue,
         started.attempt_id,
         reads=READS_AFTER_RETURN,
     )

@@ -54,7 +54,7 @@ class Walk:
 
     def note_elsewhere(self, started: Started) -> None:
         with self.database.transaction() as session:
-            consent.note_elsewhere(session, session.get_one(Attempt, started.attempt_id))
+            consent.note_elsewhere(session.get_one(Attempt, started.attempt_id))
 
     def use(self, started: Started) -> str | None:
         with self.database.transaction() as session:

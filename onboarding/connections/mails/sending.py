@@ -109,7 +109,7 @@ def _take(
     if _is_no_longer_true(mail, connection):
         session.delete(mail)
         return None
-    if why := _why_not(mail, connection, told):
+    if why := _why_not(mail, connection):
         outbox.end(session, mail, MailState.NOT_SENT, detail=why)
         return None
     if not _is_true_now(session, mail, connection, told):
@@ -137,7 +137,7 @@ def _is_no_longer_true(mail: Mail, connection: Connection) -> bool:
             return ended or mail.about != connection.grower_acts_since
 
 
-def _why_not(mail: Mail, connection: Connection, told: Told) -> str:
+def _why_not(mail: Mail, connection: Connection) -> str:
     """Why a mail is left out for good; empty if it is not."""
     grower, moment = connection.grower, now()
     if not grower.email:
