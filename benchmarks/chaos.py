@@ -35,7 +35,7 @@ from tests.support.wait import wait_until
 WORKERS = ("w1", "w2")
 A_PORTION = 2.0
 """Seconds between two portions of tokens that come in."""
-REST_SECONDS = 300.0
+REST_SECONDS = 600.0
 """From the last kill until all is done: a dead worker's work is free again after a minute."""
 
 
@@ -94,7 +94,10 @@ def _run(site: Site, plan: Plan) -> Iterator[str]:
             time.sleep(A_PORTION)
         kills = killing.result()
     site.owe_hand_overs(plan.count - owed)
-    wait_until(lambda: _is_done(site, plan), what="all is done", limit=REST_SECONDS)
+    try:
+        wait_until(lambda: _is_done(site, plan), what="all is done", limit=REST_SECONDS)
+    except AssertionError:
+        yield f"not all is done: {_undone(site)}"
     took = time.monotonic() - began
     print(f"{plan.count} hand-overs, {plan.count} checks, {kills} kills, {took:.0f} s")
     yield from _complaints(site, plan)
@@ -114,6 +117,22 @@ def _kill(site: Site, plan: Plan) -> int:
 
 def _swept() -> sa.ColumnElement[bool]:
     return Connection.leaf_credential_id.is_(None)
+
+
+def _undone(site: Site) -> str:
+    """What is left, by stage, cause and whether it is due."""
+    with site.parts.database.reading() as session:
+        rows = session.execute(
+            sa.select(
+                Connection.stage,
+                Connection.cause,
+                Connection.checked_at.is_(None),
+                sa.func.count(),
+                sa.func.min(Connection.hand_over_due_at),
+                sa.func.min(Connection.check_due_at),
+            ).group_by(Connection.stage, Connection.cause, Connection.checked_at.is_(None))
+        ).all()
+    return "; ".join(map(str, rows))
 
 
 def _is_done(site: Site, plan: Plan) -> bool:
