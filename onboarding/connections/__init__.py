@@ -8,8 +8,16 @@
     disconnect     the end of a connection: asked for, and done
     removal        what comes before Leaf deletes a credential
     tries          what both kinds of tries at Leaf have in common
-    watch          what Leaf says afterwards, and what was left lying
+    owed           what the workers owe a connection
+    checks         asking Leaf how a connection is; `watch` does it many at a time
+    health         what Leaf's answers mean, `selection` what it fetches
+    pace           how fast Leaf may be asked, and whether it is down
+    alerts         what Leaf says by itself, once it is told where to (`registration`)
+    leaf_events    copies of Leaf's events, for staff; `timeline` shows them with ours
     mails          what growers are written to about
+    attention      which connections wait for staff
+    sweep          what was left lying is set going again
+    rotation       stored secrets get the newest key
     workers        which processes live that do this work
     history        the events that all of them write
 

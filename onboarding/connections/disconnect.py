@@ -166,9 +166,12 @@ def _forget(connection: Connection) -> None:
     """Forget what only a connection needs; grower, Leaf user, links and history stay."""
     connection.organizations.clear()
     connection.organizations_seen_at = None
+    connection.leaf_listed_at = None
+    connection.returned_at = None
     connection.choose_url = None
     connection.terms_url = None
     connection.sharing_trouble = None
+    connection.sharing_trouble_at = None
     connection.sharing_detail = ""
     connection.health = Health.UNKNOWN
     connection.health_text = ""
