@@ -39,8 +39,10 @@ graceful_timeout = 30
 # Longer than the 60 seconds that proxies commonly keep an idle connection, so that the proxy and
 # not we close it; the other way round a request now and then meets a closing socket.
 keepalive = 75
-if Path("/dev/shm").is_dir():  # noqa: S108
-    worker_tmp_dir = "/dev/shm"  # noqa: S108 - on a disk, a slow write looks like a hung worker
+# Workers tell by a file that they live; on a disk, a slow write looks like a hung worker.
+IN_MEMORY = "/dev/shm"  # noqa: S108 - gunicorn makes a file of a random name there, and unlinks it
+if Path(IN_MEMORY).is_dir():
+    worker_tmp_dir = IN_MEMORY
 
 # The application itself believes as many proxies as TRUSTED_PROXIES says; gunicorn believes none.
 forwarded_allow_ips = ""

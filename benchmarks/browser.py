@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import brotli  # type: ignore[import-untyped]
+import brotli
 
 TIMEOUT_SECONDS = 60.0
 STEPS = ("start page", "start", "callback", "back from organizations", "status page", "state")

@@ -10,80 +10,38 @@ some minutes (`--quick`: half a minute for each database, to see that it works).
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 # This file has the name of the package that it measures, and would hide it.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import report, scenarios
+from benchmarks import command, report, scenarios
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.site import Site
-from tests.support.postgres import Cluster, programs
-
-KINDS = ("sqlite", "postgresql")
 
 
 def main() -> None:
     """Measure, print the tables, and write the JSON if asked to."""
-    arguments = _arguments()
-    plan = QUICK if arguments.quick else FULL
-    found = {"conditions": report.conditions(plan)}
-    for kind in arguments.database or KINDS:
-        with _site(kind) as site:
-            result = _measure(site, plan)
-        found[kind] = asdict(result)
-        print(report.table(kind, result), flush=True)
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+    command.run(__doc__ or "", full=FULL, quick=QUICK, measure=_measure_on, table=report.table)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="only to see that it works")
-    parser.add_argument("--database", action="append", choices=KINDS, help="default: both")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    return parser.parse_args()
+def _measure_on(kind: str, plan: Plan) -> report.Result:
+    with _site(kind) as site:
+        return _measure(site, plan)
 
 
 @contextmanager
 def _site(kind: str) -> Iterator[Site]:
-    with (
-        tempfile.TemporaryDirectory(prefix="onboarding-benchmark-") as name,
-        _urls(kind, name) as (
-            url,
-            bare_url,
-        ),
-    ):
-        site = Site(Path(name), url, bare_url)
+    with command.databases(kind, "onboarding", "bare") as (folder, (url, bare_url)):
+        site = Site(folder, url, bare_url)
         try:
             site.start()
             yield site
         finally:
             site.close()
-
-
-@contextmanager
-def _urls(kind: str, folder: str) -> Iterator[tuple[str, str]]:
-    """Two empty databases; they keep what they have committed, as in production."""
-    if kind == "sqlite":
-        yield f"sqlite:///{folder}/onboarding.sqlite", f"sqlite:///{folder}/bare.sqlite"
-        return
-    found = programs()
-    if found is None:
-        sys.exit("PostgreSQL is not installed; --database sqlite measures without it")
-    cluster = Cluster(found, durable=True)
-    try:
-        yield cluster.new_database(), cluster.new_database()
-    finally:
-        cluster.stop()
 
 
 def _measure(site: Site, plan: Plan) -> report.Result:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 
 from benchmarks import processes
@@ -199,7 +200,7 @@ def slow_upstreams(site: Site, plan: Plan) -> SlowUpstreams:
     site.delay(token=plan.token_seconds, leaf=plan.leaf_seconds)
     p95: dict[int, float] = {}
     for growers in plan.slow_crowds:
-        p95[growers] = _believed(lambda: _page_p95(site, plan, growers, link))  # noqa: B023
+        p95[growers] = _believed(partial(_page_p95, site, plan, growers, link))
         if p95[growers] > SLOW_PAGE_MS:
             break
     bearable = [growers for growers, found in p95.items() if found <= SLOW_PAGE_MS]

@@ -9,16 +9,13 @@ with 1,000,000 connections after ten minutes or so, SQLite with 100,000 after fo
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,18 +24,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import sqlalchemy as sa
 
-from benchmarks import processes, report
+from benchmarks import command, processes, report
 from benchmarks.rows import add_swept
 from onboarding.clock import now
 from onboarding.connections import checks
 from onboarding.local.child import Child
 from onboarding.local.supervisor import answers
 from onboarding.models import Connection, Pace
-from tests.support.postgres import Cluster, programs
 from tests.support.stack import WORKER, Stack
 from tests.support.wait import wait_until
 
-KINDS = ("sqlite", "postgresql")
 NO_LIMIT = 100_000
 LIMIT = 900
 MINUTE = 60.0
@@ -181,51 +176,16 @@ class Site:
 
 def main() -> None:
     """Measure, print the tables, and write the JSON if asked to."""
-    arguments = _arguments()
-    plan = QUICK if arguments.quick else FULL
-    found: dict[str, object] = {"conditions": report.conditions(plan)}
-    for kind in arguments.database or KINDS:
-        with _site(kind) as site:
-            result = _measure(site, kind, plan)
-        found[kind] = asdict(result)
-        print(_table(kind, result), flush=True)
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+    command.run(__doc__ or "", full=FULL, quick=QUICK, measure=_measure_on, table=_table)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="only to see that it works")
-    parser.add_argument("--database", action="append", choices=KINDS, help="default: both")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    return parser.parse_args()
-
-
-@contextmanager
-def _site(kind: str) -> Iterator[Site]:
-    with tempfile.TemporaryDirectory(prefix="onboarding-benchmark-") as name, _url(kind, name) as u:
-        site = Site(Path(name), u)
+def _measure_on(kind: str, plan: Plan) -> Result:
+    with command.databases(kind, "onboarding") as (folder, (url,)):
+        site = Site(folder, url)
         try:
-            yield site
+            return _measure(site, kind, plan)
         finally:
             site.close()
-
-
-@contextmanager
-def _url(kind: str, folder: str) -> Iterator[str]:
-    """An empty database; it keeps what it has committed, as in production."""
-    if kind == "sqlite":
-        yield f"sqlite:///{folder}/onboarding.sqlite"
-        return
-    found = programs()
-    if found is None:
-        sys.exit("PostgreSQL is not installed; --database sqlite measures without it")
-    cluster = Cluster(found, durable=True)
-    try:
-        yield cluster.new_database()
-    finally:
-        cluster.stop()
 
 
 def _measure(site: Site, kind: str, plan: Plan) -> Result:

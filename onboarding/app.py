@@ -94,11 +94,11 @@ def _configure(app: Flask, settings: Settings) -> None:
         COMPRESS_MIN_SIZE=400,
         COMPRESS_ALGORITHM=["br", "gzip"],
     )
-    app.wsgi_app = PublicOrigin(app.wsgi_app, settings.public_url)  # type: ignore[method-assign]
+    wsgi: Any = PublicOrigin(app.wsgi_app, settings.public_url)
     if settings.trusted_proxies:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0
-        )
+        wsgi = ProxyFix(wsgi, x_for=settings.trusted_proxies, x_proto=0, x_host=0)
+    # Flask's own way to add middleware, which types can't say of a method.
+    app.wsgi_app = wsgi  # type: ignore[method-assign]
 
 
 class PublicOrigin:
@@ -118,6 +118,7 @@ class PublicOrigin:
 def _configure_templates(app: Flask, installation: Installation) -> None:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.add_extension("jinja2.ext.i18n")
+    # The extension has put this method there; types can't see that.
     app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
         i18n.gettext, i18n.ngettext, newstyle=True
     )

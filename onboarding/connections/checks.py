@@ -8,14 +8,15 @@ left out. What a worker had claimed when it was killed is due again when the lea
 from __future__ import annotations
 
 import logging
-import random
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from onboarding import chance
 from onboarding.clock import now
 from onboarding.connections import health, history, selection
 from onboarding.connections.health import Answer
@@ -77,8 +78,7 @@ def claim(database: Database, *, looks: int, others: int) -> list[Connection]:
         found = due(session, looks=looks, others=others, lock=True)
         ids, changed, routine = (found[urgency] for urgency in Urgency)
         # Rounded by chance: a quarter of a few would always be none.
-        kept = int(others * SHARE_OF_ROUTINE + random.random())  # noqa: S311
-        kept = min(kept, len(routine))
+        kept = min(chance.rounded(others * SHARE_OF_ROUTINE), len(routine))
         ids += changed[: others - kept]
         ids += routine[: max(kept, others - len(changed))]
         if not ids:
@@ -187,32 +187,20 @@ def note_nothing_new(database: Database, claimed: Iterable[Connection]) -> None:
     moment = now()
     rows = []
     for one in claimed:
-        row = {"key": one.id, "number": one.check_number, "seen": moment}
         one.checks += 1
         _plan(one)
         rows.append(
-            row | {"made": one.checks, "due": one.check_due_at, "urgency": one.check_urgency}
+            _key(one) | {"made": one.checks, "due": one.check_due_at, "urgency": one.check_urgency}
         )
-    if not rows:
-        return
-    with database.transaction() as session:
-        session.connection().execute(
-            sa.update(Connection)
-            .where(
-                Connection.id == sa.bindparam("key"),
-                Connection.check_number == sa.bindparam("number"),
-                Connection.stage == Stage.CONNECTED,
-                Connection.sync_owed.is_(False),
-            )
-            .values(
-                checked_at=sa.bindparam("seen"),
-                leaf_listed_at=sa.bindparam("seen"),
-                checks=sa.bindparam("made"),
-                check_due_at=sa.bindparam("due"),
-                check_urgency=sa.bindparam("urgency"),
-            ),
-            rows,
-        )
+    unchanged = (Connection.stage == Stage.CONNECTED, Connection.sync_owed.is_(False))
+    values = {
+        "checked_at": moment,
+        "leaf_listed_at": moment,
+        "checks": sa.bindparam("made"),
+        "check_due_at": sa.bindparam("due"),
+        "check_urgency": sa.bindparam("urgency"),
+    }
+    _update(database, rows, values, *unchanged)
 
 
 def put_off(database: Database, connection_id: UUID, *, number: int) -> None:
@@ -258,18 +246,29 @@ def due(
 
 
 def _set_due(database: Database, claimed: Collection[Connection], moment: datetime) -> None:
-    if not claimed:
+    _update(database, [_key(one) for one in claimed], {"check_due_at": moment})
+
+
+def _key(claimed: Connection) -> dict[str, Any]:
+    return {"key": claimed.id, "number": claimed.check_number}
+
+
+def _update(
+    database: Database,
+    rows: Sequence[Mapping[str, Any]],
+    values: Mapping[str, Any],
+    *conditions: sa.ColumnElement[bool],
+) -> None:
+    """Write to many connections at once, as far as what was claimed of them still counts."""
+    if not rows:
         return
+    change = sa.update(Connection).where(
+        Connection.id == sa.bindparam("key"),
+        Connection.check_number == sa.bindparam("number"),
+        *conditions,
+    )
     with database.transaction() as session:
-        session.connection().execute(
-            sa.update(Connection)
-            .where(
-                Connection.id == sa.bindparam("key"),
-                Connection.check_number == sa.bindparam("number"),
-            )
-            .values(check_due_at=moment),
-            [{"key": one.id, "number": one.check_number} for one in claimed],
-        )
+        session.connection().execute(change.values(**values), rows)
 
 
 def _knows(connection: Connection, told: LeafOrganizations) -> bool:
@@ -286,7 +285,7 @@ def _knows(connection: Connection, told: LeafOrganizations) -> bool:
 
 def _plan(connection: Connection) -> None:
     """Say when the next check comes, give or take a fifth, and what it comes before."""
-    connection.check_due_at = now() + _pause(connection) * random.uniform(0.8, 1.2)  # noqa: S311
+    connection.check_due_at = now() + chance.spread(_pause(connection), 0.8, 1.2)
     is_new = (
         connection.checks < CHECKS_AFTER_A_CHANGE
         and connection.failed_checks < FAILED_CHECKS_IN_FRONT

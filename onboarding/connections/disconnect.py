@@ -8,6 +8,7 @@ whatever is there.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -89,10 +90,17 @@ def disconnect(
 
     :param number: of the try, which has been taken (see `tries`)
     """
+    with suppress(TakenOver):
+        _try(database, leaf, queue, connection_id, number=number)
+
+
+def _try(database: Database, leaf: Leaf, queue: Queue, connection_id: UUID, *, number: int) -> None:
+    """Have it deleted, and write down what came of it.
+
+    :raise TakenOver: if another try counts by then
+    """
     try:
         stray = _delete(database, leaf, connection_id, number=number)
-    except TakenOver:
-        return
     except SignInRefused as err:
         _wait(database, queue, connection_id, number, Cause.LEAF_SIGN_IN_REFUSED, str(err))
     except UpstreamUnavailable as err:
@@ -134,10 +142,7 @@ def _wait(
     least: timedelta = timedelta(0),
 ) -> None:
     with database.transaction() as session:
-        try:
-            connection = tries.current(session, connection_id, number=number)
-        except TakenOver:
-            return
+        connection = tries.current(session, connection_id, number=number)
         tries.wait(session, queue, connection, cause, detail=detail, least=least)
 
 
@@ -145,10 +150,7 @@ def _complete(
     database: Database, queue: Queue, connection_id: UUID, number: int, stray: datetime | None
 ) -> None:
     with database.transaction() as session:
-        try:
-            connection = tries.current(session, connection_id, number=number)
-        except TakenOver:
-            return
+        connection = tries.current(session, connection_id, number=number)
         connection.stray_since = stray
         if tries.linger(session, queue, connection):
             return

@@ -6,7 +6,6 @@ tries never work on one connection at a time (see `tries`).
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 from uuid import UUID
 
@@ -34,12 +33,8 @@ from onboarding.leaf import Credential, Leaf
 from onboarding.models import Connection, locked
 from onboarding.queue import Queue
 from onboarding.settings import Settings
-from onboarding.states import MENDED_BY_STAFF, Cause, Stage
+from onboarding.states import Cause, Stage
 from onboarding.vault import Vault
-
-GIVEN_UP_AFTER = timedelta(days=30)
-
-log = logging.getLogger(__name__)
 
 
 def hand_over(
@@ -64,24 +59,11 @@ def hand_over(
     if owed is Stage.DISCONNECTING:
         disconnect.disconnect(database, leaf, queue, connection_id, number=number)
     elif owed is Stage.HANDING_OVER:
-        _deliver(database, vault, leaf, queue, settings, connection_id, number=number)
-
-
-def _deliver(
-    database: Database,
-    vault: Vault,
-    leaf: Leaf,
-    queue: Queue,
-    settings: Settings,
-    connection_id: UUID,
-    *,
-    number: int,
-) -> None:
-    task = Delivery(database, vault, leaf, settings, connection_id, number)
-    try:
-        _try(database, queue, task)
-    except TakenOver:
-        task.leave()
+        task = Delivery(database, vault, leaf, settings, connection_id, number)
+        try:
+            _try(database, queue, task)
+        except TakenOver:
+            task.leave()
 
 
 def _try(database: Database, queue: Queue, task: Delivery) -> None:
@@ -160,44 +142,10 @@ def _wait(
 ) -> None:
     with database.transaction() as session:
         connection = task.current(session)
-        wait(session, queue, connection, cause, detail=detail, least=least)
-
-
-def wait(
-    session: Session,
-    queue: Queue,
-    connection: Connection,
-    cause: Cause,
-    *,
-    detail: str,
-    least: timedelta = timedelta(0),
-) -> None:
-    """Enqueue the next try after a pause that grows, or give a token up after thirty days.
-
-    :param connection: locked, and no try that counts is at it
-    :param least: the shortest pause
-    """
-    began = connection.token_received_at
-    is_hand_over = connection.stage is Stage.HANDING_OVER
-    if is_hand_over and began is not None and now() - began > GIVEN_UP_AFTER:
-        # Not called an outage of Leaf where it was a matter of ours.
-        given_up = cause if cause in MENDED_BY_STAFF else Cause.GIVEN_UP
-        _note_failure(session, connection, given_up, detail)
-        return
-    tries.wait(session, queue, connection, cause, detail=detail, least=least)
+        tries.wait(session, queue, connection, cause, detail=detail, least=least)
 
 
 def _fail(database: Database, task: Delivery, cause: Cause, *, detail: str) -> None:
     with database.transaction() as session:
         connection = task.current(session)
-        _note_failure(session, connection, cause, detail)
-
-
-def _note_failure(session: Session, connection: Connection, cause: Cause, detail: str) -> None:
-    connection.stage = Stage.FAILED
-    connection.cause = cause
-    connection.detail = detail
-    connection.hand_over_due_at = None
-    connection.hand_over_taken_by = None
-    history.record(session, connection, "hand_over_failed", cause=cause.value, detail=detail)
-    log.error("Hand-over of %s failed: %s: %s", connection.reference, cause.value, detail)
+        tries.fail(session, connection, cause, detail)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import consent, hand_over, history, tries, workers
+from onboarding.connections import consent, history, tries, workers
 from onboarding.db import Database
 from onboarding.models import ATTEMPT_LIFETIME, EXCHANGE_LIMIT, Attempt, Connection, Worker
 from onboarding.queue import Queue, hand_over_id
@@ -78,7 +78,7 @@ def _revive_hand_overs(
     failed = queue.failed(left)
     for workflow_id, connection in left.items():
         if workflow_id in failed:
-            hand_over.wait(session, queue, connection, Cause.OUR_ERROR, detail="")
+            tries.wait(session, queue, connection, Cause.OUR_ERROR, detail="")
             continue
         connection.hand_over_try += 1
         connection.hand_over_due_at = now()

@@ -10,12 +10,12 @@ keeps its token and a disconnect stays one, and both look at Leaf once more.
 from __future__ import annotations
 
 import logging
-import random
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from onboarding import chance
 from onboarding.clock import now
 from onboarding.connections import history, workers
 from onboarding.db import Database
@@ -25,6 +25,8 @@ from onboarding.states import MENDED_BY_STAFF, Cause, Stage
 
 FIRST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=15)
+GIVEN_UP_AFTER = timedelta(days=30)
+"""A hand-over; what a grower has asked to end is not given up."""
 STRAY_LIVES = timedelta(minutes=2)
 """After so long, Leaf has carried out a request that nobody waits for any more, or never will."""
 
@@ -82,12 +84,18 @@ def wait(
     detail: str,
     least: timedelta = timedelta(0),
 ) -> None:
-    """Enqueue the next try after a pause that grows.
+    """Enqueue the next try after a pause that grows, or give a token up after thirty days.
 
     :param connection: locked, and no try that counts is at it
     :param least: the shortest pause
     """
     moment = now()
+    began = connection.token_received_at
+    is_hand_over = connection.stage is Stage.HANDING_OVER
+    if is_hand_over and began is not None and moment - began > GIVEN_UP_AFTER:
+        # Not called an outage of Leaf where it was a matter of ours.
+        fail(session, connection, cause if cause in MENDED_BY_STAFF else Cause.GIVEN_UP, detail)
+        return
     if connection.waiting_since is None:
         connection.waiting_since = moment
         history.record(session, connection, f"{what(connection)}_waits", detail=detail)
@@ -100,6 +108,20 @@ def wait(
     # Whatever Leaf asks for: a person waits, and four requests an hour are no burden.
     pause = min(max(least, _pause(moment - connection.waiting_since)), LONGEST_PAUSE)
     enqueue_next(session, queue, connection, after=pause)
+
+
+def fail(session: Session, connection: Connection, cause: Cause, detail: str) -> None:
+    """Let a hand-over end, with its token kept, until a person has mended the reason.
+
+    :param connection: locked
+    """
+    connection.stage = Stage.FAILED
+    connection.cause = cause
+    connection.detail = detail
+    connection.hand_over_due_at = None
+    connection.hand_over_taken_by = None
+    history.record(session, connection, "hand_over_failed", cause=cause.value, detail=detail)
+    log.error("Hand-over of %s failed: %s: %s", connection.reference, cause.value, detail)
 
 
 def linger(session: Session, queue: Queue, connection: Connection) -> bool:
@@ -144,4 +166,4 @@ def _is_being_tried(session: Session, queue: Queue, connection: Connection) -> b
 def _pause(waited: timedelta) -> timedelta:
     """As long again as it has been so far, within bounds; with jitter against stampedes."""
     pause = min(max(waited, FIRST_PAUSE), LONGEST_PAUSE)
-    return pause * random.uniform(0.8, 1.0)  # noqa: S311
+    return chance.spread(pause, 0.8, 1.0)

@@ -24,6 +24,7 @@ from onboarding.settings import Settings
 
 SERVICE = "John Deere"
 ACTION = "exchange the code"
+CLIENT_AUTHENTICATION = "client_secret_basic"
 LONGEST_LIFETIME = timedelta(days=366).total_seconds()
 """Seconds; an access token that claims to live longer does not say anything."""
 
@@ -95,7 +96,7 @@ def _client(settings: Settings, *, timeout: Timeout | None = None) -> _TokenClie
     return _TokenClient(
         client_id=settings.deere_client_key,
         client_secret=settings.deere_client_secret,
-        token_endpoint_auth_method="client_secret_basic",  # noqa: S106
+        token_endpoint_auth_method=CLIENT_AUTHENTICATION,
         scope=" ".join(settings.deere_scopes),
         redirect_uri=settings.callback_url,
         code_challenge_method="S256",

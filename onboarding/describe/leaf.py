@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from onboarding.describe.actions import choose, other_account, start
@@ -272,49 +271,35 @@ def _only_shared(subject: Connection) -> str | None:
 
 
 def _missing_permission(subject: Connection) -> Told:
-    shared = [row for row in subject.organizations if row.connected]
-    if len(shared) > 1:
-        return _missing_permission_somewhere(shared)
-    return Told(
-        code="missing_permission",
-        tone="act",
-        label=_("Permission missing"),
-        title=_("A permission is missing"),
-        sentences=(
-            _("John Deere does not let Leaf fetch all of the data."),
-            _("Open John Deere’s page for %(organization)s, allow what is missing and press Save.")
-            % {"organization": name_of(shared[0])},
-        ),
-        whether_shared=_("At most a part of your data is shared."),
-        who="grower",
-        action=choose(_("Open John Deere’s page"), organization_id=shared[0].deere_id),
-        others=(start(_("Connect again")),),
-        show_contact=True,
+    shared = sorted(
+        (row for row in subject.organizations if row.connected),
+        key=lambda row: name_of(row).casefold(),
     )
-
-
-def _missing_permission_somewhere(shared: Sequence[Organization]) -> Told:
-    """Leaf does not say for which organization, and each has its own page."""
-    first, *others = sorted(shared, key=lambda row: name_of(row).casefold())[:PAGES_OFFERED]
-    more = len(shared) - PAGES_OFFERED
+    first, *others = shared[:PAGES_OFFERED]
+    if others:
+        # Leaf does not say for which organization, and each has its own page.
+        todo = _(
+            "We are not told which of your organizations it is. Open John Deere’s page for "
+            "each, allow what is missing, press Save."
+        )
+        page = _page_of(first)
+    else:
+        todo = _(
+            "Open John Deere’s page for %(organization)s, allow what is missing and press Save."
+        ) % {"organization": name_of(first)}
+        page = choose(_("Open John Deere’s page"), organization_id=first.deere_id)
     return Told(
         code="missing_permission",
         tone="act",
         label=_("Permission missing"),
         title=_("A permission is missing"),
-        sentences=(
-            _("John Deere does not let Leaf fetch all of the data."),
-            _(
-                "We are not told which of your organizations it is. Open John Deere’s page for "
-                "each, allow what is missing, press Save."
-            ),
-        ),
+        sentences=(_("John Deere does not let Leaf fetch all of the data."), todo),
         whether_shared=_("At most a part of your data is shared."),
         who="grower",
-        action=_page_of(first),
+        action=page,
         others=(
             *map(_page_of, others),
-            *([choose(_("Show all organizations"))] if more > 0 else []),
+            *([choose(_("Show all organizations"))] if len(shared) > PAGES_OFFERED else []),
             start(_("Connect again")),
         ),
         show_contact=True,

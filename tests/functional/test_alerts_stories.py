@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from onboarding.clock import now
 from onboarding.connections import registration
 from onboarding.models import LeafEvent, SeenAlert
-from tests.functional.sandbox_support import Owner
+from tests.functional.sandbox.support import Owner
 from tests.support.control import Control
 from tests.support.people import People, Person
 from tests.support.stack import WEB, WORKER, Stack

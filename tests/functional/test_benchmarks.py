@@ -17,14 +17,10 @@ SECONDS = 240
 """Half a minute when the machine has nothing else to do."""
 
 
-@pytest.mark.timeout(SECONDS + 10)
-def test_a_quick_sweep_writes_every_figure_and_keeps_the_limit(tmp_path: Path) -> None:
-    written = tmp_path / "figures.json"
+def quick_run(name: str, *arguments: str) -> str:
+    """What a benchmark prints, if it ends well."""
     done = subprocess.run(
-        [
-            *(sys.executable, "benchmarks/sweep.py"),
-            *("--quick", "--database", "sqlite", "--json", str(written)),
-        ],
+        [sys.executable, f"benchmarks/{name}.py", "--quick", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -32,7 +28,14 @@ def test_a_quick_sweep_writes_every_figure_and_keeps_the_limit(tmp_path: Path) -
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "fullest minute" in done.stdout
+    return done.stdout
+
+
+@pytest.mark.timeout(SECONDS + 10)
+def test_a_quick_sweep_writes_every_figure_and_keeps_the_limit(tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
+    said = quick_run("sweep", "--database", "sqlite", "--json", str(written))
+    assert "fullest minute" in said
     found = json.loads(written.read_text())["sqlite"]
     (swept,) = found["swept"]
     assert swept["connections"] == 1000
@@ -46,35 +49,16 @@ def test_a_quick_sweep_writes_every_figure_and_keeps_the_limit(tmp_path: Path) -
 @pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed")
 @pytest.mark.timeout(SECONDS + 10)
 def test_workers_that_are_killed_lose_nothing_and_do_nothing_twice_at_leaf() -> None:
-    done = subprocess.run(
-        [sys.executable, "benchmarks/chaos.py", "--quick"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Nothing was lost, and nothing done twice." in done.stdout
-    assert "100 hand-overs, 100 checks, " in done.stdout
+    said = quick_run("chaos")
+    assert "Nothing was lost, and nothing done twice." in said
+    assert "100 hand-overs, 100 checks, " in said
 
 
 @pytest.mark.timeout(SECONDS + 10)
 def test_a_quick_run_walks_whole_flows_and_writes_every_figure(tmp_path: Path) -> None:
     written = tmp_path / "figures.json"
-    done = subprocess.run(
-        [
-            *(sys.executable, "benchmarks/onboarding.py"),
-            *("--quick", "--database", "sqlite", "--json", str(written)),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "one flow takes as long as" in done.stdout
+    said = quick_run("onboarding", "--database", "sqlite", "--json", str(written))
+    assert "one flow takes as long as" in said
     found = json.loads(written.read_text())["sqlite"]
     assert found["connected"] > 0
     assert all(flows["per_second"] > 0 for flows in found["flows"])

@@ -16,7 +16,7 @@ from onboarding import settings
 from onboarding.clock import now
 from onboarding.connections import sweep as sweeping
 from onboarding.connections import workers
-from onboarding.connections.hand_over import GIVEN_UP_AFTER
+from onboarding.connections.tries import GIVEN_UP_AFTER
 from onboarding.installation import Installation, assemble
 from onboarding.models import (
     ATTEMPT_LIFETIME,

@@ -19,7 +19,9 @@ from onboarding.states import Environment
 from tests.support.postgres import Cluster
 from tests.unit.databases import Postgresql, Sqlite, as_settings_write_it
 from tests.unit.failures import Server, ThreadedServer
+from tests.unit.leaf_double import LeafDouble
 from tests.unit.rows import invited
+from tests.unit.tries import Tries
 from tests.unit.walk import Walk
 
 # How long an example takes says more of the machine than of the code.
@@ -140,3 +142,16 @@ def walk(fresh_database: Database, fresh_url: str) -> Walk:
 def link(walk: Walk) -> Link:
     """A link for a grower who has not begun yet."""
     return invited(walk.database)
+
+
+@pytest.fixture
+def leaf(server: Server) -> LeafDouble:
+    return LeafDouble(server)
+
+
+@pytest.fixture
+def tries(walk: Walk, leaf: LeafDouble, link: Link) -> Tries:
+    """A token of the grower waits to be handed over."""
+    tries = Tries(walk, leaf, link)
+    tries.consent()
+    return tries

@@ -26,11 +26,6 @@ HEALTH = ["GET status", "GET credentials"]
 
 
 @pytest.fixture
-def leaf(server: Server) -> LeafDouble:
-    return LeafDouble(server)
-
-
-@pytest.fixture
 def tries(walk: Walk, leaf: LeafDouble, link: Link) -> Tries:
     """Leaf has the grower's token since three days, and has been asked about it since."""
     tries = Tries(walk, leaf, link)

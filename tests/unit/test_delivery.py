@@ -9,9 +9,8 @@ import pytest
 
 from onboarding.clock import now
 from onboarding.errors import InputInvalid
-from onboarding.models import Connection, Link
+from onboarding.models import Connection
 from onboarding.states import Cause, Stage
-from tests.unit.failures import Server
 from tests.unit.leaf_double import (
     Form,
     LeafDouble,
@@ -23,7 +22,6 @@ from tests.unit.leaf_double import (
     says,
 )
 from tests.unit.tries import TOKEN, Tries
-from tests.unit.walk import Walk
 
 AWAY = says(503, {})
 REFUSED = says(400, {"detail": "The refresh token is not valid."})
@@ -35,19 +33,6 @@ FORMS = {
     "newer, hiding": hiding(newer),
     "older, hiding": hiding(older),
 }
-
-
-@pytest.fixture
-def leaf(server: Server) -> LeafDouble:
-    return LeafDouble(server)
-
-
-@pytest.fixture
-def tries(walk: Walk, leaf: LeafDouble, link: Link) -> Tries:
-    """A token of the grower waits to be handed over."""
-    tries = Tries(walk, leaf, link)
-    tries.consent()
-    return tries
 
 
 def assert_delivered(tries: Tries, user: str = "leaf-y") -> None:

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 
 from onboarding import describe
 from onboarding.clock import now
-from onboarding.connections import disconnect, hand_over, history, leaf_events, removal
-from onboarding.connections.tries import LONGEST_PAUSE, STRAY_LIVES
+from onboarding.connections import disconnect, history, leaf_events, removal
+from onboarding.connections.tries import LONGEST_PAUSE, STRAY_LIVES, wait
 from onboarding.errors import InputInvalid
 from onboarding.models import Attempt, Connection, Link, locked
 from onboarding.states import Cause, Health, Stage
-from tests.unit.failures import FAILURES, Server
+from tests.unit.failures import FAILURES
 from tests.unit.leaf_double import LeafDouble, done_but, meanwhile, says
 from tests.unit.tries import TOKEN, Tries
 from tests.unit.walk import Walk
@@ -26,19 +26,6 @@ LOCKED = says(403, {"detail": "The credential is locked."})
 NEWER = "refresh-of-the-same-grower-later-5Tq"
 OTHER = "refresh-of-somebody-else-1x9"
 YEAR = timedelta(days=365)
-
-
-@pytest.fixture
-def leaf(server: Server) -> LeafDouble:
-    return LeafDouble(server)
-
-
-@pytest.fixture
-def tries(walk: Walk, leaf: LeafDouble, link: Link) -> Tries:
-    """A token of the grower waits to be handed over."""
-    tries = Tries(walk, leaf, link)
-    tries.consent()
-    return tries
 
 
 @pytest.fixture
@@ -190,7 +177,7 @@ def test_error_of_ours_does_not_give_up_what_was_asked_for(connected: Tries) -> 
     connected.disconnect()
     with connected.walk.database.transaction() as session:
         row = locked(session, connected.connection().id)
-        hand_over.wait(session, connected.walk.queue, row, Cause.OUR_ERROR, detail="")
+        wait(session, connected.walk.queue, row, Cause.OUR_ERROR, detail="")
     connection = connected.connection()
     assert (connection.stage, connection.cause) == (Stage.DISCONNECTING, Cause.OUR_ERROR)
     connected.once()

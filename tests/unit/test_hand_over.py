@@ -8,29 +8,15 @@ from datetime import datetime, timedelta
 import pytest
 
 from onboarding.clock import now
-from onboarding.models import Connection, Link
+from onboarding.models import Connection
 from onboarding.states import Cause, Stage
-from tests.unit.failures import FAILURES, Failure, Server, later
+from tests.unit.failures import FAILURES, Failure, later
 from tests.unit.leaf_double import LeafDouble, says
 from tests.unit.tries import TOKEN, Tries
-from tests.unit.walk import Walk
 
 SHORTEST, LONGEST = timedelta(seconds=2), timedelta(minutes=15)
 MONTH = timedelta(days=30)
 JITTER = 0.8
-
-
-@pytest.fixture
-def leaf(server: Server) -> LeafDouble:
-    return LeafDouble(server)
-
-
-@pytest.fixture
-def tries(walk: Walk, leaf: LeafDouble, link: Link) -> Tries:
-    """A token of the grower waits to be handed over."""
-    tries = Tries(walk, leaf, link)
-    tries.consent()
-    return tries
 
 
 def fail_next(leaf: LeafDouble, failure: Failure, *, at: str = "POST credentials") -> None:

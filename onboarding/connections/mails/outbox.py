@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -11,6 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
+from onboarding import chance
 from onboarding.clock import now
 from onboarding.connections import history, workers
 from onboarding.connections.mails.owed import owe_attention
@@ -149,7 +149,7 @@ def note_delay(session: Session, mail: Mail, delay: MailDelayed) -> None:
     mail.detail = str(delay)
     # As long again as it has been so far, within bounds; with jitter against crowds.
     pause = min(max(waited, FIRST_PAUSE), LONGEST_PAUSE)
-    mail.due_at = moment + pause * random.uniform(0.8, 1.2)  # noqa: S311
+    mail.due_at = moment + chance.spread(pause, 0.8, 1.2)
 
 
 def _reference(session: Session, mail: Mail) -> str:

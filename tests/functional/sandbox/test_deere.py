@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 import requests
 
 from onboarding.sandbox.accounts import ACCOUNTS
-from tests.functional.sandbox_support import (
+from tests.functional.sandbox.support import (
     AXIOM,
     CALLBACK,
     CLIENT,
@@ -27,25 +26,6 @@ from tests.functional.sandbox_support import (
 from tests.support.control import Control
 from tests.support.ports import free_port
 from tests.support.wait import wait_until
-
-
-@pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("sandbox") / "sandbox.sqlite") as url:
-        yield url
-
-
-@pytest.fixture
-def control(origin: str) -> Iterator[Control]:
-    control = Control(origin)
-    control.reset()
-    yield control
-    control.close()
-
-
-@pytest.fixture
-def grower(origin: str, control: Control) -> Grower:
-    return Grower(origin)
 
 
 def get_metadata(origin: str) -> requests.Response:

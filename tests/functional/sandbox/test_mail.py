@@ -14,7 +14,7 @@ import requests
 
 from onboarding.errors import SettingsInvalid
 from onboarding.sandbox import create_app
-from tests.functional.sandbox_support import TIMEOUT_SECONDS, serving
+from tests.functional.sandbox.support import TIMEOUT_SECONDS, serving
 from tests.support.control import Control
 from tests.support.ports import free_port
 

@@ -14,7 +14,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from tests.functional.sandbox_support import Grower, Owner, serving
+from tests.functional.sandbox.support import Grower, Owner, serving
 from tests.support.control import Control
 from tests.support.wait import wait_until
 
@@ -22,26 +22,6 @@ WEBHOOKS = "/services/alerts/api/alerts/webhooks"
 SECRET = "mRyT257XpFWX-longer"
 GONE, LIMITED = "credentialsUnauthenticated", "credentialsLimitedPermission"
 SOON = {"leaf_alert_minute_ms": 1}
-
-
-@pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("sandbox") / "sandbox.sqlite") as url:
-        yield url
-
-
-@pytest.fixture
-def control(origin: str) -> Iterator[Control]:
-    control = Control(origin)
-    control.reset()
-    yield control
-    control.reset()
-    control.close()
-
-
-@pytest.fixture
-def owner(origin: str, control: Control) -> Owner:
-    return Owner(origin)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.functional.sandbox_support import (
+from tests.functional.sandbox.support import (
     CLIENT,
     PUBLIC_URL,
     TIMEOUT_SECONDS,
@@ -28,33 +28,8 @@ from tests.functional.sandbox_support import (
 )
 from tests.support.control import Control
 from tests.support.ports import free_port
+from tests.support.stack import ROOT
 from tests.support.wait import wait_until
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("sandbox") / "sandbox.sqlite") as url:
-        yield url
-
-
-@pytest.fixture
-def control(origin: str) -> Iterator[Control]:
-    control = Control(origin)
-    control.reset()
-    yield control
-    control.close()
-
-
-@pytest.fixture
-def grower(origin: str, control: Control) -> Grower:
-    return Grower(origin)
-
-
-@pytest.fixture
-def owner(origin: str, control: Control) -> Owner:
-    return Owner(origin)
 
 
 @pytest.fixture
