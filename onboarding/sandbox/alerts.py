@@ -141,7 +141,13 @@ class Alerts:
                 log.exception("Alerts were not delivered")
 
     def _deliver_due(self) -> None:
-        order = "DESC" if self._policies["leaf_alerts"] == "out_of_order" else "ASC"
+        order = "ASC"
+        if self._policies["leaf_alerts"] == "out_of_order":
+            order = "DESC"
+            if self._store.all(
+                "SELECT 1 FROM leaf_alerts WHERE due > ? AND attempts = 0 LIMIT 1", time.time()
+            ):
+                return  # the newest comes first, so all of them wait for it
         due = self._store.all(
             f"SELECT * FROM leaf_alerts WHERE due <= ? ORDER BY number {order} LIMIT ?",  # noqa: S608
             time.time(),

@@ -98,7 +98,7 @@ def test_alert_that_comes_twice_is_written_down_once(control: Control, grower: P
 
 @pytest.mark.usefixtures("registered")
 def test_alerts_in_another_order_end_with_what_is_true(control: Control, grower: Person) -> None:
-    control.set_policies(leaf_alerts="out_of_order", leaf_alert_minute_ms=500)
+    control.set_policies(leaf_alerts="out_of_order", leaf_alert_minute_ms=5000)
     leaf_user_id = grower.connection().grower.leaf_user_id or ""
     control.set_leaf_status(leaf_user_id, "MISSING_PERMISSION")
     control.set_leaf_status(leaf_user_id, "UNAUTHENTICATED")
