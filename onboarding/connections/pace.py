@@ -404,11 +404,6 @@ def word(session: Session) -> Word:
     return Word()
 
 
-def is_leaf_down(session: Session) -> bool:
-    """Whether Leaf is taken for down at this moment, so that nobody asks it."""
-    return word(session).down_since is not None
-
-
 def _row(session: Session) -> tuple[Pace, datetime]:
     """The row for writing, and the moment; whoever else wants it waits."""
     row = session.get(Pace, SERVICE, with_for_update=True)

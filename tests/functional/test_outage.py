@@ -48,7 +48,7 @@ def test_outage_is_found_once_for_all_and_ends_by_itself(
 
 def _is_down(stack: Stack) -> bool:
     with stack.installation.database.reading() as session:
-        return pace.is_leaf_down(session)
+        return pace.word(session).down_since is not None
 
 
 def _waits(grower: Person) -> bool:

@@ -206,7 +206,7 @@ def test_429_stops_everybody_for_as_long_as_leaf_asks(fresh_database: Database) 
     with fresh_database.reading() as session:
         known = pace.word(session)
         assert (known.down_since, known.paused_until is not None) == (None, True)
-        assert not pace.is_leaf_down(session)
+        assert pace.word(session).down_since is None
     let_the_pause_pass(fresh_database)
     wait_until(lambda: goes_on(other), what="who was told it asks again")
     with fresh_database.reading() as session:
@@ -250,10 +250,10 @@ def test_failures_in_a_row_of_all_processes_close_the_way_for_all(
     for number in range(pace.FAILURES_OF_AN_OUTAGE - 1):
         told(processes[number % 2], status=[None, 500, 503][number % 3])
     with fresh_database.reading() as session:
-        assert not pace.is_leaf_down(session)
+        assert pace.word(session).down_since is None
     told(processes[0])
     with fresh_database.reading() as session:
-        assert pace.is_leaf_down(session)
+        assert pace.word(session).down_since is not None
         assert "HTTP 503" in pace.word(session).reason
     for turns in processes:
         with pytest.raises(NotNow):
@@ -280,7 +280,7 @@ def test_failures_among_answers_close_nothing(
         take(other)  # with its lease it learns of them
         other.of(Rank.ROUTINE).after(between)
     with fresh_database.reading() as session:
-        assert not pace.is_leaf_down(session)
+        assert pace.word(session).down_since is None
 
 
 def test_failures_far_apart_close_nothing(fresh_database: Database) -> None:
@@ -291,7 +291,7 @@ def test_failures_far_apart_close_nothing(fresh_database: Database) -> None:
         assert failed is not None
         put(fresh_database, failed_at=failed - pace.FAILURES_FORGOTTEN)
     with fresh_database.reading() as session:
-        assert not pace.is_leaf_down(session)
+        assert pace.word(session).down_since is None
 
 
 @pytest.fixture
@@ -333,7 +333,7 @@ def test_answer_to_the_try_lets_everybody_go_on(
     server.json("GET", USERS, [], status=status)
     one.try_leaf(leaf)
     with fresh_database.reading() as session:
-        assert not pace.is_leaf_down(session)
+        assert pace.word(session).down_since is None
     take(one)
     wait_until(lambda: goes_on(other), what="the other process has learned of it")
     assert any("answers again" in record.message for record in caplog.records)

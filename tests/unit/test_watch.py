@@ -224,7 +224,7 @@ def test_nothing_is_touched_while_leaf_is_down_and_all_is_checked_when_it_is_bac
 
     def is_down() -> bool:
         with fresh_database.reading() as session:
-            return pace.is_leaf_down(session)
+            return pace.word(session).down_since is not None
 
     with watching(fresh_database, server):
         wait_until(is_down, what="Leaf is taken for down")
