@@ -199,6 +199,12 @@ class Connection(Base):
     """Health checks since the last change: the pauses between them grow with it."""
     connected_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
+    health_since: Mapped[datetime | None]
+    """Since when Leaf has said of the present credential what it says now."""
+    trouble_told_from: Mapped[datetime | None]
+    """From when people are told that it does not work; None: it does, or Leaf has not looked yet.
+
+    It outlasts a new credential: what Leaf says of that one ends the trouble, or does not."""
 
     grower: Mapped[Grower] = relationship(lazy="joined", innerjoin=True)
     organizations: Mapped[list[Organization]] = relationship(
@@ -259,6 +265,17 @@ class Connection(Base):
         looks = (self.organizations_seen_at, self.leaf_listed_at, self.sharing_trouble_at)
         return self.returned_at is not None and all(
             look is None or look < self.returned_at for look in looks
+        )
+
+    def is_pause_untold(self, moment: datetime) -> bool:
+        """Whether John Deere's service has only just stopped answering Leaf.
+
+        Until it lasts nobody is told, and what was true before it still counts.
+        """
+        return (
+            self.health is Health.TEMPORARILY_UNAVAILABLE
+            and self.trouble_told_from is not None
+            and moment < self.trouble_told_from
         )
 
     @property

@@ -130,7 +130,13 @@ def _define_workflows(
 
     @DBOS.workflow(name=CHECK)
     def check(connection_id: str, number: int) -> None:
-        checks.check(installation.database, leaf, UUID(connection_id), number=number)
+        checks.check(
+            installation.database,
+            leaf,
+            UUID(connection_id),
+            number=number,
+            told_after=timedelta(minutes=installation.settings.trouble_visible_after_minutes),
+        )
 
     @DBOS.workflow(name="sweep")
     def sweep(scheduled_at: datetime, context: None) -> None:

@@ -11,19 +11,21 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import health, history, selection, workers
+from onboarding.connections import health, history, selection, trouble, workers
 from onboarding.connections.health import Answer
 from onboarding.connections.owed import CHECK_LEASE, owe_check
 from onboarding.db import Database
 from onboarding.leaf import Leaf
 from onboarding.models import Connection, locked
 from onboarding.queue import Queue, check_id
-from onboarding.states import Cause
+from onboarding.states import Cause, Health
 
 PAUSES_BETWEEN_CHECKS = tuple(
     timedelta(seconds=seconds) for seconds in (5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
 )
 """After a change; the last one stays."""
+LONGEST_PAUSE_IN_A_PAUSE = timedelta(hours=1)
+"""While John Deere does not answer Leaf: its end is not to be seen a day late."""
 PAUSE_AFTER_FAILED_CHECK = timedelta(minutes=1)
 LONGEST_PAUSE_AFTER_FAILED_CHECK = timedelta(hours=1)
 BATCH = 500
@@ -32,12 +34,20 @@ BATCH = 500
 log = logging.getLogger(__name__)
 
 
-def check(database: Database, leaf: Leaf, connection_id: UUID, *, number: int) -> None:
+def check(
+    database: Database,
+    leaf: Leaf,
+    connection_id: UUID,
+    *,
+    number: int,
+    told_after: timedelta = trouble.TOLD_AFTER,
+) -> None:
     """Ask Leaf for the credential's health and organizations, and write down what it says.
 
     When Leaf can't be asked, what was known stays, and the next check comes soon.
 
     :param number: of the check; an outdated one does nothing
+    :param told_after: how long a pause at John Deere lasts before people are told of it
     """
     with database.reading() as session:
         connection = session.get_one(Connection, connection_id)
@@ -48,7 +58,7 @@ def check(database: Database, leaf: Leaf, connection_id: UUID, *, number: int) -
     with database.transaction() as session:
         current = locked(session, connection_id)
         if current.is_at_leaf and current.check_number == number:
-            health.note(session, current, answer)
+            health.note(session, current, answer, told_after=told_after)
             current.check_due_at = now() + _pause(current) * random.uniform(0.8, 1.2)  # noqa: S311
 
 
@@ -121,4 +131,6 @@ def _pause(connection: Connection) -> timedelta:
     if connection.failed_checks:
         doubled = PAUSE_AFTER_FAILED_CHECK * (1 << min(connection.failed_checks - 1, 10))
         return min(doubled, LONGEST_PAUSE_AFTER_FAILED_CHECK)
-    return PAUSES_BETWEEN_CHECKS[min(connection.checks, len(PAUSES_BETWEEN_CHECKS) - 1)]
+    pause = PAUSES_BETWEEN_CHECKS[min(connection.checks, len(PAUSES_BETWEEN_CHECKS) - 1)]
+    is_paused = connection.health is Health.TEMPORARILY_UNAVAILABLE
+    return min(pause, LONGEST_PAUSE_IN_A_PAUSE) if is_paused else pause

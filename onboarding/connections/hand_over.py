@@ -154,6 +154,7 @@ def _complete(database: Database, queue: Queue, task: Delivery, credential: Cred
         connection.handed_over_at = now()
         connection.health = credential.health
         connection.health_text = credential.raw_status
+        connection.health_since = now()
         connection.stage = Stage.CHOOSING_ORGANIZATIONS
         connection.settle()
         connection.checks = 0

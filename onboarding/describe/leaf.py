@@ -170,6 +170,8 @@ def connected(subject: Connection, moment: datetime, partner: str) -> Told:
             return _unconfirmed(subject)
         case Health.OK:
             return _data_flows(subject, partner)
+        case Health.TEMPORARILY_UNAVAILABLE if subject.is_pause_untold(moment):
+            return _data_flows(subject, partner)
         case Health.MISSING_PERMISSION:
             return _missing_permission(subject)
         case Health.TEMPORARILY_UNAVAILABLE:
