@@ -19,7 +19,14 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from onboarding import describe, vault
 from onboarding.clock import now
-from onboarding.connections import attention, consent, hand_over, invitations, rotation
+from onboarding.connections import (
+    attention,
+    consent,
+    hand_over,
+    incidents,
+    invitations,
+    rotation,
+)
 from onboarding.errors import OnboardingError, SettingsInvalid
 from onboarding.installation import Installation
 from onboarding.models import Connection, Event, Link
@@ -200,7 +207,7 @@ def connection_show(reference: str) -> None:
         grower = found.grower
         click.echo(f"{grower.name} ({grower.partner.slug}: {grower.external_id})")
         click.echo(f"{told.label}: {told.title}. Whose turn: {told.who}.")
-        click.echo(f"stage {found.stage.value}, health {found.health.value}")
+        click.echo(f"stage {found.stage.value}, {describe.health_for_staff(found, now())}")
         why = describe.for_staff(found, latest)
         if why:
             keys = describe.keys_for_staff(found, latest)
@@ -211,6 +218,12 @@ def connection_show(reference: str) -> None:
         for organization in found.organizations:
             state = "shared" if organization.connected else "not shared"
             click.echo(f"  {organization.name} ({organization.deere_id}): {state}")
+        if found.arrivals_read_at is not None:
+            click.echo(
+                f"Arrived at Leaf, as of {found.arrivals_read_at:%Y-%m-%d %H:%M}: growers "
+                f"{found.growers_arrived}, farms {found.farms_arrived}, fields "
+                f"{found.fields_arrived}"
+            )
         events = sa.select(Event).where(Event.connection_id == found.id).order_by(Event.id.desc())
         for event in session.scalars(events.limit(EVENTS_SHOWN)):
             data = " ".join(f"{key}={value}" for key, value in event.data.items() if value)
@@ -222,6 +235,8 @@ def connection_show(reference: str) -> None:
 def connection_list() -> None:
     """List the connections that wait for staff: reference, grower, why."""
     with _plain_errors(), _installation().database.reading() as session:
+        if incident := incidents.present(session):
+            click.echo(describe.incident_for_staff(incident), err=True)
         for found in attention.first(session, CONNECTIONS_SHOWN):
             grower, latest = found.grower, consent.latest(session, found.id)
             keys = describe.keys_for_staff(found, latest) or found.health.value

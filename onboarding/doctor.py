@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from onboarding import schema
+from onboarding import describe, schema
 from onboarding.clock import now
-from onboarding.connections import attention
+from onboarding.connections import attention, incidents
 from onboarding.connections.workers import SILENT_AFTER
 from onboarding.errors import UpstreamError
 from onboarding.installation import Installation
@@ -61,6 +61,7 @@ def _database(installation: Installation) -> Iterator[Finding]:
     yield Finding(True, f"Database ({kind}) is up to date.")
     yield _keys(installation)
     yield _worker(installation)
+    yield _incident(installation)
     yield _attention(installation)
     if installation.settings.deere_environment is Environment.STAGE:
         yield _stage_limit(installation)
@@ -93,6 +94,15 @@ def _worker(installation: Installation) -> Finding:
     if not alive:
         return Finding(False, "No worker runs: start one with flask --app wsgi worker")
     return Finding(True, f"Workers running: {alive}.")
+
+
+def _incident(installation: Installation) -> Finding:
+    """Trouble of many at once: one finding, instead of one for each of them."""
+    with installation.database.reading() as session:
+        incident = incidents.present(session)
+    if incident:
+        return Finding(False, describe.incident_for_staff(incident))
+    return Finding(True, "No incident at John Deere is known.")
 
 
 def _attention(installation: Installation) -> Finding:

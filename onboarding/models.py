@@ -10,7 +10,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from onboarding.states import OUR_FAULT, Cause, Environment, Health, Outcome, SharingTrouble, Stage
+from onboarding.states import (
+    OUR_FAULT,
+    Cause,
+    Environment,
+    Health,
+    Outcome,
+    Service,
+    SharingTrouble,
+    Stage,
+)
 
 ATTEMPT_LIFETIME = timedelta(minutes=30)
 """A sign-in with a second factor takes time; a state that lives for hours is a gift."""
@@ -18,6 +27,8 @@ EXCHANGE_LIMIT = timedelta(minutes=1)
 """The token call is given up before this; an attempt that says "exchanging" for longer was cut."""
 IS_OUR_FAULT = "outcome IN ({})".format(", ".join(f"'{one.value}'" for one in sorted(OUR_FAULT)))
 """Of an attempt. Written out, since a database finds an index on a part of a table only so."""
+HAS_TURNED = "health IN ('TEMPORARILY_UNAVAILABLE', 'UNKNOWN') AND health_text <> ''"
+"""Of a connection: Leaf can't tell, for a reason of John Deere's or its own. Written out, too."""
 REFERENCE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 REFERENCE_LENGTH = 8
 
@@ -199,6 +210,11 @@ class Connection(Base):
     """Health checks since the last change: the pauses between them grow with it."""
     connected_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
+    growers_arrived: Mapped[int | None]
+    farms_arrived: Mapped[int | None]
+    fields_arrived: Mapped[int | None]
+    """What Leaf had fetched of John Deere's data when it was last asked."""
+    arrivals_read_at: Mapped[datetime | None]
     health_since: Mapped[datetime | None]
     """Since when Leaf has said of the present credential what it says now."""
     trouble_told_from: Mapped[datetime | None]
@@ -223,6 +239,18 @@ class Connection(Base):
             "check_due_at",
             postgresql_where=sa.text("check_due_at IS NOT NULL"),
             sqlite_where=sa.text("check_due_at IS NOT NULL"),
+        ),
+        sa.Index(
+            "ix_connection_turned",
+            "health_since",
+            postgresql_where=sa.text(HAS_TURNED),
+            sqlite_where=sa.text(HAS_TURNED),
+        ),
+        sa.Index(
+            "ix_connection_checked_at",
+            "checked_at",
+            postgresql_where=sa.text("checked_at IS NOT NULL"),
+            sqlite_where=sa.text("checked_at IS NOT NULL"),
         ),
     )
 
@@ -417,6 +445,33 @@ class Copy(Base):
     name: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     text: Mapped[str] = mapped_column(sa.Text)
     fetched_at: Mapped[datetime]
+
+
+class Incident(Base):
+    """A time in which many connections stopped working at once: that is not about any of them."""
+
+    __tablename__ = "incident"
+    __table_args__ = (
+        sa.Index(
+            "ix_incident_present",
+            "service",
+            unique=True,
+            postgresql_where=sa.text("ended_at IS NULL"),
+            sqlite_where=sa.text("ended_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(
+        sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True
+    )
+    service: Mapped[Service] = mapped_column(_words(Service))
+    began_at: Mapped[datetime]
+    """When the first of them turned."""
+    ended_at: Mapped[datetime | None]
+    turned: Mapped[int]
+    """How many turned within some minutes, when it was worst."""
+    asked: Mapped[int]
+    """Of so many that Leaf was asked about within them."""
 
 
 def locked(session: Session, connection_id: uuid.UUID) -> Connection:

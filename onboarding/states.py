@@ -94,3 +94,10 @@ class Outcome(StrEnum):
 
 OUR_FAULT = frozenset({Outcome.APPLICATION_REFUSED, Outcome.NO_REFRESH_TOKEN})
 """John Deere refuses our application: staff have to mend it before the grower tries again."""
+
+
+class Service(StrEnum):
+    """Whose trouble an incident is."""
+
+    JOHN_DEERE = "John Deere"
+    LEAF = "Leaf"

@@ -24,7 +24,7 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding.clock import now
-from onboarding.connections import checks, workers
+from onboarding.connections import checks, incidents, workers
 from onboarding.connections import hand_over as handing_over
 from onboarding.connections import sweep as sweeping
 from onboarding.installation import Installation
@@ -209,6 +209,12 @@ def _sweep(installation: Installation, worker: Worker) -> None:
         installation.database,
         installation.queue,
         process_is_gone=lambda other: _is_gone(other, worker),
+    )
+    settings = installation.settings
+    incidents.look(
+        installation.database,
+        share=settings.incident_share_percent / 100,
+        within=timedelta(minutes=settings.incident_within_minutes),
     )
     installation.queue.tidy(
         living=lambda: _living(installation), ended_before=now() - FINISHED_KEPT

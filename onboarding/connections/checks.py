@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,10 +12,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import health, history, selection, trouble, workers
+from onboarding.connections import arrivals, health, history, selection, trouble, workers
 from onboarding.connections.health import Answer
 from onboarding.connections.owed import CHECK_LEASE, owe_check
 from onboarding.db import Database
+from onboarding.errors import UpstreamError
 from onboarding.leaf import Leaf
 from onboarding.models import Connection, locked
 from onboarding.queue import Queue, check_id
@@ -79,6 +81,10 @@ def _ask(leaf: Leaf, leaf_user_id: str, connection: Connection) -> Answer:
             answer.synced = True
     with answer.noting_failure():
         _select(leaf, leaf_user_id, connection, answer)
+    if not answer.is_silence and answer.connected(connection) and arrivals.are_due(connection):
+        # No failure of the check: nothing depends on it, and a later one asks again.
+        with suppress(UpstreamError):
+            answer.summary = leaf.summary(leaf_user_id)
     return answer
 
 

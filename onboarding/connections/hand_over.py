@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import history, workers
+from onboarding.connections import arrivals, history, workers
 from onboarding.connections.delivery import (
     ApplicationChanged,
     Delivery,
@@ -155,6 +155,7 @@ def _complete(database: Database, queue: Queue, task: Delivery, credential: Cred
         connection.health = credential.health
         connection.health_text = credential.raw_status
         connection.health_since = now()
+        arrivals.forget(connection)
         connection.stage = Stage.CHOOSING_ORGANIZATIONS
         connection.settle()
         connection.checks = 0

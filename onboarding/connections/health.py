@@ -11,7 +11,7 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import history, organizations, selection, trouble
+from onboarding.connections import arrivals, history, organizations, selection, trouble
 from onboarding.connections.selection import Selection
 from onboarding.errors import (
     SignInRefused,
@@ -19,7 +19,7 @@ from onboarding.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from onboarding.leaf import LeafOrganizations, Report
+from onboarding.leaf import LeafOrganizations, Report, Summary
 from onboarding.models import Connection
 from onboarding.states import Cause, Health, Stage
 
@@ -40,6 +40,8 @@ class Answer:
     synced: bool = False
     """Since it told of the organizations."""
     selection: Selection | None = None
+    summary: Summary | None = None
+    """None: it was not asked for, or not told."""
     failures: list[UpstreamError] = field(default_factory=list)
 
     @contextmanager
@@ -108,6 +110,8 @@ def note(
         connection.sync_owed = False
         connection.selection_owed = True
     _note_selection(session, connection, answer.selection)
+    if answer.summary is not None:
+        arrivals.note(session, connection, answer.summary)
     connection.failed_checks = connection.failed_checks + 1 if answer.failures else 0
     _note_refusal(connection, answer.refusal)
     connection.settle()

@@ -13,6 +13,7 @@ from onboarding.leaf.shapes import (
     LeafUser,
     OrganizationChoice,
     Report,
+    Summary,
     SyncChoice,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "LeafUser",
     "OrganizationChoice",
     "Report",
+    "Summary",
     "SyncChoice",
 ]

@@ -30,6 +30,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 NUMBERS: dict[str, tuple[int, int]] = {
     "leaf_requests_per_minute": (1000, 100_000),
     "deere_code_seconds": (60, 600),
+    "leaf_data_seconds": (60, 1_000_000),
 }
 """Every policy of a number: the default, and the highest; the lowest is 0."""
 

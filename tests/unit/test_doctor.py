@@ -15,9 +15,9 @@ from onboarding.clock import now
 from onboarding.db import Database
 from onboarding.doctor import Finding, examine
 from onboarding.installation import Installation, assemble
-from onboarding.models import Connection, Organization, Worker
+from onboarding.models import Connection, Incident, Organization, Worker
 from onboarding.settings import WELL_KNOWN
-from onboarding.states import Cause, Environment, Stage
+from onboarding.states import Cause, Environment, Service, Stage
 from onboarding.vault import Vault
 from tests.support.postgres import Cluster
 from tests.unit.conftest import ISSUER_PATH, SettingsFor
@@ -103,6 +103,7 @@ def test_a_healthy_installation_has_no_wrong_line(
         f"Database ({kind}) is up to date.",
         "Keys: SECRET_KEY has 32 characters or more, ENCRYPTION_KEYS has 1.",
         "Workers running: 1.",
+        "No incident at John Deere is known.",
         "No connection waits for staff.",
         "STAGE allows 5 organizations in all, 0 are connected.",
         f"John Deere's metadata is there, its issuer is {server.url}{ISSUER_PATH}.",
@@ -295,3 +296,16 @@ def test_stages_limit_of_five_organizations_is_foreseen(
     assert found.fine is fine
     assert f"{connected} are connected" in found.text
     assert ("Ask John Deere for production" in found.text) is not fine
+
+
+@pytest.mark.usefixtures("healthy")
+def test_an_incident_is_one_wrong_line(installation: Installation) -> None:
+    incident = Incident(service=Service.JOHN_DEERE, began_at=now(), turned=37, asked=120)
+    with installation.database.transaction() as session:
+        session.add(incident)
+
+    found = line(installation, "Incident at John Deere since")
+
+    assert not found.fine
+    assert "of 120 connections" in found.text
+    assert "37 stopped working" in found.text
