@@ -15,7 +15,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from onboarding.connections import history, removal, tries
+from onboarding.connections import arrivals, history, removal, tries
 from onboarding.connections.owed import give_up_token, owe_disconnect
 from onboarding.connections.tries import TakenOver
 from onboarding.db import Database
@@ -177,6 +177,8 @@ def _forget(connection: Connection) -> None:
     connection.sharing_detail = ""
     connection.health = Health.UNKNOWN
     connection.health_text = ""
+    connection.health_since = None
+    connection.trouble_told_from = None
     connection.client_key = None
     connection.environment = None
     connection.scopes_asked = []
@@ -186,6 +188,7 @@ def _forget(connection: Connection) -> None:
     connection.checked_at = None
     connection.checks = 0
     connection.connected_at = None
+    arrivals.forget(connection)
 
 
 def _forget_access_tokens(session: Session, connection: Connection) -> None:
