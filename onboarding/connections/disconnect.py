@@ -57,6 +57,7 @@ def ask(
     connection.check_number += 1  # a check that is under way does not report any more
     connection.sync_owed = False
     connection.failed_checks = 0
+    connection.trouble_told_from = None  # what is to end is not repaired by connecting again
     owe_disconnect(session, queue, connection)
 
 
@@ -178,7 +179,6 @@ def _forget(connection: Connection) -> None:
     connection.health = Health.UNKNOWN
     connection.health_text = ""
     connection.health_since = None
-    connection.trouble_told_from = None
     connection.client_key = None
     connection.environment = None
     connection.scopes_asked = []

@@ -21,8 +21,6 @@ OLD_AFTER = timedelta(minutes=1)
 
 def owe_hand_over(session: Session, queue: Queue, connection: Connection) -> None:
     """Enqueue a first try of the hand-over of the token that the connection holds."""
-    if connection.stage_before is not None:
-        connection.trouble_told_from = None  # a beginning; nothing is left to be repaired
     connection.stage = Stage.HANDING_OVER
     _owe_try(session, queue, connection)
 

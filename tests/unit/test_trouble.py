@@ -209,12 +209,12 @@ def test_connecting_again_is_what_repairs_a_withdrawal(tries: Tries, leaf: LeafD
     assert code(tries) == "connected"
 
 
-def test_connecting_after_an_end_repairs_nothing(tries: Tries, leaf: LeafDouble) -> None:
+def test_connecting_after_an_end_repairs_nothing(tries: Tries) -> None:
     says_of_it(tries, "UNAUTHENTICATED")
-    tries.put(stage=Stage.DISCONNECTED)
+    tries.disconnect()
+    assert tries.once().stage is Stage.DISCONNECTED
 
     tries.consent("refresh-2")
-    leaf.credentials.clear()
     tries.once()
     tries.check()
 
