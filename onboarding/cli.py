@@ -228,7 +228,9 @@ def connection_show(reference: str) -> None:
     with _plain_errors(), _installation().database.reading() as session:
         found = _find(reference, session.scalar(_by_reference(reference)))
         latest = consent.latest(session, found.id)
-        told = describe.connection(found, latest=latest, moment=now())
+        told = describe.connection(
+            found, latest=latest, moment=now(), incident=incidents.of(session, found)
+        )
         grower = found.grower
         click.echo(f"{grower.name} ({grower.partner.slug}: {grower.external_id})")
         click.echo(f"{told.label}: {told.title}. Whose turn: {told.who}.")
@@ -271,7 +273,7 @@ def _mail_line(is_on: bool, grower: Grower) -> str:
 def connection_list() -> None:
     """List the connections that wait for staff: reference, grower, why."""
     with _plain_errors(), _installation().database.reading() as session:
-        if incident := incidents.present(session):
+        for incident in incidents.present(session):
             click.echo(describe.incident_for_staff(incident), err=True)
         for found in attention.first(session, CONNECTIONS_SHOWN):
             grower, latest = found.grower, consent.latest(session, found.id)

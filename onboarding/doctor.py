@@ -68,7 +68,7 @@ def _database(installation: Installation) -> Iterator[Finding]:
     yield Finding(True, f"Database ({kind}) is up to date.")
     yield _keys(installation)
     yield _worker(installation)
-    yield _incident(installation)
+    yield from _incidents(installation)
     yield _attention(installation)
     yield _pace(installation)
     yield _checks(installation)
@@ -106,13 +106,14 @@ def _worker(installation: Installation) -> Finding:
     return Finding(True, f"Workers running: {alive}.")
 
 
-def _incident(installation: Installation) -> Finding:
-    """Trouble of many at once: one finding, instead of one for each of them."""
+def _incidents(installation: Installation) -> Iterator[Finding]:
+    """Trouble of many at once: one finding of a kind, instead of one for each of them."""
     with installation.database.reading() as session:
-        incident = incidents.present(session)
-    if incident:
-        return Finding(False, describe.incident_for_staff(incident))
-    return Finding(True, "No incident at John Deere is known.")
+        found = incidents.present(session)
+    for incident in found:
+        yield Finding(False, describe.incident_for_staff(incident))
+    if not found:
+        yield Finding(True, "No incident at John Deere is known.")
 
 
 def _attention(installation: Installation) -> Finding:

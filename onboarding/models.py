@@ -15,10 +15,10 @@ from onboarding.states import (
     Cause,
     Environment,
     Health,
+    IncidentKind,
     MailKind,
     MailState,
     Outcome,
-    Service,
     SharingTrouble,
     Stage,
     Urgency,
@@ -30,8 +30,8 @@ EXCHANGE_LIMIT = timedelta(minutes=1)
 """The token call is given up before this; an attempt that says "exchanging" for longer was cut."""
 IS_OUR_FAULT = "outcome IN ({})".format(", ".join(f"'{one.value}'" for one in sorted(OUR_FAULT)))
 """Of an attempt. Written out, since a database finds an index on a part of a table only so."""
-HAS_TURNED = "health IN ('TEMPORARILY_UNAVAILABLE', 'UNKNOWN') AND health_text <> ''"
-"""Of a connection: Leaf can't tell, for a reason of John Deere's or its own. Written out, too."""
+HAS_TURNED = "health <> 'OK' AND health_text <> ''"
+"""Of a connection: Leaf says something else than OK. Written out, too."""
 REFERENCE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 REFERENCE_LENGTH = 8
 
@@ -271,6 +271,7 @@ class Connection(Base):
         sa.Index("ix_connection_leaf_credential_id", "leaf_credential_id"),
         sa.Index(
             "ix_connection_turned",
+            "health",
             "health_since",
             postgresql_where=sa.text(HAS_TURNED),
             sqlite_where=sa.text(HAS_TURNED),
@@ -607,13 +608,16 @@ class Mail(Base):
 
 
 class Incident(Base):
-    """A time in which many connections stopped working at once: that is not about any of them."""
+    """A time in which many connections stopped working at once: that is not about any of them.
+
+    Of each kind there is one at a time.
+    """
 
     __tablename__ = "incident"
     __table_args__ = (
         sa.Index(
             "ix_incident_present",
-            "service",
+            "kind",
             unique=True,
             postgresql_where=sa.text("ended_at IS NULL"),
             sqlite_where=sa.text("ended_at IS NULL"),
@@ -623,7 +627,7 @@ class Incident(Base):
     id: Mapped[int] = mapped_column(
         sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True
     )
-    service: Mapped[Service] = mapped_column(_words(Service))
+    kind: Mapped[IncidentKind] = mapped_column(_words(IncidentKind))
     began_at: Mapped[datetime]
     """When the first of them turned."""
     ended_at: Mapped[datetime | None]

@@ -129,7 +129,22 @@ class MailState(StrEnum):
 
 
 class Service(StrEnum):
-    """Whose trouble an incident is."""
+    """Whose trouble it is that growers read of on every page."""
 
     JOHN_DEERE = "John Deere"
     LEAF = "Leaf"
+
+
+class IncidentKind(StrEnum):
+    """What many connections have at once, by what Leaf says of them."""
+
+    PAUSE = "pause"
+    """John Deere's service does not answer Leaf, or Leaf says what we do not know."""
+    REFUSED = "refused"
+    """John Deere accepts the permissions no more: it is probably about our application."""
+    LIMITED = "limited"
+    """Permissions lack something: our application has probably lost a right."""
+
+
+OF_APPLICATION = frozenset({IncidentKind.REFUSED, IncidentKind.LIMITED})
+"""Only the connections that turned within such an incident have it."""

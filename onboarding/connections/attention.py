@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from onboarding.clock import now
 from onboarding.models import IS_OUR_FAULT, Attempt, Connection, Incident
-from onboarding.states import MENDED_BY_STAFF, Health, SharingTrouble, Stage
+from onboarding.states import MENDED_BY_STAFF, Health, IncidentKind, SharingTrouble, Stage
 
 END_AWAITED_FOR = timedelta(days=1)
 """A grower has asked for data to stop: what Leaf has not done by then, a person should ask for."""
@@ -50,9 +50,11 @@ def _needed() -> sa.ColumnElement[bool]:
 
 
 def _turned_with_many() -> sa.Exists:
-    """Whether it is one of those that turned in the present incident: that is told as one."""
+    """Whether it is one of those that turned in the present pause: that is told as one."""
     return sa.exists().where(
-        Incident.ended_at.is_(None), Connection.health_since >= Incident.began_at
+        Incident.ended_at.is_(None),
+        Incident.kind == IncidentKind.PAUSE,
+        Connection.health_since >= Incident.began_at,
     )
 
 

@@ -13,7 +13,7 @@ from onboarding.describe.outcome import error_page_at_deere, no_refresh_token, o
 from onboarding.describe.told import Told
 from onboarding.i18n import gettext as _
 from onboarding.models import ATTEMPT_LIFETIME, Attempt, Connection
-from onboarding.states import OUR_FAULT, Cause, Outcome, Stage
+from onboarding.states import OUR_FAULT, Cause, IncidentKind, Outcome, Stage
 
 FAILURE_TOLD = timedelta(minutes=15)
 TO_START_AGAIN = frozenset(
@@ -23,14 +23,20 @@ TO_START_AGAIN = frozenset(
 
 
 def connection(
-    subject: Connection, *, latest: Attempt | None, moment: datetime, troubled: bool = False
+    subject: Connection,
+    *,
+    latest: Attempt | None,
+    moment: datetime,
+    troubled: bool = False,
+    incident: IncidentKind | None = None,
 ) -> Told:
     """What the grower is told about a connection.
 
     :param latest: the connection's newest attempt
     :param troubled: whether attempts failed so often that a person should help
+    :param incident: of our application, within which this connection turned with many others
     """
-    told = _of_stage(subject, latest, moment)
+    told = _of_stage(subject, latest, moment, incident)
     if latest is not None and _keeps_from(told, latest):
         ours = outcome(latest.outcome)
         told = replace(ours, whether_shared=told.whether_shared or ours.whether_shared)
@@ -96,7 +102,9 @@ def first_visit() -> Told:
     )
 
 
-def _of_stage(subject: Connection, latest: Attempt | None, moment: datetime) -> Told:
+def _of_stage(
+    subject: Connection, latest: Attempt | None, moment: datetime, incident: IncidentKind | None
+) -> Told:
     partner = subject.grower.partner.name
     match subject.stage:
         case Stage.INVITED:
@@ -109,12 +117,12 @@ def _of_stage(subject: Connection, latest: Attempt | None, moment: datetime) -> 
                 return handing_over(subject, moment, partner)
             return choosing(subject, latest, partner)
         case Stage.CHOOSING_ORGANIZATIONS | Stage.CONNECTED:
-            if told := at_leaf(subject):
+            if told := at_leaf(subject, incident):
                 return told
             # Not the stage but the organizations decide: no green tick without one.
             if not subject.has_shared_organization:
                 return choosing(subject, latest, partner)
-            return connected(subject, moment, partner)
+            return connected(subject, moment, partner, incident)
         case Stage.FAILED:
             return _failed(subject, partner)
         case Stage.DISCONNECTING:

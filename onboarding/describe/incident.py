@@ -6,7 +6,7 @@ from onboarding.describe.told import Told
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
 from onboarding.models import Connection, Incident
-from onboarding.states import Service, Stage
+from onboarding.states import IncidentKind, Service, Stage
 
 CONCERNED = frozenset({Stage.HANDING_OVER, Stage.CHOOSING_ORGANIZATIONS, Stage.CONNECTED})
 SAYS_IT = {
@@ -25,6 +25,28 @@ TO_GROWERS = {
     ),
 }
 
+TO_STAFF = {
+    IncidentKind.PAUSE: mark(
+        "Incident at John Deere since %(began)s UTC: of %(asked)d connections that Leaf was asked "
+        "about within minutes, %(turned)d stopped working. It ends by itself; meanwhile none of "
+        "them raises an alarm, and growers are told on their pages."
+    ),
+    IncidentKind.REFUSED: mark(
+        "Incident of our application since %(began)s UTC: of %(asked)d connections that Leaf was "
+        "asked about within minutes, %(turned)d turned UNAUTHENTICATED. Look at John Deere: was "
+        "the client secret of DEERE_CLIENT_KEY changed, is the application blocked, and is it in "
+        "the environment of DEERE_ENVIRONMENT? Their growers are told that we look into it; a day "
+        "later at the latest each is asked to connect again."
+    ),
+    IncidentKind.LIMITED: mark(
+        "Incident of our application since %(began)s UTC: of %(asked)d connections that Leaf was "
+        "asked about within minutes, %(turned)d turned MISSING_PERMISSION. Look at John Deere: has "
+        "the application of DEERE_CLIENT_KEY lost scopes or an approval, and is it in the "
+        "environment of DEERE_ENVIRONMENT? Their growers are told that we look into it; a day "
+        "later at the latest each is asked to allow what is missing."
+    ),
+}
+
 
 def incident_for_growers(subject: Connection, told: Told, *, service: Service | None) -> str | None:
     """What a grower's page says above all else while a service has trouble; None: nothing.
@@ -39,13 +61,8 @@ def incident_for_growers(subject: Connection, told: Told, *, service: Service | 
 
 
 def incident_for_staff(incident: Incident) -> str:
-    """What staff are told instead of one alarm for each connection."""
-    return _(
-        "Incident at %(service)s since %(began)s UTC: of %(asked)d connections that Leaf was asked "
-        "about within minutes, %(turned)d stopped working. It ends by itself; meanwhile none of "
-        "them raises an alarm, and growers are told on their pages."
-    ) % {
-        "service": incident.service.value,
+    """What staff are told instead of one alarm for each connection: what was seen, what to do."""
+    return _(TO_STAFF[incident.kind]) % {
         "began": f"{incident.began_at:%Y-%m-%d %H:%M}",
         "asked": incident.asked,
         "turned": incident.turned,

@@ -10,7 +10,7 @@ from onboarding.describe.told import Action, Told
 from onboarding.i18n import date, ngettext
 from onboarding.i18n import gettext as _
 from onboarding.models import Connection, Organization
-from onboarding.states import MENDED_BY_STAFF, Cause, Health
+from onboarding.states import MENDED_BY_STAFF, Cause, Health, IncidentKind
 
 CONFIRMED_FOR = timedelta(hours=48)
 """Leaf is asked at least once a day, and each hour after it did not answer: what it last said is
@@ -123,12 +123,13 @@ def _roughly(waited: timedelta) -> str:
     return ngettext("%(n)d day", "%(n)d days", days) % {"n": days}
 
 
-def at_leaf(subject: Connection) -> Told | None:
+def at_leaf(subject: Connection, incident: IncidentKind | None) -> Told | None:
     """What outweighs the organizations: whether Leaf's credential is any good."""
     if subject.cause is Cause.CREDENTIAL_MISSING:
         return _credential_missing()
     if subject.health is Health.UNAUTHENTICATED:
-        return _unauthenticated()
+        is_of_many = incident is IncidentKind.REFUSED
+        return _refused_with_many() if is_of_many else _unauthenticated()
     return None
 
 
@@ -163,7 +164,31 @@ def _unauthenticated() -> Told:
     )
 
 
-def connected(subject: Connection, moment: datetime, partner: str) -> Told:
+def _refused_with_many() -> Told:
+    """Probably for a fault of ours. Who has withdrawn it can still connect again at once."""
+    return Told(
+        code="refused_with_many",
+        tone="wait",
+        label=_("We are on it"),
+        title=_("We are looking into your connection"),
+        sentences=(
+            _(
+                "John Deere does not accept the permissions of many farms at present, yours among "
+                "them."
+            ),
+            _("That may well be about us and not about you. Our staff look into it."),
+            _("You do not have to do anything yet. If you have to later, this page will say so."),
+        ),
+        whether_shared=_("No new data arrives meanwhile."),
+        who="staff",
+        others=(start(_("Connect again")),),
+        show_contact=True,
+    )
+
+
+def connected(
+    subject: Connection, moment: datetime, partner: str, incident: IncidentKind | None
+) -> Told:
     """Leaf has the credential, and an organization is shared."""
     match subject.health:
         case Health.OK | Health.TEMPORARILY_UNAVAILABLE if subject.cause is Cause.NOTHING_FETCHED:
@@ -174,6 +199,8 @@ def connected(subject: Connection, moment: datetime, partner: str) -> Told:
             return _data_flows(subject, partner)
         case Health.TEMPORARILY_UNAVAILABLE if subject.is_pause_untold(moment):
             return _data_flows(subject, partner)
+        case Health.MISSING_PERMISSION if incident is IncidentKind.LIMITED:
+            return _limited_with_many()
         case Health.MISSING_PERMISSION:
             return _missing_permission(subject)
         case Health.TEMPORARILY_UNAVAILABLE:
@@ -320,6 +347,25 @@ def _missing_permission(subject: Connection) -> Told:
             *([choose(_("Show all organizations"))] if len(shared) > PAGES_OFFERED else []),
             start(_("Connect again")),
         ),
+        show_contact=True,
+    )
+
+
+def _limited_with_many() -> Told:
+    """Probably for a fault of ours. What is shared can still be changed."""
+    return Told(
+        code="limited_with_many",
+        tone="wait",
+        label=_("We are on it"),
+        title=_("We are looking into your connection"),
+        sentences=(
+            _("John Deere keeps back a part of the data of many farms at present, of yours, too."),
+            _("That may well be about us and not about you. Our staff look into it."),
+            _("You do not have to do anything yet. If you have to later, this page will say so."),
+        ),
+        whether_shared=_("At most a part of your data is shared."),
+        who="staff",
+        others=(choose(_("Change what is shared")),),
         show_contact=True,
     )
 

@@ -290,6 +290,7 @@ def _view(session: Session, token: str) -> _View:
         latest=latest,
         moment=moment,
         troubled=latest is not None and consent.is_troubled(session, connection.id, moment=moment),
+        incident=incidents.of(session, connection),
     )
     incident = describe.incident_for_growers(
         connection, told, service=incidents.troubled_service(session)

@@ -11,7 +11,7 @@ import requests
 from playwright.sync_api import Page
 
 from onboarding.models import Organization
-from onboarding.states import Cause, Health, Outcome, Service, SharingTrouble, Stage
+from onboarding.states import Cause, Health, IncidentKind, Outcome, SharingTrouble, Stage
 from tests.browser.scenes import COLOURED, Scenes, ago
 
 Opening = Callable[[Page], None]
@@ -120,7 +120,7 @@ def _opened_in_an_incident(scenes: Scenes, **fields: Any) -> Opening:
 
     def go(page: Page) -> None:
         # Leaf's: one at John Deere the sweep would find over at once.
-        with scenes.incident(Service.LEAF):
+        with scenes.leaf_down():
             page.goto(link)
 
     return go
@@ -392,6 +392,16 @@ CASES = (
     ),
     Case("incident", "Connected", _in_an_incident),
     Case("incident-reconnect", "Please connect again", _withdrawn_in_an_incident),
+    Case(
+        "refused-with-many",
+        "We are looking into your connection",
+        lambda s: s.turned_with_many(IncidentKind.REFUSED, Health.UNAUTHENTICATED),
+    ),
+    Case(
+        "limited-with-many",
+        "We are looking into your connection",
+        lambda s: s.turned_with_many(IncidentKind.LIMITED, Health.MISSING_PERMISSION),
+    ),
     Case(
         "connected-arrived",
         "Connected",

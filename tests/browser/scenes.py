@@ -16,9 +16,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import object_session
 
 from onboarding.clock import now
-from onboarding.connections import consent, invitations, mails
-from onboarding.models import Attempt, Connection, Incident, Link, Organization, Partner
-from onboarding.states import Health, Outcome, Service, Stage
+from onboarding.connections import consent, incidents, invitations, mails, pace
+from onboarding.connections.incidents import LEAST
+from onboarding.models import Attempt, Connection, Incident, Link, Organization, Pace, Partner
+from onboarding.states import Health, IncidentKind, Outcome, Stage
 from tests.support.people import People, Person
 from tests.support.stack import Stack
 from tests.support.wait import wait_until
@@ -171,15 +172,31 @@ class Scenes:
         return slug
 
     @contextmanager
-    def incident(self, service: Service) -> Iterator[None]:
-        """Let a service have trouble. It is of everybody, so it must not last."""
-        with self._session_to(write=True) as session:
-            session.add(Incident(service=service, began_at=now(), turned=37, asked=120))
+    def leaf_down(self) -> Iterator[None]:
+        """Let Leaf have trouble. It is of everybody, so it must not last."""
+        self._set_pace(down_since=now(), closed_until=now() + timedelta(minutes=1))
         try:
             yield
         finally:
-            with self._session_to(write=True) as session:
-                session.execute(sa.delete(Incident))
+            self._set_pace(down_since=None, closed_until=None)
+
+    def turned_with_many(self, kind: IncidentKind, health: Health) -> str:
+        """The link of a grower whose connection turned with many others.
+
+        They did so in an hour from now: so the incident is none of those of other scenes, and it
+        stays as long as there is such a crowd.
+        """
+        moment = now() + timedelta(hours=1)
+        turned: dict[str, Any] = {
+            "health": health,
+            "health_text": health.value,
+            "checked_at": moment,
+        }
+        links = [self.at_leaf(health_since=moment, **turned) for _ in range(LEAST)]
+        with self._session_to(write=True) as session:
+            if kind not in {one.kind for one in incidents.present(session)}:
+                session.add(Incident(kind=kind, began_at=moment, turned=37, asked=120))
+        return links[0]
 
     def close(self) -> None:
         """Close the browsers of those who walked."""
@@ -189,6 +206,13 @@ class Scenes:
         with self._session_to(write=True) as session:
             if session.scalar(invitations.partner_named(slug)) is None:
                 invitations.add_partner(session, slug=slug, name=name, **SUPPORT, **fields)
+
+    def _set_pace(self, **values: datetime | None) -> None:
+        with self._session_to(write=True) as session:
+            known = session.get(Pace, pace.SERVICE) or Pace(service=pace.SERVICE, next_at=now())
+            session.add(known)
+            for name, value in values.items():
+                setattr(known, name, value)
 
     def _session_to(self, write: bool) -> Any:
         database = self.stack.installation.database

@@ -12,10 +12,15 @@ from uuid import UUID
 from onboarding import describe
 from onboarding.describe import Told
 from onboarding.models import Attempt, Connection, Grower, Organization, Partner
-from onboarding.states import Cause, Health, Outcome, SharingTrouble, Stage
+from onboarding.states import Cause, Health, IncidentKind, Outcome, SharingTrouble, Stage
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 AT_LEAF = {Stage.CONNECTED, Stage.CHOOSING_ORGANIZATIONS}
+WITH_MANY = {
+    Health.UNAUTHENTICATED: [IncidentKind.REFUSED],
+    Health.MISSING_PERMISSION: [IncidentKind.LIMITED],
+}
+"""Within which incidents of our application a connection may have turned."""
 
 Kind = Literal["none", "shared", "not shared", "partners only"]
 Unfinished = Literal["never", "open", "exchanging", "left"]
@@ -31,6 +36,7 @@ class Case:
     trouble: SharingTrouble | None = None
     outcome: Outcome | Unfinished = Outcome.AUTHORIZED
     organizations: Kind = "none"
+    incident: IncidentKind | None = None
 
     def connection(self) -> Connection:
         """A connection in this state; no database has it."""
@@ -79,7 +85,9 @@ class Case:
 
     def told(self) -> Told:
         """What is told of it."""
-        return describe.connection(self.connection(), latest=self.attempt(), moment=NOW)
+        return describe.connection(
+            self.connection(), latest=self.attempt(), moment=NOW, incident=self.incident
+        )
 
     def is_truly_connected(self) -> bool:
         """Leaf holds the credential, it is good, and an organization is shared; nothing less."""
@@ -112,5 +120,6 @@ def every_case() -> Iterator[tuple[Case, Connection, Attempt | None]]:
         for stage, health, cause, trouble in states:
             case = Case(stage, health, cause, trouble, organizations=kind)
             case.put_in(connection)
-            for outcome, attempt in attempts.items():
-                yield replace(case, outcome=outcome), connection, attempt
+            incidents = [None, *WITH_MANY.get(health, [])]
+            for (outcome, attempt), incident in itertools.product(attempts.items(), incidents):
+                yield replace(case, outcome=outcome, incident=incident), connection, attempt

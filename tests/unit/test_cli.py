@@ -7,8 +7,9 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -18,8 +19,8 @@ from onboarding import settings
 from onboarding.clock import now
 from onboarding.errors import SettingsInvalid
 from onboarding.local import commands
-from onboarding.models import Connection, Event, Link, Mail, Worker
-from onboarding.states import Cause, MailKind, Stage
+from onboarding.models import Connection, Event, Incident, Link, Mail, Organization, Worker
+from onboarding.states import Cause, Health, IncidentKind, MailKind, Stage
 from onboarding.vault import Vault, new_key
 from tests.support.ports import free_port
 from tests.support.postgres import Cluster
@@ -212,6 +213,76 @@ def test_a_connection_is_shown_by_its_reference_and_shows_no_secret(shell: Stack
     assert lines[-1].endswith("staff link_made")
     assert url.rpartition("/")[2] not in shown
     assert f"{held.reference}  demo/shown-1  leaf_refused  Leaf refused the cred" in listed
+
+
+def at_leaf(stack: Stack, url: str, **fields: Any) -> Connection:
+    """Let Leaf have had the token of a connection since a day ago."""
+    day_ago = now() - timedelta(days=1)
+    with stack.installation.database.transaction() as session:
+        row = session.get_one(Connection, connection(stack, url).id)
+        row.stage, row.token_received_at, row.handed_over_at = Stage.CONNECTED, day_ago, day_ago
+        row.organizations.append(Organization(deere_id="1", name="Smith Farms", connected=True))
+        for name, value in fields.items():
+            setattr(row, name, value)
+    return row
+
+
+def test_a_connection_shows_since_when_leaf_says_it_and_what_has_arrived(shell: Stack) -> None:
+    url = shell.invite("shown-2", name="Willow Farm")
+    since = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
+    told_from = now() + timedelta(minutes=9)
+    held = at_leaf(
+        shell,
+        url,
+        health=Health.TEMPORARILY_UNAVAILABLE,
+        health_text="TEMPORARILY_UNAVAILABLE",
+        health_since=since,
+        trouble_told_from=told_from,
+    )
+    before = shell.cli("connection", "show", held.reference).stdout
+    with shell.installation.database.transaction() as session:
+        row = session.get_one(Connection, held.id)
+        row.growers_arrived, row.farms_arrived, row.fields_arrived = 2, 4, 37
+        row.arrivals_read_at = since
+
+    shown = shell.cli("connection", "show", held.reference).stdout
+
+    health = "stage connected, health TEMPORARILY_UNAVAILABLE since 2026-03-04 05:06"
+    until = f"(the grower is told if it lasts until {told_from:%H:%M})"
+    assert shown.splitlines()[2] == f"{health} {until}"
+    arrived = "Arrived at Leaf, as of 2026-03-04 05:06: growers 2, farms 4, fields 37"
+    assert arrived in shown.splitlines()
+    assert "Arrived" not in before
+
+
+def test_incidents_stand_above_the_list_and_decide_whose_turn_it_is(shell: Stack) -> None:
+    url = shell.invite("shown-3", name="Willow Farm")
+    held = at_leaf(
+        shell,
+        url,
+        health=Health.UNAUTHENTICATED,
+        health_text="UNAUTHENTICATED",
+        health_since=now(),
+    )
+    began = now() - timedelta(minutes=5)
+    quiet = shell.cli("connection", "list").stderr
+    alone = shell.cli("connection", "show", held.reference).stdout
+    with shell.installation.database.transaction() as session:
+        for kind in (IncidentKind.PAUSE, IncidentKind.REFUSED):
+            session.add(Incident(kind=kind, began_at=began, turned=37, asked=120))
+
+    listed = shell.cli("connection", "list")
+    shown = shell.cli("connection", "show", held.reference).stdout
+    with shell.installation.database.transaction() as session:
+        session.execute(sa.delete(Incident))
+
+    since = f"{began:%Y-%m-%d %H:%M} UTC"
+    assert f"Incident at John Deere since {since}: of 120 connections" in listed.stderr
+    assert f"Incident of our application since {since}: of 120 connections" in listed.stderr
+    assert held.reference not in listed.stdout
+    assert "Incident" not in quiet
+    assert "Whose turn: staff" in shown.splitlines()[1]
+    assert "Whose turn: grower" in alone.splitlines()[1]
 
 
 def test_a_reference_that_nobody_has_is_said_in_a_line(shell: Stack) -> None:

@@ -32,6 +32,8 @@ FORBIDDEN_WORDS = re.compile(
     re.IGNORECASE,
 )
 OURS = {
+    "refused_with_many",
+    "limited_with_many",
     "application_refused",
     "disconnecting_held_up",
     "failed",
@@ -117,7 +119,7 @@ def check_steps(case: Case, told: Told, connection: Connection) -> None:
 def test_every_combination_is_told_truthfully_and_calmly() -> None:
     seen: set[Told] = set()
     for case, connection, attempt in every_case():
-        told = describe.connection(connection, latest=attempt, moment=NOW)
+        told = describe.connection(connection, latest=attempt, moment=NOW, incident=case.incident)
         try:
             check_truth(case, told)
             check_steps(case, told, connection)

@@ -19,7 +19,7 @@ from onboarding.errors import UpstreamUnavailable
 from onboarding.installation import Installation, assemble
 from onboarding.models import Connection, Incident, Organization, Worker
 from onboarding.settings import WELL_KNOWN
-from onboarding.states import Cause, Environment, Service, Stage
+from onboarding.states import Cause, Environment, IncidentKind, Stage
 from onboarding.vault import Vault
 from tests.support.postgres import Cluster
 from tests.unit.conftest import ISSUER_PATH, SettingsFor
@@ -397,13 +397,16 @@ def test_alerts_that_leaf_does_not_tell_of_are_wrong(
 
 
 @pytest.mark.usefixtures("healthy")
-def test_an_incident_is_one_wrong_line(installation: Installation) -> None:
-    incident = Incident(service=Service.JOHN_DEERE, began_at=now(), turned=37, asked=120)
+def test_incidents_are_one_wrong_line_of_each_kind(installation: Installation) -> None:
     with installation.database.transaction() as session:
-        session.add(incident)
+        for kind in (IncidentKind.PAUSE, IncidentKind.REFUSED):
+            session.add(Incident(kind=kind, began_at=now(), turned=37, asked=120))
 
-    found = line(installation, "Incident at John Deere since")
+    pause = line(installation, "Incident at John Deere since")
+    refused = line(installation, "Incident of our application since")
 
-    assert not found.fine
-    assert "of 120 connections" in found.text
-    assert "37 stopped working" in found.text
+    assert not pause.fine
+    assert "of 120 connections" in pause.text
+    assert "37 stopped working" in pause.text
+    assert not refused.fine
+    assert "37 turned UNAUTHENTICATED" in refused.text

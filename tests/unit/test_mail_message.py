@@ -178,10 +178,10 @@ def test_partners_colour_is_that_of_the_button_if_it_can_be_read() -> None:
 def every_letter() -> Iterator[tuple[Letter, Grower]]:
     """What is written in every state in which the grower is to do something, and when it works."""
     seen = set()
-    for _, connection, latest in every_case():
+    for case, connection, latest in every_case():
         if not connection.is_at_leaf:
             continue
-        told = describe.connection(connection, latest=latest, moment=NOW)
+        told = describe.connection(connection, latest=latest, moment=NOW, incident=case.incident)
         if told.who != "grower" or told in seen:
             continue
         seen.add(told)

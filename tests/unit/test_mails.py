@@ -17,13 +17,14 @@ from onboarding.db import Database
 from onboarding.errors import InputInvalid
 from onboarding.links import Links
 from onboarding.mail.address import Mailing, Sender
-from onboarding.models import Connection, Grower, Link, Mail, Organization, locked
+from onboarding.models import Connection, Grower, Incident, Link, Mail, Organization, locked
 from onboarding.queue import MAIL_QUEUE, Queue
 from onboarding.settings import Settings
 from onboarding.states import (
     Cause,
     Environment,
     Health,
+    IncidentKind,
     MailKind,
     MailState,
     SharingTrouble,
@@ -289,6 +290,72 @@ def test_what_is_not_so_at_this_moment_is_looked_at_an_hour_later(
     assert mail.due_at is not None
     assert timedelta(minutes=59) < mail.due_at - now() < timedelta(minutes=61)
     assert mail.first_tried_at is None
+
+
+def let_begin(database: Database, kind: IncidentKind) -> None:
+    """Let there be an incident since an hour ago."""
+    hour_ago = now() - timedelta(hours=1)
+    with database.transaction() as session:
+        session.add(Incident(kind=kind, began_at=hour_ago, turned=9, asked=9))
+
+
+def end_incidents(database: Database) -> None:
+    with database.transaction() as session:
+        session.execute(sa.update(Incident).values(ended_at=now()))
+
+
+OF_OURS = [
+    (IncidentKind.REFUSED, Health.UNAUTHENTICATED),
+    (IncidentKind.LIMITED, Health.MISSING_PERMISSION),
+]
+
+
+@pytest.mark.parametrize(("kind", "health"), OF_OURS)
+def test_nobody_is_written_to_about_what_many_have_until_its_end(
+    fresh_database: Database, kind: IncidentKind, health: Health
+) -> None:
+    let_begin(fresh_database, kind)
+    connection_id = at_leaf(fresh_database, connected_told_for=now())
+    consider(fresh_database, connection_id, health=health, health_since=now())
+    assert owed(fresh_database) == []
+
+    end_incidents(fresh_database)
+    consider(fresh_database, connection_id)
+
+    assert [mail.kind for mail in owed(fresh_database)] == [MailKind.ATTENTION]
+
+
+@pytest.mark.parametrize(("kind", "health"), OF_OURS)
+def test_who_had_it_before_many_did_is_written_to(
+    fresh_database: Database, kind: IncidentKind, health: Health
+) -> None:
+    let_begin(fresh_database, kind)
+    connection_id = at_leaf(fresh_database, connected_told_for=now())
+
+    consider(fresh_database, connection_id, health=health, health_since=now() - timedelta(hours=2))
+
+    assert [mail.kind for mail in owed(fresh_database)] == [MailKind.ATTENTION]
+
+
+@pytest.mark.parametrize("kind", IncidentKind)
+def test_a_mail_that_is_owed_waits_for_the_end_of_the_incident(
+    fresh_database: Database, settings_with: Callable[..., Settings], kind: IncidentKind
+) -> None:
+    """It was found out only after the first of them had turned."""
+    health = dict(OF_OURS).get(kind, Health.UNAUTHENTICATED)
+    connection_id = at_leaf(fresh_database, connected_told_for=now(), checked_at=now())
+    consider(fresh_database, connection_id, health=health, health_since=now())
+    (mail,) = owed(fresh_database)
+    let_begin(fresh_database, kind)
+
+    with postbox() as server:
+        send(fresh_database, settings_with(server), mail)
+        assert server.mails == []
+        assert owed(fresh_database)[0].state is MailState.WAITING
+
+        end_incidents(fresh_database)
+        send(fresh_database, settings_with(server), mail)
+    assert len(server.mails) == 1
 
 
 def test_connected_waits_while_that_is_not_so(

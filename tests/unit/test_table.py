@@ -11,14 +11,20 @@ import pytest
 
 from onboarding import describe
 from onboarding.describe import Told
-from onboarding.states import Cause, Health, Service, Stage
+from onboarding.states import Cause, Health, IncidentKind, Service, Stage
 from tests.unit.cases import NOW, Case, Kind
 
 UNTOLD_PAUSE = "short pause"
 """TEMPORARILY_UNAVAILABLE since a moment ago."""
 STRANGE = "STRANGE"
 """A word of Leaf's that we don't know."""
-WORDS = [*(health.value for health in Health), UNTOLD_PAUSE, STRANGE]
+REFUSED_WITH_MANY, LIMITED_WITH_MANY = "refused with many", "limited with many"
+"""UNAUTHENTICATED, and MISSING_PERMISSION, within an incident of our application."""
+WITHIN = {
+    REFUSED_WITH_MANY: (Health.UNAUTHENTICATED, IncidentKind.REFUSED),
+    LIMITED_WITH_MANY: (Health.MISSING_PERMISSION, IncidentKind.LIMITED),
+}
+WORDS = [*(health.value for health in Health), UNTOLD_PAUSE, STRANGE, *WITHIN]
 
 # The first row that fits counts. Columns: stage, health, organizations; code, tone, whose turn it
 # is, title.
@@ -29,6 +35,7 @@ handing_over | *                       | shared        | handing_over           
 handing_over | *                       | partners only | wrong_account           | act     | grower | Is this the right John Deere account?
 handing_over | *                       | *             | choose_organizations    | act     | grower | Choose what to share
 at leaf      | UNAUTHENTICATED         | *             | reconnect               | act     | grower | Please connect again
+at leaf      | refused with many       | *             | refused_with_many       | wait    | staff  | We are looking into your connection
 at leaf      | *                       | partners only | wrong_account           | act     | grower | Is this the right John Deere account?
 at leaf      | *                       | not shared    | choose_organizations    | act     | grower | Choose what to share
 at leaf      | *                       | none          | choose_organizations    | act     | grower | Choose what to share
@@ -36,6 +43,7 @@ at leaf      | OK                      | shared        | connected              
 at leaf      | short pause             | shared        | connected               | ok      | nobody | Connected
 at leaf      | TEMPORARILY_UNAVAILABLE | shared        | temporarily_unavailable | wait    | nobody | A pause at John Deere
 at leaf      | MISSING_PERMISSION      | shared        | missing_permission      | act     | grower | A permission is missing
+at leaf      | limited with many       | shared        | limited_with_many       | wait    | staff  | We are looking into your connection
 at leaf      | UNKNOWN                 | shared        | checking                | wait    | nobody | Leaf is checking your connection
 at leaf      | STRANGE                 | shared        | unknown_health          | wait    | staff  | We are looking into your connection
 failed       | *                       | *             | failed                  | problem | staff  | Something went wrong on our side
@@ -88,8 +96,13 @@ class State:
 
     def case(self) -> Case:
         known = {UNTOLD_PAUSE: Health.TEMPORARILY_UNAVAILABLE, STRANGE: Health.UNKNOWN}
-        health = known.get(self.word) or Health(self.word)
-        made = Case(self.stage, health, organizations=self.organizations)
+        health, incident = WITHIN.get(self.word, (known.get(self.word), None))
+        made = Case(
+            self.stage,
+            health or Health(self.word),
+            organizations=self.organizations,
+            incident=incident,
+        )
         if self.stage is Stage.INVITED:
             return replace(made, outcome="never")
         return replace(made, outcome="open") if self.stage is Stage.AUTHORIZING else made
@@ -101,7 +114,9 @@ class State:
             subject.trouble_told_from = NOW + timedelta(minutes=1)
         if self.word == STRANGE:
             subject.health_text = STRANGE
-        return describe.connection(subject, latest=case.attempt(), moment=NOW)
+        return describe.connection(
+            subject, latest=case.attempt(), moment=NOW, incident=case.incident
+        )
 
 
 STATES = [State(*one) for one in itertools.product(Stage, WORDS, get_args(Kind))]

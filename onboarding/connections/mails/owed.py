@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from onboarding import describe
 from onboarding.clock import now
-from onboarding.connections import consent
+from onboarding.connections import consent, incidents
 from onboarding.describe import Told
 from onboarding.errors import InputInvalid
 from onboarding.mail import message
@@ -64,8 +64,13 @@ def is_to_be_told(told: Told) -> bool:
 
 
 def told_of(session: Session, connection: Connection) -> Told:
-    latest = consent.latest(session, connection.id)
-    return describe.connection(connection, latest=latest, moment=now())
+    """What is told of a connection, and of the incident within which it turned, if it did."""
+    return describe.connection(
+        connection,
+        latest=consent.latest(session, connection.id),
+        moment=now(),
+        incident=incidents.of(session, connection),
+    )
 
 
 def _owe_connected(session: Session, connection: Connection) -> None:

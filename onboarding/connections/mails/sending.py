@@ -163,7 +163,7 @@ def _is_true_now(session: Session, mail: Mail, connection: Connection, told: Tol
             return told.tone == "ok"
         case MailKind.ATTENTION:
             is_asked = connection.is_at_leaf and is_to_be_told(told)
-            return is_asked and _is_known(connection) and not incidents.is_on(session)
+            return is_asked and _is_known(connection) and not incidents.is_pause(session)
 
 
 def _is_known(connection: Connection) -> bool:

@@ -13,10 +13,10 @@ depends_on = None
 MOMENTS = ("health_since", "trouble_told_from", "arrivals_read_at")
 COUNTS = ("growers_arrived", "farms_arrived", "fields_arrived")
 
-HAS_TURNED = "health IN ('TEMPORARILY_UNAVAILABLE', 'UNKNOWN') AND health_text <> ''"
+HAS_TURNED = "health <> 'OK' AND health_text <> ''"
 INDICES = (
-    ("ix_connection_turned", "health_since", HAS_TURNED),
-    ("ix_connection_checked_at", "checked_at", "checked_at IS NOT NULL"),
+    ("ix_connection_turned", ["health", "health_since"], HAS_TURNED),
+    ("ix_connection_checked_at", ["checked_at"], "checked_at IS NOT NULL"),
 )
 
 
@@ -26,18 +26,18 @@ def upgrade() -> None:
             batch_op.add_column(sa.Column(name, sa.DateTime(timezone=True), nullable=True))
         for name in COUNTS:
             batch_op.add_column(sa.Column(name, sa.Integer(), nullable=True))
-    for name, column, where in INDICES:
+    for name, columns, where in INDICES:
         op.create_index(
             name,
             "connection",
-            [column],
+            columns,
             postgresql_where=sa.text(where),
             sqlite_where=sa.text(where),
         )
     op.create_table(
         "incident",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("service", sa.String(length=32), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("turned", sa.Integer(), nullable=False),
@@ -47,7 +47,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_incident_present",
         "incident",
-        ["service"],
+        ["kind"],
         unique=True,
         postgresql_where=sa.text("ended_at IS NULL"),
         sqlite_where=sa.text("ended_at IS NULL"),
