@@ -13,7 +13,10 @@ import pytest
 from onboarding import clock, create_app
 from onboarding.app import DatedSessions
 from onboarding.clock import Span
-from onboarding.errors import InputInvalid, SettingsInvalid
+from onboarding.connections import pace
+from onboarding.connections.pace import NotNow, Rank, Turns
+from onboarding.db import Database
+from onboarding.errors import InputInvalid, SettingsInvalid, UpstreamUnavailable
 from onboarding.links import Links
 from onboarding.sandbox.clock import FARTHEST, Clock
 from tests.unit.conftest import SettingsFor
@@ -192,6 +195,21 @@ def test_app_without_the_setting_does_not_follow(
     app = create_app(settings_for(server.http, database_url=database_url))
     assert is_ahead_by(timedelta(0))
     app.extensions["onboarding"].database.engine.dispose()
+
+
+def test_outage_lasts_its_real_time_and_is_shown_beside_the_dates_of_the_clock(
+    fresh_database: Database, file: Path
+) -> None:
+    turns = Turns(fresh_database, per_minute=60)
+    for _ in range(pace.FAILURES_OF_AN_OUTAGE):
+        turns.tell(UpstreamUnavailable("Leaf", "ask", status=503))
+    Clock(file).move(30 * DAY_SECONDS)
+    with pytest.raises(NotNow):
+        turns.take(Rank.ROUTINE, can_wait=True)
+    with fresh_database.reading() as session:
+        since = pace.word(session).down_since
+    assert since is not None
+    assert abs(clock.now() - since) < A_MOMENT
 
 
 @pytest.mark.parametrize(
