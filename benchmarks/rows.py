@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from benchmarks.upstream import SWEPT
 from onboarding.clock import now
 from onboarding.connections import invitations
+from onboarding.connections.arrivals import READ_AGAIN_AFTER
 from onboarding.db import Database
 from onboarding.models import Connection, Grower, Organization
 from onboarding.states import Health, Stage, Urgency
@@ -66,6 +67,8 @@ def _add(session: Session, partner_id: Any, first: int, last: int) -> None:
         "checks": CHECKS,
         "selection_owed": False,
         "events_copied_at": moment,
+        "health_since": moment - timedelta(days=90),
+        "fields_arrived": 37,
         "created_at": moment - timedelta(days=90),
     }
     columns = Connection.__table__.c
@@ -75,11 +78,12 @@ def _add(session: Session, partner_id: Any, first: int, last: int) -> None:
     growers = named.subquery()
     session.execute(
         sa.insert(Connection).from_select(
-            ["id", "grower_id", "reference", *values],
+            ["id", "grower_id", "reference", "arrivals_read_at", *values],
             sa.select(
                 new_id,
                 growers.c.id,
                 growers.c.external_id,
+                _arrivals_read(growers.c.external_id, moment),
                 *(sa.literal(value, columns[key].type) for key, value in values.items()),
             ),
         )
@@ -96,6 +100,14 @@ def _add(session: Session, partner_id: Any, first: int, last: int) -> None:
                 ).where(Connection.reference.between(_text(first), _text(last))),
             )
         )
+
+
+def _arrivals_read(name: sa.ColumnElement[str], moment: datetime) -> sa.ColumnElement[datetime]:
+    """One in five is asked for its arrivals with the check: weekly would be one in seven."""
+    is_due = sa.or_(name.like("%3"), name.like("%7"))
+    moments = Connection.__table__.c.arrivals_read_at.type
+    old, new = (sa.literal(at, moments) for at in (moment - 2 * READ_AGAIN_AFTER, moment))
+    return sa.case((is_due, old), else_=new)
 
 
 def _numbers(first: int, last: int) -> sa.CTE:

@@ -33,6 +33,7 @@ BEARER = re.compile(rb"\r\nauthorization: *bearer ([^\r]+)", re.IGNORECASE)
 CREDENTIALS = re.compile(USERS + r"/([^/]+)/john-deere-credentials(/status)?")
 ORGANIZATIONS = re.compile(USERS + r"/[^/]+/organizations/JohnDeere")
 CHOICES = re.compile(USERS + r"/[^/]+/JohnDeere/organizations")
+SUMMARY = "/services/integrations/api/resources"
 SYNC = re.compile(USERS + r"/[^/]+/JohnDeere/organizations/sync")
 
 Reply = tuple[int, object]
@@ -134,6 +135,9 @@ class Upstream:
             return 200, {"connectedOrganizations": [shared], "notConnectedOrganizations": [other]}
         if CHOICES.fullmatch(path):
             return 200, [{"providerOrgId": "1", "status": "SELECTED"}]
+        if path == SUMMARY:
+            arrived = {"provider": "JohnDeere", "growers": 1, "farms": 4, "fields": 37}
+            return 200, {"message": "SUCCESS", "summaries": [arrived]}
         if SYNC.fullmatch(path):
             return 200, {}
         return _unknown(method, path)

@@ -26,6 +26,7 @@ from onboarding.connections import (
     disconnect,
     hand_over,
     history,
+    incidents,
     invitations,
     mails,
     owed,
@@ -231,7 +232,7 @@ def connection_show(reference: str) -> None:
         grower = found.grower
         click.echo(f"{grower.name} ({grower.partner.slug}: {grower.external_id})")
         click.echo(f"{told.label}: {told.title}. Whose turn: {told.who}.")
-        click.echo(f"stage {found.stage.value}, health {found.health.value}")
+        click.echo(f"stage {found.stage.value}, {describe.health_for_staff(found, now())}")
         why = describe.for_staff(found, latest)
         if why:
             keys = describe.keys_for_staff(found, latest)
@@ -243,6 +244,12 @@ def connection_show(reference: str) -> None:
         for organization in found.organizations:
             state = "shared" if organization.connected else "not shared"
             click.echo(f"  {organization.name} ({organization.deere_id}): {state}")
+        if found.arrivals_read_at is not None:
+            click.echo(
+                f"Arrived at Leaf, as of {found.arrivals_read_at:%Y-%m-%d %H:%M}: growers "
+                f"{found.growers_arrived}, farms {found.farms_arrived}, fields "
+                f"{found.fields_arrived}"
+            )
         for line in timeline.newest(session, found.id, limit=EVENTS_SHOWN):
             click.echo(f"  {line.at:%Y-%m-%d %H:%M:%S} {line.who} {line.text}")
     with _plain_errors(), _installation().database.transaction() as session:
@@ -264,6 +271,8 @@ def _mail_line(is_on: bool, grower: Grower) -> str:
 def connection_list() -> None:
     """List the connections that wait for staff: reference, grower, why."""
     with _plain_errors(), _installation().database.reading() as session:
+        if incident := incidents.present(session):
+            click.echo(describe.incident_for_staff(incident), err=True)
         for found in attention.first(session, CONNECTIONS_SHOWN):
             grower, latest = found.grower, consent.latest(session, found.id)
             keys = describe.keys_for_staff(found, latest) or found.health.value

@@ -9,8 +9,8 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from onboarding import clock, schema
-from onboarding.connections import attention, checks, mails, pace
+from onboarding import clock, describe, schema
+from onboarding.connections import attention, checks, incidents, mails, pace
 from onboarding.connections.registration import CREDENTIAL_EVENTS
 from onboarding.connections.workers import SILENT_AFTER
 from onboarding.errors import MailDelayed, UpstreamError
@@ -69,6 +69,7 @@ def _database(installation: Installation) -> Iterator[Finding]:
     yield Finding(True, f"Database ({kind}) is up to date.")
     yield _keys(installation)
     yield _worker(installation)
+    yield _incident(installation)
     yield _attention(installation)
     yield _pace(installation)
     yield _checks(installation)
@@ -104,6 +105,15 @@ def _worker(installation: Installation) -> Finding:
     if not alive:
         return Finding(False, "No worker runs: start one with flask --app wsgi worker")
     return Finding(True, f"Workers running: {alive}.")
+
+
+def _incident(installation: Installation) -> Finding:
+    """Trouble of many at once: one finding, instead of one for each of them."""
+    with installation.database.reading() as session:
+        incident = incidents.present(session)
+    if incident:
+        return Finding(False, describe.incident_for_staff(incident))
+    return Finding(True, "No incident at John Deere is known.")
 
 
 def _attention(installation: Installation) -> Finding:

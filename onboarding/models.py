@@ -18,6 +18,7 @@ from onboarding.states import (
     MailKind,
     MailState,
     Outcome,
+    Service,
     SharingTrouble,
     Stage,
     Urgency,
@@ -29,6 +30,8 @@ EXCHANGE_LIMIT = timedelta(minutes=1)
 """The token call is given up before this; an attempt that says "exchanging" for longer was cut."""
 IS_OUR_FAULT = "outcome IN ({})".format(", ".join(f"'{one.value}'" for one in sorted(OUR_FAULT)))
 """Of an attempt. Written out, since a database finds an index on a part of a table only so."""
+HAS_TURNED = "health IN ('TEMPORARILY_UNAVAILABLE', 'UNKNOWN') AND health_text <> ''"
+"""Of a connection: Leaf can't tell, for a reason of John Deere's or its own. Written out, too."""
 REFERENCE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 REFERENCE_LENGTH = 8
 
@@ -234,6 +237,17 @@ class Connection(Base):
     """When Leaf's events were last copied."""
     events_copied_as: Mapped[Health | None] = mapped_column(_words(Health))
     """Leaf's word then: another one is a reason to copy them anew."""
+    growers_arrived: Mapped[int | None]
+    farms_arrived: Mapped[int | None]
+    fields_arrived: Mapped[int | None]
+    """What Leaf had fetched of John Deere's data when it was last asked."""
+    arrivals_read_at: Mapped[datetime | None]
+    health_since: Mapped[datetime | None]
+    """Since when Leaf has said of the present credential what it says now."""
+    trouble_told_from: Mapped[datetime | None]
+    """From when people are told that it does not work; None: it does, or Leaf has not looked yet.
+
+    It outlasts a new credential: what Leaf says of that one ends the trouble, or does not."""
 
     grower: Mapped[Grower] = relationship(lazy="joined", innerjoin=True)
     organizations: Mapped[list[Organization]] = relationship(
@@ -255,6 +269,18 @@ class Connection(Base):
             sqlite_where=sa.text("check_due_at IS NOT NULL"),
         ),
         sa.Index("ix_connection_leaf_credential_id", "leaf_credential_id"),
+        sa.Index(
+            "ix_connection_turned",
+            "health_since",
+            postgresql_where=sa.text(HAS_TURNED),
+            sqlite_where=sa.text(HAS_TURNED),
+        ),
+        sa.Index(
+            "ix_connection_checked_at",
+            "checked_at",
+            postgresql_where=sa.text("checked_at IS NOT NULL"),
+            sqlite_where=sa.text("checked_at IS NOT NULL"),
+        ),
     )
 
     @property
@@ -309,6 +335,17 @@ class Connection(Base):
         looks = (self.organizations_seen_at, self.leaf_listed_at, self.sharing_trouble_at)
         return self.returned_at is not None and all(
             look is None or look < self.returned_at for look in looks
+        )
+
+    def is_pause_untold(self, moment: datetime) -> bool:
+        """Whether John Deere's service has only just stopped answering Leaf.
+
+        Until it lasts nobody is told, and what was true before it still counts.
+        """
+        return (
+            self.health is Health.TEMPORARILY_UNAVAILABLE
+            and self.trouble_told_from is not None
+            and moment < self.trouble_told_from
         )
 
     @property
@@ -567,6 +604,33 @@ class Mail(Base):
         ),
         sa.Index("ix_mail_state_ended_at", "state", "ended_at"),
     )
+
+
+class Incident(Base):
+    """A time in which many connections stopped working at once: that is not about any of them."""
+
+    __tablename__ = "incident"
+    __table_args__ = (
+        sa.Index(
+            "ix_incident_present",
+            "service",
+            unique=True,
+            postgresql_where=sa.text("ended_at IS NULL"),
+            sqlite_where=sa.text("ended_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(
+        sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True
+    )
+    service: Mapped[Service] = mapped_column(_words(Service))
+    began_at: Mapped[datetime]
+    """When the first of them turned."""
+    ended_at: Mapped[datetime | None]
+    turned: Mapped[int]
+    """How many turned within some minutes, when it was worst."""
+    asked: Mapped[int]
+    """Of so many that Leaf was asked about within them."""
 
 
 def locked(session: Session, connection_id: uuid.UUID) -> Connection:

@@ -69,6 +69,12 @@ class Settings:
     mail: Mailing | None = None
     """None: mail is off."""
     mail_per_minute: int = 60
+    trouble_visible_after_minutes: int = 15
+    """So long a pause at John Deere lasts before growers and staff are told of it."""
+    incident_share_percent: int = 20
+    incident_within_minutes: int = 10
+    """When so many of the connections that Leaf was asked about within these minutes stopped
+    working within them, it is one incident."""
     sandbox_clock: Path | None = None
     """The file by which the sandbox moves the clock; None, as in production: it can't be moved."""
 
@@ -178,6 +184,13 @@ class _Reader:
             events_kept_days=self._number("EVENTS_KEPT_DAYS", default=400, least=1),
             mail=self._mail(),
             mail_per_minute=self._number("MAIL_PER_MINUTE", default=60, least=1),
+            trouble_visible_after_minutes=self._number(
+                "TROUBLE_VISIBLE_AFTER_MINUTES", default=15, least=0
+            ),
+            incident_share_percent=self._number(
+                "INCIDENT_SHARE_PERCENT", default=20, least=1, most=100
+            ),
+            incident_within_minutes=self._number("INCIDENT_WITHIN_MINUTES", default=10, least=1),
             sandbox_clock=Path(file) if (file := self._get("SANDBOX_CLOCK")) else None,
         )
         self._all_or_none_simulated(settings)
@@ -351,13 +364,13 @@ class _Reader:
                 "Deere and Leaf are not on this machine"
             )
 
-    def _number(self, name: str, *, default: int, least: int) -> int:
+    def _number(self, name: str, *, default: int, least: int, most: int = LARGEST_NUMBER) -> int:
         text = self._get(name)
         if not text:
             return default
         number = int(text) if text.isdecimal() and len(text) <= len(str(LARGEST_NUMBER)) else -1
-        if not least <= number <= LARGEST_NUMBER:
-            self._wrong.append(f"{name} must be a whole number, {least} to {LARGEST_NUMBER}")
+        if not least <= number <= most:
+            self._wrong.append(f"{name} must be a whole number, {least} to {most}")
             return default
         return number
 

@@ -126,3 +126,10 @@ class MailState(StrEnum):
     NOT_SENT = "not_sent"
     """Left out on purpose; `detail` says why."""
     FAILED = "failed"
+
+
+class Service(StrEnum):
+    """Whose trouble an incident is."""
+
+    JOHN_DEERE = "John Deere"
+    LEAF = "Leaf"

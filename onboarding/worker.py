@@ -25,7 +25,7 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding import clock
-from onboarding.connections import alerts, leaf_events, mails, workers
+from onboarding.connections import alerts, incidents, leaf_events, mails, workers
 from onboarding.connections import hand_over as handing_over
 from onboarding.connections import sweep as sweeping
 from onboarding.connections.pace import Rank, Turns
@@ -84,7 +84,12 @@ def run(installation: Installation) -> None:
     _register_queues(installation.settings.mail_per_minute)
     _schedule(sweep, catch_up)
     _sweep(installation, worker)
-    watch = Watch(installation.database, leaf, turns)
+    watch = Watch(
+        installation.database,
+        leaf,
+        turns,
+        told_after=timedelta(minutes=installation.settings.trouble_visible_after_minutes),
+    )
     watching = threading.Thread(target=watch.run, name="watch")
     watching.start()
     DBOS.start_workflow(catch_up, clock.now(), None)
@@ -237,6 +242,13 @@ def _sweep(installation: Installation, worker: Worker) -> None:
         installation.database,
         installation.queue,
         process_is_gone=lambda other: _is_gone(other, worker),
+    )
+    settings = installation.settings
+    # Before the mails: an incident that has just begun holds them back.
+    incidents.look(
+        installation.database,
+        share=settings.incident_share_percent / 100,
+        within=timedelta(minutes=settings.incident_within_minutes),
     )
     _forget_old(installation)
     _sweep_mails(installation)

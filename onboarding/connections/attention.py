@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from onboarding.clock import now
-from onboarding.models import IS_OUR_FAULT, Attempt, Connection
+from onboarding.models import IS_OUR_FAULT, Attempt, Connection, Incident
 from onboarding.states import MENDED_BY_STAFF, Health, SharingTrouble, Stage
 
 END_AWAITED_FOR = timedelta(days=1)
@@ -39,12 +39,20 @@ def _needed() -> sa.ColumnElement[bool]:
             Connection.stage == Stage.CONNECTED,
             Connection.health == Health.UNKNOWN,
             Connection.health_text != "",
+            ~_turned_with_many(),
         ),
         Connection.id.in_(refused_at_last()),
         sa.and_(
             Connection.stage == Stage.DISCONNECTING,
             Connection.waiting_since < now() - END_AWAITED_FOR,
         ),
+    )
+
+
+def _turned_with_many() -> sa.Exists:
+    """Whether it is one of those that turned in the present incident: that is told as one."""
+    return sa.exists().where(
+        Incident.ended_at.is_(None), Connection.health_since >= Incident.began_at
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,10 +19,11 @@ from sqlalchemy.orm import Session
 
 from onboarding import chance
 from onboarding.clock import now
-from onboarding.connections import health, history, selection
+from onboarding.connections import arrivals, health, history, selection, trouble
 from onboarding.connections.health import Answer
 from onboarding.connections.owed import CHECK_LEASE
 from onboarding.db import Database
+from onboarding.errors import UpstreamError
 from onboarding.leaf import Leaf, LeafOrganizations
 from onboarding.models import Connection, locked
 from onboarding.states import Cause, Health, Stage, Urgency
@@ -36,6 +38,8 @@ FAILED_CHECKS_IN_FRONT = 3
 """From then on a connection that Leaf does not answer for waits with the daily ones."""
 SHARE_OF_ROUTINE = 0.25
 """Of what is claimed, if there is enough of everything: the daily checks come on, too."""
+LONGEST_PAUSE_IN_A_PAUSE = timedelta(hours=1)
+"""While John Deere does not answer Leaf: its end is not to be seen a day late."""
 PAUSE_AFTER_FAILED_CHECK = timedelta(minutes=1)
 LONGEST_PAUSE_AFTER_FAILED_CHECK = timedelta(hours=1)
 
@@ -132,6 +136,10 @@ def _ask(leaf: Leaf, leaf_user_id: str, connection: Connection) -> Answer:
             answer.synced = True
     with answer.noting_failure():
         _select(leaf, leaf_user_id, connection, answer)
+    if not answer.is_silence and answer.connected(connection) and arrivals.are_due(connection):
+        # No failure of the check: nothing depends on it, and a later one asks again.
+        with suppress(UpstreamError):
+            answer.summary = leaf.summary(leaf_user_id)
     return answer
 
 
@@ -146,17 +154,24 @@ def _select(leaf: Leaf, leaf_user_id: str, connection: Connection, answer: Answe
             raise answer.selection.failure
 
 
-def note(database: Database, claimed: Connection, answer: Answer) -> Connection:
+def note(
+    database: Database,
+    claimed: Connection,
+    answer: Answer,
+    *,
+    told_after: timedelta = trouble.TOLD_AFTER,
+) -> Connection:
     """Write down what a check brought, if it is still the newest.
 
     When Leaf could not be asked, what was known stays, and the next check comes soon.
 
+    :param told_after: how long a pause at John Deere lasts before people are told of it
     :return: the connection as it is now
     """
     with database.transaction() as session:
         current = locked(session, claimed.id)
         if current.is_at_leaf and current.check_number == claimed.check_number:
-            health.note(session, current, answer)
+            health.note(session, current, answer, told_after=told_after)
             _plan(current)
         return current
 
@@ -175,6 +190,8 @@ def brings_nothing_new(claimed: Connection, answer: Answer) -> bool:
         and not (claimed.sync_owed or claimed.selection_owed or claimed.failed_checks)
         and claimed.stage is Stage.CONNECTED
         and claimed.connected_at is not None
+        and claimed.health_since is not None
+        and claimed.trouble_told_from is None
         and _knows(claimed, told)
     )
 
@@ -275,11 +292,17 @@ def _knows(connection: Connection, told: LeafOrganizations) -> bool:
     """Whether Leaf tells of the organizations what is known."""
     known = {row.deere_id: row for row in connection.organizations}
     shared = {row.deere_id for row in connection.organizations if row.connected}
-    return shared == {entry.id for entry in told.connected} and all(
-        entry.id in known
-        and entry.name in {"", known[entry.id].name}
-        and entry.management_uri in {None, known[entry.id].manage_url}
-        for entry in (*told.connected, *told.not_connected)
+    own = {row.deere_id for row in connection.organizations if row.member}
+    listed = (*told.connected, *told.not_connected)
+    return (
+        shared == {entry.id for entry in told.connected}
+        and own <= {entry.id for entry in listed}
+        and all(
+            entry.id in known
+            and entry.name in {"", known[entry.id].name}
+            and entry.management_uri in {None, known[entry.id].manage_url}
+            for entry in listed
+        )
     )
 
 
@@ -298,4 +321,6 @@ def _pause(connection: Connection) -> timedelta:
     if connection.failed_checks:
         doubled = PAUSE_AFTER_FAILED_CHECK * (1 << min(connection.failed_checks - 1, 10))
         return min(doubled, LONGEST_PAUSE_AFTER_FAILED_CHECK)
-    return PAUSES_BETWEEN_CHECKS[min(connection.checks, len(PAUSES_BETWEEN_CHECKS) - 1)]
+    pause = PAUSES_BETWEEN_CHECKS[min(connection.checks, len(PAUSES_BETWEEN_CHECKS) - 1)]
+    is_paused = connection.health is Health.TEMPORARILY_UNAVAILABLE
+    return min(pause, LONGEST_PAUSE_IN_A_PAUSE) if is_paused else pause

@@ -15,7 +15,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from onboarding.connections import history, removal, tries
+from onboarding.connections import arrivals, history, removal, tries
 from onboarding.connections.owed import give_up_token, owe_disconnect
 from onboarding.connections.tries import TakenOver
 from onboarding.db import Database
@@ -57,6 +57,7 @@ def ask(
     connection.check_number += 1  # a check that is under way does not report any more
     connection.sync_owed = False
     connection.failed_checks = 0
+    connection.trouble_told_from = None  # what is to end is not repaired by connecting again
     owe_disconnect(session, queue, connection)
 
 
@@ -177,6 +178,7 @@ def _forget(connection: Connection) -> None:
     connection.sharing_detail = ""
     connection.health = Health.UNKNOWN
     connection.health_text = ""
+    connection.health_since = None
     connection.client_key = None
     connection.environment = None
     connection.scopes_asked = []
@@ -186,6 +188,7 @@ def _forget(connection: Connection) -> None:
     connection.checked_at = None
     connection.checks = 0
     connection.connected_at = None
+    arrivals.forget(connection)
 
 
 def _forget_access_tokens(session: Session, connection: Connection) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import disconnect, history, tries
+from onboarding.connections import arrivals, disconnect, history, tries
 from onboarding.connections.delivery import (
     ApplicationChanged,
     Delivery,
@@ -124,6 +124,8 @@ def _complete(database: Database, queue: Queue, task: Delivery, credential: Cred
         connection.handed_over_at = now()
         connection.health = credential.health
         connection.health_text = credential.raw_status
+        connection.health_since = now()
+        arrivals.forget(connection)
         connection.stage = Stage.CHOOSING_ORGANIZATIONS
         connection.settle()
         connection.checks = 0

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import history, mails, organizations, selection
+from onboarding.connections import arrivals, history, mails, organizations, selection, trouble
 from onboarding.connections.selection import Selection
 from onboarding.errors import (
     SignInRefused,
@@ -18,7 +19,7 @@ from onboarding.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from onboarding.leaf import LeafOrganizations, Report
+from onboarding.leaf import LeafOrganizations, Report, Summary
 from onboarding.models import Connection
 from onboarding.states import Cause, Health, Stage
 
@@ -39,6 +40,8 @@ class Answer:
     synced: bool = False
     """Since it told of the organizations."""
     selection: Selection | None = None
+    summary: Summary | None = None
+    """None: it was not asked for, or not told."""
     failures: list[UpstreamError] = field(default_factory=list)
 
     @contextmanager
@@ -81,21 +84,34 @@ class Answer:
         return {entry.id for entry in self.organizations.connected}
 
 
-def note(session: Session, connection: Connection, answer: Answer) -> None:
+def note(
+    session: Session,
+    connection: Connection,
+    answer: Answer,
+    *,
+    told_after: timedelta = trouble.TOLD_AFTER,
+) -> None:
     """Write down what a check brought.
 
     :param connection: locked
+    :param told_after: how long a pause at John Deere lasts before people are told of it
     """
-    before = _standing(connection)
+    before, word_before = _standing(connection), _word(connection)
     if answer.answered:
         _note_health(connection, answer.report)
+        if _word(connection) != word_before or connection.health_since is None:
+            connection.health_since = now()
+        trouble.note(session, connection, before=word_before[0], told_after=told_after)
         _note_credential(session, connection, answer.report)
-    if answer.organizations is not None:
+    # With a permission that John Deere does not accept, Leaf's lists say nothing of now.
+    if answer.organizations is not None and connection.health is not Health.UNAUTHENTICATED:
         organizations.merge_from_leaf(session, connection, answer.organizations, moment=now())
     if answer.synced:
         connection.sync_owed = False
         connection.selection_owed = True
     _note_selection(session, connection, answer.selection)
+    if answer.summary is not None:
+        arrivals.note(session, connection, answer.summary)
     connection.failed_checks = connection.failed_checks + 1 if answer.failures else 0
     _note_refusal(connection, answer.refusal)
     connection.settle()
@@ -155,6 +171,12 @@ def _note_credential(session: Session, connection: Connection, report: Report | 
     if before and shown and shown != before:
         history.record(session, connection, "credential_is_another", before=before, shown=shown)
         connection.leaf_credential_id = shown
+
+
+def _word(connection: Connection) -> tuple[Health, str, bool]:
+    """What Leaf says of the credential."""
+    is_missing = connection.cause is Cause.CREDENTIAL_MISSING
+    return connection.health, connection.health_text, is_missing
 
 
 def _standing(connection: Connection) -> tuple[Stage, Health, str, Cause | None]:

@@ -40,6 +40,9 @@ READING_SECONDS = 20.0
 LAST_READ_AFTER_SECONDS = 4.0
 """The last of several reads begins within six seconds of the first."""
 LOOK_AFTER_SENDING = timedelta(seconds=30)
+NAMED_IN_HISTORY = 20
+"""Organizations of one kind in one line: a dealer's account sees hundreds."""
+BY_THE_GROWER = frozenset({"organization_shared", "organization_not_shared"})
 FORBIDDEN = 403
 ACCESS_DENIED = "access denied"
 
@@ -168,6 +171,7 @@ def merge_from_leaf(
     Leaf owes a sync for each organization that is connected and was not: nobody else may know of
     it, as the grower need not come back from John Deere's page.
     """
+    changes = _Changes(is_news=connection.leaf_listed_at is not None)
     connection.leaf_listed_at = moment
     deere_is_fresh = (
         connection.organizations_seen_at is not None
@@ -177,16 +181,17 @@ def merge_from_leaf(
     listed = {entry.id: (entry, False) for entry in told.not_connected}
     listed |= {entry.id: (entry, True) for entry in told.connected}
     for entry, connected in listed.values():
-        row = known.pop(entry.id, None) or _add(connection, entry.id, entry.name)
+        row = known.pop(entry.id, None) or changes.add(connection, entry.id, entry.name)
         row.name = entry.name or row.name
         row.manage_url = entry.management_uri or row.manage_url
         if connected and not row.connected:
             connection.sync_owed = True
         if connected or not deere_is_fresh:
-            _set_connected(session, connection, row, connected)
-    for row in known.values():
-        if not deere_is_fresh:
-            _set_connected(session, connection, row, False)
+            changes.set_connected(connection, row, connected)
+    if not deere_is_fresh:
+        for row in known.values():
+            changes.miss(connection, row)
+    changes.record(session, connection)
     if connection.has_shared_organization:
         _forget_access_tokens(session, connection)
     # Leaf has read them, so John Deere is up; and if there are some, "none" is no longer true.
@@ -283,34 +288,69 @@ def _forget_access_tokens(session: Session, connection: Connection) -> None:
 
 
 def _replace(session: Session, connection: Connection, found: Iterable[DeereOrganization]) -> None:
+    changes = _Changes(is_news=bool(connection.organizations))
     known = {organization.deere_id: organization for organization in connection.organizations}
     for entry in found:
-        row = known.pop(entry.id, None) or _add(connection, entry.id, entry.name)
+        row = known.pop(entry.id, None) or changes.add(connection, entry.id, entry.name)
         row.name = entry.name or row.name
         row.member = entry.member
         row.manage_url = entry.manage_uri or entry.connect_uri
-        _set_connected(session, connection, row, entry.connected)
+        changes.set_connected(connection, row, entry.connected)
     for row in known.values():
+        changes.remove(connection, row)
+    changes.record(session, connection)
+
+
+class _Changes:
+    """What is different from what was known: one line of history for each kind, however many."""
+
+    def __init__(self, *, is_news: bool) -> None:
+        """
+        :param is_news: whether organizations that nobody knew are worth a line; of an account
+            that has not been looked at before, all are
+        """
+        self._is_news = is_news
+        self._found: dict[str, list[Organization]] = {}
+
+    def add(self, connection: Connection, deere_id: str, name: str) -> Organization:
+        """An organization that was not known."""
+        row = Organization(deere_id=deere_id, name=name, connected=False, member=True)
+        connection.organizations.append(row)
+        if self._is_news:
+            self._note("organization_appeared", row)
+        return row
+
+    def set_connected(self, connection: Connection, row: Organization, connected: bool) -> None:
+        """Take in whether it is shared."""
+        if row.connected == connected:
+            return
+        row.connected = connected
+        if connected:
+            connection.selection_owed = True
+        self._note("organization_shared" if connected else "organization_not_shared", row)
+
+    def miss(self, connection: Connection, row: Organization) -> None:
+        """Leaf names it no more. It need not name other farms' organizations at all."""
+        if row.member:
+            self.remove(connection, row)
+        else:
+            self.set_connected(connection, row, False)
+
+    def remove(self, connection: Connection, row: Organization) -> None:
+        """The account does not see it any more."""
         connection.organizations.remove(row)
-        history.record(session, connection, "organization_gone", name=row.name)
+        self._note("organization_gone", row)
 
+    def record(self, session: Session, connection: Connection) -> None:
+        """Write the lines."""
+        for kind, rows in self._found.items():
+            named = [f"{row.name} ({row.deere_id})" for row in rows[:NAMED_IN_HISTORY]]
+            more = max(0, len(rows) - NAMED_IN_HISTORY)
+            who = history.GROWER if kind in BY_THE_GROWER else history.SYSTEM
+            history.record(session, connection, kind, who=who, organizations=named, more=more)
 
-def _add(connection: Connection, deere_id: str, name: str) -> Organization:
-    row = Organization(deere_id=deere_id, name=name, connected=False, member=True)
-    connection.organizations.append(row)
-    return row
-
-
-def _set_connected(
-    session: Session, connection: Connection, row: Organization, connected: bool
-) -> None:
-    if row.connected == connected:
-        return
-    row.connected = connected
-    if connected:
-        connection.selection_owed = True
-    kind = "organization_shared" if connected else "organization_not_shared"
-    history.record(session, connection, kind, who=history.GROWER, name=row.name)
+    def _note(self, kind: str, row: Organization) -> None:
+        self._found.setdefault(kind, []).append(row)
 
 
 def _note_trouble(

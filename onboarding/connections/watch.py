@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy.exc import OperationalError, TimeoutError
 
-from onboarding.connections import checks, leaf_events, pace
+from onboarding.connections import checks, leaf_events, pace, trouble
 from onboarding.connections.health import Answer
 from onboarding.connections.owed import CHECK_LEASE
 from onboarding.connections.pace import NotNow, Rank, Turns
@@ -63,12 +64,21 @@ class _Claimed:
 class Watch:
     """Checks what is due until it is told to stop."""
 
-    def __init__(self, database: Database, leaf: Leaf, turns: Turns) -> None:
+    def __init__(
+        self,
+        database: Database,
+        leaf: Leaf,
+        turns: Turns,
+        *,
+        told_after: timedelta = trouble.TOLD_AFTER,
+    ) -> None:
         """
         :param leaf: a client, whatever turns it takes
+        :param told_after: how long a pause at John Deere lasts before people are told of it
         """
         self._database = database
         self._turns = turns
+        self._told_after = told_after
         self._leaf = leaf
         self._pools = {
             True: ThreadPoolExecutor(LOOKS, thread_name_prefix="look"),
@@ -181,7 +191,7 @@ class Watch:
 
     def _note_one(self, connection: Connection, answer: Answer) -> None:
         try:
-            current = checks.note(self._database, connection, answer)
+            current = checks.note(self._database, connection, answer, told_after=self._told_after)
         except DATABASE_IS_AWAY:
             raise
         except Exception:

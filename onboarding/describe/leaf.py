@@ -172,6 +172,8 @@ def connected(subject: Connection, moment: datetime, partner: str) -> Told:
             return _unconfirmed(subject)
         case Health.OK:
             return _data_flows(subject, partner)
+        case Health.TEMPORARILY_UNAVAILABLE if subject.is_pause_untold(moment):
+            return _data_flows(subject, partner)
         case Health.MISSING_PERMISSION:
             return _missing_permission(subject)
         case Health.TEMPORARILY_UNAVAILABLE:
@@ -214,7 +216,7 @@ def _data_flows(subject: Connection, partner: str) -> Told:
         sentences=(
             *([_fewer_rights()] if in_part else []),
             _what_comes(subject, partner),
-            *([] if in_part else [_nothing_more(subject)]),
+            *_how_far(subject, in_part=in_part),
         ),
         who="grower" if in_part else "nobody",
         others=(
@@ -241,10 +243,26 @@ def _what_comes(subject: Connection, partner: str) -> str:
     return text % {"partner": partner}
 
 
-def _nothing_more(subject: Connection) -> str:
+def _how_far(subject: Connection, *, in_part: bool) -> list[str]:
+    """What has arrived, and that nothing is left to do; nothing is claimed before it has."""
+    if arrived := _arrived(subject):
+        return [arrived] if in_part else [arrived, _("You can close this page.")]
+    if in_part:
+        return []
     if subject.grower.partner.select_organizations:
-        return _("You are done here and can close this page.")
-    return _("The first data can take a few hours. You can close this page.")
+        return [_("You are done here and can close this page.")]
+    return [_("The first data can take a few hours. You can close this page.")]
+
+
+def _arrived(subject: Connection) -> str:
+    """What Leaf has fetched so far; empty without a field, since that is what growers know."""
+    if not (fields := subject.fields_arrived or 0):
+        return ""
+    of_fields = ngettext("%(n)d field", "%(n)d fields", fields) % {"n": fields}
+    if not (farms := subject.farms_arrived or 0):
+        return _("%(fields)s arrived.") % {"fields": of_fields}
+    on_farms = ngettext("%(n)d farm", "%(n)d farms", farms) % {"n": farms}
+    return _("%(fields)s on %(farms)s arrived.") % {"fields": of_fields, "farms": on_farms}
 
 
 def _nothing_fetched() -> Told:

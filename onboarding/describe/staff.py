@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
 from onboarding.models import Attempt, Connection
@@ -104,6 +106,16 @@ def for_staff(subject: Connection, latest: Attempt | None = None) -> str:
     if subject.health_text and subject.health_text != subject.health.value:
         parts.append(_("Leaf says: %(text)s") % {"text": subject.health_text})
     return " ".join(filter(None, dict.fromkeys(parts)))
+
+
+def health_for_staff(subject: Connection, moment: datetime) -> str:
+    """Leaf's word, since when it says it, and whether growers are told of it yet."""
+    text = f"health {subject.health.value}"
+    if subject.health_since is not None:
+        text += f" since {subject.health_since:%Y-%m-%d %H:%M}"
+    if subject.trouble_told_from is not None and subject.is_pause_untold(moment):
+        text += f" (the grower is told if it lasts until {subject.trouble_told_from:%H:%M})"
+    return text
 
 
 def keys_for_staff(subject: Connection, latest: Attempt | None = None) -> str:

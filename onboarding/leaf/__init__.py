@@ -13,6 +13,7 @@ from onboarding.leaf.shapes import (
     LeafUser,
     OrganizationChoice,
     Report,
+    Summary,
     SyncChoice,
 )
 from onboarding.leaf.turn import Turn
@@ -28,6 +29,7 @@ __all__ = [
     "LeafUser",
     "OrganizationChoice",
     "Report",
+    "Summary",
     "SyncChoice",
     "Turn",
     "Webhook",

@@ -34,6 +34,7 @@ from onboarding.leaf.shapes import (
     LeafUser,
     OrganizationChoice,
     Report,
+    Summary,
     SyncChoice,
 )
 from onboarding.leaf.turn import AtOnce, Turn
@@ -42,6 +43,7 @@ from onboarding.states import Environment
 
 USERS = "/services/usermanagement/api/users"
 CONFIGS = "/services/config/api/configs"
+RESOURCES = "/services/integrations/api/resources"
 TIMEOUT = Timeout(connect=5, read=30, total=35)
 STATUS_GONE_LASTS = timedelta(days=1).total_seconds()
 """Seconds for which `/status`, once found gone, is not asked again."""
@@ -275,6 +277,20 @@ class Leaf:
             _user(leaf_user_id) + "/JohnDeere/organizations/sync",
             action="sync the organizations",
         )
+
+    def summary(self, leaf_user_id: str) -> Summary:
+        """`GET /services/integrations/api/resources`: how much has come from John Deere so far."""
+        action = "read the sync summary"
+        answer = self._api.call(
+            "GET",
+            RESOURCES,
+            action=action,
+            params={"leafUserId": leaf_user_id, "provider": "JohnDeere"},
+        )
+        found = shapes.read_summary(_object(answer, action))
+        if found is None:
+            raise http.malformed(answer, service=SERVICE, action=action, missing="summaries")
+        return found
 
     def configure(
         self, leaf_user_id: str, *, organization_data_sync: Literal["ALL", "SELECTED_ONLY"]

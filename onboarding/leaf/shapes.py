@@ -21,6 +21,7 @@ RAW_STATUS_LIMIT = 64
 """Characters of a status that we don't know which are kept for staff."""
 EVENT_BODY_LIMIT = 1000
 """Characters of what John Deere answered to Leaf which are kept for staff."""
+LARGEST_COUNT = 2**31 - 1
 _DATE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:?\d\d)?")
 _HIDDEN = frozenset("*•…")
 
@@ -133,6 +134,15 @@ class OrganizationChoice:
     management_uri: str | None
 
 
+@dataclass(frozen=True)
+class Summary:
+    """How much of a grower's data has come from John Deere to Leaf so far."""
+
+    growers: int
+    farms: int
+    fields: int
+
+
 def read_user(body: Any) -> LeafUser | None:
     """A user, or None if it has no id."""
     user = _mapping(body)
@@ -221,6 +231,22 @@ def read_choice(body: Any) -> OrganizationChoice | None:
     )
 
 
+def read_summary(body: Mapping[str, Any]) -> Summary | None:
+    """John Deere's part of a sync summary, all zero if there is none; None if it is no summary."""
+    if not isinstance(summaries := body.get("summaries"), list):
+        return None
+    ours = [
+        summary
+        for summary in map(_mapping, summaries)
+        if _text(summary.get("provider")).casefold() in {"", "johndeere"}
+    ]
+    return Summary(
+        growers=sum(_count(summary.get("growers")) for summary in ours),
+        farms=sum(_count(summary.get("farms")) for summary in ours),
+        fields=sum(_count(summary.get("fields")) for summary in ours),
+    )
+
+
 def read_date(value: Any) -> datetime | None:
     """An instant in any form that Leaf uses: 0 to 9 fractional digits, with or without a zone.
 
@@ -272,6 +298,12 @@ def _text(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
     return str(value)
+
+
+def _count(value: Any) -> int:
+    """A number of things; anything else, also more than a table holds, is none."""
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_count and 0 <= value <= LARGEST_COUNT else 0
 
 
 def _uri(value: Any) -> str | None:

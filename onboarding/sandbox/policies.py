@@ -33,6 +33,7 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "deere_code_seconds": (60, 600),
     "leaf_finds_out_after_seconds": (0, 100_000),
     "leaf_alert_minute_ms": (60_000, 60_000),
+    "leaf_data_seconds": (60, 1_000_000),
 }
 """Every policy of a number: the default, and the highest; the lowest is 0."""
 

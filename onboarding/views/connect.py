@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from onboarding import describe
 from onboarding.clock import now
 from onboarding.colours import accent_css
-from onboarding.connections import consent, invitations, organizations, owed
+from onboarding.connections import consent, incidents, invitations, organizations, owed
 from onboarding.errors import LinkInvalid
 from onboarding.forms import OrganizationsForm, StartForm
 from onboarding.links import (
@@ -227,6 +227,7 @@ class _View:
     connection: Connection
     told: describe.Told
     moment: datetime
+    incident: str | None
 
     @property
     def polling(self) -> bool:
@@ -242,7 +243,7 @@ class _View:
     def fingerprint(self) -> str:
         lists = describe.organizations(self.connection, self.told)
         # With `polling`, so that a page learns from a new one that it may stop.
-        seen = (self.told, self._steps(), lists, self.polling)
+        seen = (self.told, self._steps(), lists, self.polling, self.incident)
         return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
     def common(self) -> dict[str, Any]:
@@ -260,6 +261,7 @@ class _View:
         hurry = self.told.tone == "wait"
         return {
             "told": self.told,
+            "incident": self.incident,
             "steps": self._steps(),
             "organizations": lists,
             "can_be_disconnected": self.connection.can_be_disconnected,
@@ -289,7 +291,10 @@ def _view(session: Session, token: str) -> _View:
         moment=moment,
         troubled=latest is not None and consent.is_troubled(session, connection.id, moment=moment),
     )
-    return _View(link, token, connection, told, moment)
+    incident = describe.incident_for_growers(
+        connection, told, service=incidents.troubled_service(session)
+    )
+    return _View(link, token, connection, told, moment, incident)
 
 
 def usable_link(session: Session, token: str) -> Link:

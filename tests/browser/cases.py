@@ -11,7 +11,7 @@ import requests
 from playwright.sync_api import Page
 
 from onboarding.models import Organization
-from onboarding.states import Cause, Health, Outcome, SharingTrouble, Stage
+from onboarding.states import Cause, Health, Outcome, Service, SharingTrouble, Stage
 from tests.browser.scenes import COLOURED, Scenes, ago
 
 Opening = Callable[[Page], None]
@@ -113,6 +113,25 @@ def _waiting_for_staff(scenes: Scenes) -> str:
 def _refused_by_leaf(scenes: Scenes) -> str:
     scenes.stack.control.add_fault("leaf.credentials.create", "status", status=400)
     return scenes.walked("one-farm")
+
+
+def _opened_in_an_incident(scenes: Scenes, **fields: Any) -> Opening:
+    link = scenes.at_leaf(**fields)
+
+    def go(page: Page) -> None:
+        # Leaf's: one at John Deere the sweep would find over at once.
+        with scenes.incident(Service.LEAF):
+            page.goto(link)
+
+    return go
+
+
+def _in_an_incident(scenes: Scenes) -> Opening:
+    return _opened_in_an_incident(scenes)
+
+
+def _withdrawn_in_an_incident(scenes: Scenes) -> Opening:
+    return _opened_in_an_incident(scenes, health=Health.UNAUTHENTICATED)
 
 
 def _token_unreadable(scenes: Scenes) -> str:
@@ -363,6 +382,22 @@ CASES = (
         "temporarily-unavailable",
         "A pause at John Deere",
         lambda s: s.at_leaf(health=Health.TEMPORARILY_UNAVAILABLE),
+    ),
+    Case(
+        "pause-untold",
+        "Connected",
+        lambda s: s.at_leaf(
+            health=Health.TEMPORARILY_UNAVAILABLE, trouble_told_from=ago(minutes=-LOOKED_AT_MINUTES)
+        ),
+    ),
+    Case("incident", "Connected", _in_an_incident),
+    Case("incident-reconnect", "Please connect again", _withdrawn_in_an_incident),
+    Case(
+        "connected-arrived",
+        "Connected",
+        lambda s: s.at_leaf(
+            growers_arrived=2, farms_arrived=4, fields_arrived=37, arrivals_read_at=ago(hours=1)
+        ),
     ),
     Case(
         "unconfirmed",

@@ -17,8 +17,8 @@ from sqlalchemy.orm import object_session
 
 from onboarding.clock import now
 from onboarding.connections import consent, invitations, mails
-from onboarding.models import Attempt, Connection, Link, Organization, Partner
-from onboarding.states import Health, Outcome, Stage
+from onboarding.models import Attempt, Connection, Incident, Link, Organization, Partner
+from onboarding.states import Health, Outcome, Service, Stage
 from tests.support.people import People, Person
 from tests.support.stack import Stack
 from tests.support.wait import wait_until
@@ -169,6 +169,17 @@ class Scenes:
         with self._session_to(write=True) as session:
             session.execute(sa.update(Partner).where(Partner.slug == slug).values(**fields))
         return slug
+
+    @contextmanager
+    def incident(self, service: Service) -> Iterator[None]:
+        """Let a service have trouble. It is of everybody, so it must not last."""
+        with self._session_to(write=True) as session:
+            session.add(Incident(service=service, began_at=now(), turned=37, asked=120))
+        try:
+            yield
+        finally:
+            with self._session_to(write=True) as session:
+                session.execute(sa.delete(Incident))
 
     def close(self) -> None:
         """Close the browsers of those who walked."""

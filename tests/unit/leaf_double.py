@@ -24,6 +24,7 @@ ORGANIZATIONS = re.compile(USERS + r"/[^/]+/organizations/JohnDeere")
 CHOICES = re.compile(USERS + r"/[^/]+/JohnDeere/organizations$")
 CHOICE = re.compile(USERS + r"/[^/]+/JohnDeere/organizations/(?P<id>[^/]+)/(?P<choice>[A-Z]+)")
 SYNC = re.compile(USERS + r"/[^/]+/JohnDeere/organizations/sync")
+RESOURCES = "/services/integrations/api/resources"
 CONFIGS = re.compile(r"/services/config/api/configs/[^/]+")
 LISTS = {"connectedOrganizations": True, "notConnectedOrganizations": False}
 Form = Callable[[dict[str, Any]], dict[str, Any]]
@@ -61,6 +62,7 @@ class LeafDouble:
     :ivar posts: Leaf user and refresh token of each POST that arrived
     :ivar connected: whether each organization is connected at John Deere, by id
     :ivar choices: what Leaf fetches of each organization, by id
+    :ivar summaries: what has come from John Deere
     :ivar answers: by `METHOD name`, e.g. `POST credentials`: what is answered next, instead of
         doing what was asked; None does it
     :ivar form: how credentials are shown
@@ -75,6 +77,7 @@ class LeafDouble:
         self.posts: list[tuple[str, str]] = []
         self.connected: dict[str, bool] = {}
         self.choices: dict[str, str] = {}
+        self.summaries: list[dict[str, Any]] = []
         self.answers: dict[str, list[Answering | None]] = {}
         self.form: Form = newer
         self.events: dict[str, list[dict[str, Any]]] = {}
@@ -90,6 +93,7 @@ class LeafDouble:
             (CHOICE, "choice"),
             (SYNC, "sync"),
             (CONFIGS, "configs"),
+            (RESOURCES, "resources"),
         ):
             server.http.expect_request(path).respond_with_handler(partial(self._answer, name))
 
@@ -146,6 +150,8 @@ class LeafDouble:
             return _json([_choice(id, choice) for id, choice in self.choices.items()])
         if what == "PATCH choice":
             return self._choose(request)
+        if what == "GET resources":
+            return _json({"message": "SUCCESS", "summaries": self.summaries})
         if what == "POST configs":
             return _json({})
         if what == "GET events":

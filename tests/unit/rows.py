@@ -68,6 +68,9 @@ def watched(database: Database, count: int, **values: Any) -> list[UUID]:
                         "connected_at": moment,
                         "selection_owed": False,
                         "events_copied_at": moment,
+                        "health_since": moment,
+                        "fields_arrived": 37,
+                        "arrivals_read_at": moment,
                         "created_at": moment,
                         "organizations": [
                             Organization(deere_id="1", name="Maple Farm", connected=True)

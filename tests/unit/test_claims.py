@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +18,8 @@ from onboarding.connections.health import Answer
 from onboarding.connections.owed import CHECK_LEASE, look, owe_check
 from onboarding.db import Database
 from onboarding.errors import UpstreamUnavailable
-from onboarding.leaf import LeafOrganization, LeafOrganizations, Report
-from onboarding.models import Connection, Event
+from onboarding.leaf import LeafOrganization, LeafOrganizations, Report, Summary
+from onboarding.models import Connection, Event, Organization
 from onboarding.states import Cause, Health, SharingTrouble, Stage, Urgency
 from tests.unit.rows import watched
 
@@ -280,6 +280,9 @@ def test_nothing_new_passes_over_what_has_changed_meanwhile(
         ({"sync_owed": True}, AS_IT_WAS),
         ({"selection_owed": True}, AS_IT_WAS),
         ({"connected_at": None}, AS_IT_WAS),
+        ({"health_since": None}, AS_IT_WAS),
+        ({"trouble_told_from": datetime(2026, 3, 1, tzinfo=UTC)}, AS_IT_WAS),
+        ({}, replace(AS_IT_WAS, summary=Summary(growers=1, farms=4, fields=37))),
         ({"stage": Stage.CHOOSING_ORGANIZATIONS}, AS_IT_WAS),
     ],
 )
@@ -300,6 +303,19 @@ def test_what_leaf_leaves_out_is_no_news(fresh_database: Database) -> None:
     short = replace(MAPLE, name="")
     told = replace(AS_IT_WAS, organizations=LeafOrganizations((short,), ()))
     assert checks.brings_nothing_new(connection, told)
+
+
+def test_organization_that_leaf_names_no_more_is_news(fresh_database: Database) -> None:
+    watched(fresh_database, 1, leaf_credential_id="c-1")
+    with fresh_database.reading() as session:
+        connection = session.scalars(sa.select(Connection)).one()
+    told = replace(AS_IT_WAS, organizations=LeafOrganizations((MAPLE,), (OTHER,)))
+    gone = Organization(deere_id="2", name="Other Farm", connected=False, member=True)
+    connection.organizations.append(gone)
+    assert checks.brings_nothing_new(connection, told)
+    assert not checks.brings_nothing_new(connection, AS_IT_WAS)
+    gone.member = False  # another farm's: Leaf need not name it
+    assert checks.brings_nothing_new(connection, AS_IT_WAS)
 
 
 OLD, NEW = 2 * timedelta(minutes=1), timedelta(seconds=30)

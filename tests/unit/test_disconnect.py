@@ -306,6 +306,20 @@ def test_consent_while_it_ends_wins_and_takes_the_place_of_the_old_credential(
     assert connected.leaf.tokens() == {"leaf-y": NEWER}
 
 
+def test_trouble_of_what_was_to_end_is_not_repaired_by_connecting_again(connected: Tries) -> None:
+    connected.leaf.credentials["leaf-y"]["status"] = "UNAUTHENTICATED"
+    connected.check()
+    assert connected.connection().trouble_told_from is not None
+    connected.disconnect()
+    connected.leaf.answers["DELETE credentials"] = [LOCKED]
+    waits_for(connected, Cause.DELETE_REFUSED)
+    connected.consent(NEWER)
+    connected.once()
+    connected.check()
+    assert connected.connection().health is Health.OK
+    assert "repaired" not in connected.history()
+
+
 def test_consent_during_the_delete_outdates_the_disconnect(connected: Tries) -> None:
     connected.disconnect()
     connected.leaf.answers["DELETE credentials"] = [

@@ -17,9 +17,9 @@ from onboarding.db import Database
 from onboarding.doctor import Finding, examine
 from onboarding.errors import UpstreamUnavailable
 from onboarding.installation import Installation, assemble
-from onboarding.models import Connection, Organization, Worker
+from onboarding.models import Connection, Incident, Organization, Worker
 from onboarding.settings import WELL_KNOWN
-from onboarding.states import Cause, Environment, Stage
+from onboarding.states import Cause, Environment, Service, Stage
 from onboarding.vault import Vault
 from tests.support.postgres import Cluster
 from tests.unit.conftest import ISSUER_PATH, SettingsFor
@@ -105,6 +105,7 @@ def test_a_healthy_installation_has_no_wrong_line(
         f"Database ({kind}) is up to date.",
         "Keys: SECRET_KEY has 32 characters or more, ENCRYPTION_KEYS has 1.",
         "Workers running: 1.",
+        "No incident at John Deere is known.",
         "No connection waits for staff.",
         "The workers may ask Leaf.",
         "Checks come in time.",
@@ -393,3 +394,16 @@ def test_alerts_that_leaf_does_not_tell_of_are_wrong(
     server.fail("GET", WEBHOOKS, FAILURES["503"])
     found = line(install(fresh_url, leaf_alert_secret=ALERT_SECRET), "Leaf: list the webhooks")
     assert not found.fine
+
+
+@pytest.mark.usefixtures("healthy")
+def test_an_incident_is_one_wrong_line(installation: Installation) -> None:
+    incident = Incident(service=Service.JOHN_DEERE, began_at=now(), turned=37, asked=120)
+    with installation.database.transaction() as session:
+        session.add(incident)
+
+    found = line(installation, "Incident at John Deere since")
+
+    assert not found.fine
+    assert "of 120 connections" in found.text
+    assert "37 stopped working" in found.text

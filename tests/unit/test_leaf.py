@@ -32,6 +32,7 @@ from onboarding.leaf import (
     LeafUser,
     OrganizationChoice,
     Report,
+    Summary,
     SyncChoice,
 )
 from onboarding.leaf.shapes import read_date
@@ -53,6 +54,7 @@ CREDENTIALS = USER + "/john-deere-credentials"
 STATUS = CREDENTIALS + "/status"
 EVENTS = CREDENTIALS + "/events"
 CONFIG = "/services/config/api/configs/u-1"
+RESOURCES = "/services/integrations/api/resources"
 SYNC = USER + "/JohnDeere/organizations"
 REFRESH = "refresh-7Hq2Zx81kP0_wVbN3m"
 SECRET = "secret-Zz91LmPq07_kkWw2"
@@ -794,6 +796,32 @@ class TestOrganizations:
             leaf.sync_organizations("u-1")
 
 
+class TestSummary:
+    @pytest.mark.parametrize(
+        ("summaries", "expected"),
+        [
+            ([{"provider": "JohnDeere", "growers": 2, "farms": 4, "fields": 37}], (2, 4, 37)),
+            ([{"provider": "Trimble", "fields": 9}, {"provider": "JohnDeere"}], (0, 0, 0)),
+            ([], (0, 0, 0)),
+            ([{"growers": -1, "farms": 2**40, "fields": "many"}], (0, 0, 0)),
+            ([None, {"provider": None, "growers": True, "farms": 1, "fields": 2}], (0, 1, 2)),
+        ],
+    )
+    def test_john_deeres_part_counts(
+        self, leaf: Leaf, server: Server, summaries: list[Any], expected: tuple[int, int, int]
+    ) -> None:
+        body = {"message": "SUCCESS", "summaries": summaries}
+        query = {"leafUserId": "u-1", "provider": "JohnDeere"}
+        server.json("GET", RESOURCES, body)
+        assert leaf.summary("u-1") == Summary(*expected)
+        assert server.sent[-1].args.to_dict() == query
+
+    def test_an_answer_without_a_summary_is_no_zero(self, leaf: Leaf, server: Server) -> None:
+        server.json("GET", RESOURCES, {"message": "SUCCESS"})
+        with pytest.raises(UpstreamUnavailable, match="the answer has no summaries"):
+            leaf.summary("u-1")
+
+
 class TestConfiguration:
     @pytest.mark.parametrize(("stored", "method"), [(404, "POST"), (200, "PATCH")])
     def test_nothing_stored_is_created_and_something_is_updated(
@@ -826,10 +854,11 @@ OPERATIONS: dict[str, tuple[str, str, Callable[[Leaf], Any]]] = {
         lambda leaf: leaf.set_sync_choice("u-1", "1", SyncChoice.PREVIEW),
     ),
     "sync_organizations": ("POST", SYNC + "/sync", lambda leaf: leaf.sync_organizations("u-1")),
+    "summary": ("GET", RESOURCES, lambda leaf: leaf.summary("u-1")),
     "configure": ("GET", CONFIG, lambda leaf: leaf.configure("u-1", organization_data_sync="ALL")),
 }
 LISTS = ("users", "events", "sync_choices")
-OBJECTS = ("create_user", "credential", "attach", "organizations")
+OBJECTS = ("create_user", "credential", "attach", "organizations", "summary")
 FOUR_OH_FOUR_IS_NONE = {"credential", "detach", "health", "configure"}
 SHORT_TABLE = ("400", "403", "409", "422", "429 with Retry-After", "500", "503", "HTML", "reset")
 

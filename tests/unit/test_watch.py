@@ -171,10 +171,10 @@ def test_answer_that_cannot_be_written_down_stops_no_other(
     broken, fine = watched(fresh_database, 2, check_due_at=now())
     note = health.note
 
-    def fail(session: Any, connection: Connection, answer: Any) -> None:
+    def fail(session: Any, connection: Connection, answer: Any, **options: Any) -> None:
         if connection.id == broken:
             raise ZeroDivisionError
-        note(session, connection, answer)
+        note(session, connection, answer, **options)
 
     monkeypatch.setattr(health, "note", fail)
     with watching(fresh_database, server):
@@ -194,11 +194,11 @@ def test_database_that_is_away_for_a_moment_is_no_error_of_a_check(
     refused = []
 
     def refusing(write: Callable[..., object]) -> Callable[..., object]:
-        def refuse(*arguments: Any) -> object:
+        def refuse(*arguments: Any, **options: Any) -> object:
             if away.is_set() and arguments[1]:
                 refused.append(arguments)
                 raise OperationalError("", None, Exception("away"))
-            return write(*arguments)
+            return write(*arguments, **options)
 
         return refuse
 

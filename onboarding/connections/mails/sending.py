@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from onboarding import describe
 from onboarding.clock import now
+from onboarding.connections import incidents
 from onboarding.connections.mails import outbox
 from onboarding.connections.mails.outbox import LEASE, REMINDERS
 from onboarding.connections.mails.owed import is_to_be_told, told_of
@@ -162,7 +163,7 @@ def _is_true_now(session: Session, mail: Mail, connection: Connection, told: Tol
             return told.tone == "ok"
         case MailKind.ATTENTION:
             is_asked = connection.is_at_leaf and is_to_be_told(told)
-            return is_asked and _is_known(connection) and not _incident_is_on(session)
+            return is_asked and _is_known(connection) and not incidents.is_on(session)
 
 
 def _is_known(connection: Connection) -> bool:
@@ -170,14 +171,6 @@ def _is_known(connection: Connection) -> bool:
     said = connection.leaf_said_at
     is_fresh = said is not None and now() - said < KNOWN_FOR
     return is_fresh and not connection.failed_checks
-
-
-def _incident_is_on(_session: Session) -> bool:
-    """Whether the provider is in trouble as a whole: then no single grower is written to.
-
-    The one place to ask `connections.incidents`, once there is such a module.
-    """
-    return False
 
 
 def _link(mail: Mail, connection: Connection, settings: Settings, moment: datetime) -> Link:

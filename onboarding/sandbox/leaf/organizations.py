@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, request
 
+from onboarding import clock
 from onboarding.sandbox.connections import Seen
 from onboarding.sandbox.leaf import choices, credentials
 from onboarding.sandbox.leaf.access import (
@@ -21,6 +23,8 @@ from onboarding.sandbox.leaf.access import (
 from onboarding.sandbox.runtime import as_json, at, sandbox
 
 bp = Blueprint("organizations", __name__)
+
+FIELDS_PER_FARM = 12
 
 USER = f"{USER_MANAGEMENT}/users/<leaf_user_id>"
 
@@ -84,14 +88,21 @@ def sync(leaf_user_id: str) -> Response:
 @at("leaf.resources")
 @signed_in
 def resources() -> Response:
-    """How much came through so far."""
+    """How much came through so far.
+
+    Of each organization that is fetched, `leaf_data_seconds` after the credential came.
+    """
     leaf_user_id = text(request.args.to_dict(), "leafUserId")
     row = credentials.current(leaf_user_id)
     if row is None:
         return as_json({"message": "SUCCESS", "summaries": []})
-    farms = len([one for one in choices.visible(row["account"]) if one.connected])
+    fetched = [one for one in _choices(leaf_user_id) if one["status"] == choices.SELECTED]
+    age = clock.now() - datetime.fromisoformat(row["created"])
+    if age < timedelta(seconds=int(sandbox().policies["leaf_data_seconds"])):
+        fetched = []
+    farms = len(fetched)
     summary: dict[str, Any] = {"provider": "JohnDeere", "leafUserId": leaf_user_id}
-    summary |= {"growers": farms, "farms": farms, "fields": 12 * farms}
+    summary |= {"growers": farms, "farms": farms, "fields": FIELDS_PER_FARM * farms}
     return as_json({"message": "SUCCESS", "summaries": [summary | {"syncReferenceTime": now()}]})
 
 

@@ -389,7 +389,26 @@ def test_leaf_lists_what_is_shared(owner: Owner, grower: Grower) -> None:
     summary = owner.call(
         "GET", "/services/integrations/api/resources", params={"leafUserId": user}
     ).json()
-    assert summary["summaries"][0]["farms"] == 1
+    assert summary["summaries"][0]["farms"] == 0
+
+
+def test_data_comes_some_time_after_the_credential_and_of_what_is_selected(
+    owner: Owner, grower: Grower, control: Control
+) -> None:
+    share(grower, "three-farms", "450201", "450202")
+    user = owner.new_user()
+    owner.attach(user, grower.tokens("three-farms")["refresh_token"])
+    owner.call("PATCH", f"/users/{user}/JohnDeere/organizations/450202/PREVIEW")
+
+    def counts() -> tuple[int, int]:
+        (summary,) = owner.call(
+            "GET", "/services/integrations/api/resources", params={"leafUserId": user}
+        ).json()["summaries"]
+        return summary["farms"], summary["fields"]
+
+    assert counts() == (0, 0)
+    control.set_policies(leaf_data_seconds=0)
+    assert counts() == (1, 12)
 
 
 def test_blocked_becomes_preview_after_a_sync(owner: Owner, grower: Grower) -> None:
