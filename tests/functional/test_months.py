@@ -14,7 +14,7 @@ from onboarding.clock import now
 from onboarding.models import LeafEvent, Mail
 from onboarding.states import Health, MailState, Stage
 from tests.support.control import Control, points
-from tests.support.mailed import Mailed, header
+from tests.support.mailed import Mailed, header, link_in
 from tests.support.people import People, Person
 from tests.support.stack import PARTNER, Stack
 from tests.support.wait import wait_until
@@ -129,6 +129,55 @@ def test_trouble_is_told_at_once_then_weekly_three_times_in_all_and_never_again(
     assert all(WEEK <= pause < WEEK + DAY for pause in pauses), pauses
     for mail, moment in zip(told(grower), moments, strict=True):
         assert moment.strftime("%d %b %Y") in header(mail, "Date")
+
+
+def test_grower_revokes_in_march_and_leaf_notices_in_the_night(
+    stack: Stack, people: People, control: Control
+) -> None:
+    stack.cli("leaf", "alerts", "register")
+    grower = Mailed.invited(stack, people)
+    grower.person.connect(ACCOUNT)
+    grower.person.wait_for_code("connected")
+    wait_until(grower.mails, what="the mail that says so has come")
+    control.move_clock(until_march(hour=20))
+    until_checked(grower.person, now() - HOUR)
+    assert grower.person.connection().health is Health.OK
+
+    control.set_policies(leaf_finds_out_after_seconds=6 * 3600)
+    control.revoke(ACCOUNT)
+    grower.look_at_leaf()
+    assert grower.person.connection().health is Health.OK, "Leaf does not know yet"
+    pass_time(grower, 7 * HOUR)
+    wait_until(
+        lambda: grower.person.connection().health is Health.UNAUTHENTICATED,
+        what="Leaf's alert has made us look",
+    )
+    assert (grower.person.connection().health_since or now()).hour == 3
+    pass_time(grower, 2 * HOUR)
+    (mail,) = told(grower)
+    assert mail["subject"] == "Demo Co-op: Please connect again"
+
+    pass_time(grower, 5 * HOUR)
+    phone = people.visitor(link_in(mail), grower.person.external_id)
+    assert phone.open().heading == "Please connect again"
+    phone.connect(ACCOUNT)
+    phone.wait_for_code("connected")
+    wait_until(lambda: len(grower.mails()) == 3, what="the mail that it works again has come")
+    pass_time(grower, 30 * DAY)
+    assert [one["subject"] for one in told(grower)] == [
+        "Demo Co-op: Please connect again",
+        "Demo Co-op: John Deere is connected",
+    ]
+    assert len(phone.at_leaf()) == 1
+    shown = stack.cli("connection", "show", phone.connection().reference).stdout
+    assert "repaired" in shown
+    assert "alert_received" in shown
+
+
+def until_march(*, hour: int) -> timedelta:
+    """How far the clock has to go to an evening of the next March."""
+    evening = now().replace(month=3, day=10, hour=hour, minute=0, second=0)
+    return (evening if evening > now() else evening.replace(year=evening.year + 1)) - now()
 
 
 def pass_time(grower: Mailed, by: timedelta) -> None:
