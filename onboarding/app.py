@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 from flask import Flask, g
 from flask import request as flask_request
+from flask.sessions import SecureCookieSessionInterface
 from flask_compress import Compress
+from itsdangerous import URLSafeTimedSerializer
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -19,6 +21,7 @@ from onboarding import cli, headers, i18n, logs, typesetting, views
 from onboarding import settings as settings_module
 from onboarding.errors import SettingsInvalid
 from onboarding.installation import Installation, assemble
+from onboarding.links import DatedSigner
 from onboarding.models import new_reference
 from onboarding.settings import Settings
 
@@ -26,8 +29,21 @@ ROOT = Path(__file__).resolve().parent.parent
 MAX_REQUEST_BYTES = 64 * 1024
 
 
+class DatedSessions(SecureCookieSessionInterface):
+    """Flask's sessions in signed cookies, dated by our clock."""
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        """What signs and reads them."""
+        serializer = super().get_signing_serializer(app)
+        if serializer is not None:
+            serializer.signer = DatedSigner
+        return serializer
+
+
 class Onboarding(Flask):
     """Flask, with a log line for a crash that holds no link."""
+
+    session_interface = DatedSessions()
 
     def log_exception(self, exc_info: Any) -> None:
         """Name the route instead of the path, which holds the grower's link.

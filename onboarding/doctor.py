@@ -9,8 +9,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from onboarding import describe, schema
-from onboarding.clock import now
+from onboarding import clock, describe, schema
 from onboarding.connections import attention, checks, incidents, mails, pace
 from onboarding.connections.registration import CREDENTIAL_EVENTS
 from onboarding.connections.workers import SILENT_AFTER
@@ -49,7 +48,9 @@ def examine(installation: Installation) -> Iterator[Finding]:
 def _world(installation: Installation) -> Finding:
     settings = installation.settings
     if settings.is_sandbox:
-        return Finding(True, "Sandbox: nothing reaches John Deere or Leaf.")
+        ahead = clock.ahead() / timedelta(days=1)
+        moved = f" Its clock is ahead of the real time, in days: {ahead:.4g}." if ahead else ""
+        return Finding(True, f"Sandbox: nothing reaches John Deere or Leaf.{moved}")
     return Finding(True, f"Real services, John Deere application in {settings.deere_environment}.")
 
 
@@ -96,7 +97,7 @@ def _keys(installation: Installation) -> Finding:
 
 
 def _worker(installation: Installation) -> Finding:
-    alive_since = now() - SILENT_AFTER
+    alive_since = clock.real() - SILENT_AFTER
     with installation.database.reading() as session:
         alive = session.scalar(
             sa.select(sa.func.count()).select_from(Worker).where(Worker.seen_at > alive_since)

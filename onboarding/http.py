@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -25,6 +24,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from onboarding.clock import now
 from onboarding.errors import UpstreamError, UpstreamRejected, UpstreamUnavailable
 from onboarding.redaction import reason_in
 
@@ -290,7 +290,7 @@ def _retry_after(value: str) -> float | None:
         if value.strip().isdecimal():
             seconds = float(value)
         else:
-            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+            seconds = (parsedate_to_datetime(value) - now()).total_seconds()
     except (TypeError, ValueError, OverflowError):  # no date, without a zone, or beyond all dates
         return None
     return min(max(seconds, 0.0), RETRY_AFTER_LIMIT)

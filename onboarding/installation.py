@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import IntegrityError
 
-from onboarding.clock import now
+from onboarding import clock
 from onboarding.db import Database
 from onboarding.deere import Deere
 from onboarding.leaf import Leaf, Turn
@@ -45,7 +45,13 @@ class Installation:
 
 
 def assemble(settings: Settings) -> Installation:
-    """Build the parts. Nothing is asked of database or network yet."""
+    """Build the parts. Nothing is asked of database or network yet.
+
+    The clock of this process is from now on the one that the settings name.
+
+    :raise SettingsInvalid: if that is none
+    """
+    clock.follow(settings.sandbox_clock)
     database = Database(settings.database_url)
     copies = _Copies(database)
     return Installation(
@@ -72,6 +78,6 @@ class _Copies:
     def keep_metadata(self, text: str) -> None:
         try:
             with self._database.transaction() as session:
-                session.merge(Copy(name=METADATA_COPY, text=text, fetched_at=now()))
+                session.merge(Copy(name=METADATA_COPY, text=text, fetched_at=clock.now()))
         except IntegrityError:
             log.info("Another process has just kept its copy of John Deere's metadata")

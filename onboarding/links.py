@@ -16,6 +16,7 @@ from uuid import UUID
 
 from itsdangerous import BadSignature, Signer, TimestampSigner
 
+from onboarding import clock
 from onboarding.errors import LinkInvalid
 
 STATE_BYTES = 32
@@ -30,6 +31,14 @@ CHOICE_COOKIE_LIFETIME = timedelta(hours=1)
 NOT_OURS = "this installation did not make this link, or a part of it is missing"
 
 
+class DatedSigner(TimestampSigner):
+    """Dates what it signs by our clock."""
+
+    def get_timestamp(self) -> int:
+        """Whole seconds since 1970."""
+        return int(clock.seconds())
+
+
 class Links:
     """Signs and reads what growers carry.
 
@@ -38,7 +47,7 @@ class Links:
 
     def __init__(self, secret_key: str) -> None:
         self._link = Signer(secret_key, salt="onboarding.link", digest_method=hashlib.sha256)
-        self._browser = TimestampSigner(
+        self._browser = DatedSigner(
             secret_key, salt="onboarding.browser", digest_method=hashlib.sha256
         )
         self._stop = Signer(secret_key, salt="onboarding.mail-stop", digest_method=hashlib.sha256)

@@ -75,6 +75,8 @@ class Settings:
     incident_within_minutes: int = 10
     """When so many of the connections that Leaf was asked about within these minutes stopped
     working within them, it is one incident."""
+    sandbox_clock: Path | None = None
+    """The file by which the sandbox moves the clock; None, as in production: it can't be moved."""
 
     @property
     def deere_issuer(self) -> str:
@@ -189,8 +191,10 @@ class _Reader:
                 "INCIDENT_SHARE_PERCENT", default=20, least=1, most=100
             ),
             incident_within_minutes=self._number("INCIDENT_WITHIN_MINUTES", default=10, least=1),
+            sandbox_clock=Path(file) if (file := self._get("SANDBOX_CLOCK")) else None,
         )
         self._all_or_none_simulated(settings)
+        self._only_the_sandbox_moves_the_clock(settings)
         self._complain()
         if not self._get("DATABASE_URL"):
             self._make_folder(instance)
@@ -350,6 +354,14 @@ class _Reader:
             self._wrong.append(
                 f"{', '.join(here)}: on this machine, but not {', '.join(elsewhere)}; "
                 "set all three to a sandbox, or none of them"
+            )
+
+    def _only_the_sandbox_moves_the_clock(self, settings: Settings) -> None:
+        """A day that has not come would end links, send mails and erase copies, for good."""
+        if settings.sandbox_clock is not None and not settings.is_sandbox:
+            self._wrong.append(
+                "SANDBOX_CLOCK moves the time and is for the sandbox alone: unset it, since John "
+                "Deere and Leaf are not on this machine"
             )
 
     def _number(self, name: str, *, default: int, least: int, most: int = LARGEST_NUMBER) -> int:

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
-from onboarding.clock import now
+from onboarding import clock
 from onboarding.connections import alerts, incidents, leaf_events, mails, workers
 from onboarding.connections import hand_over as handing_over
 from onboarding.connections import sweep as sweeping
@@ -68,12 +68,14 @@ def run(installation: Installation) -> None:
 
     It does not return: the process ends.
     """
-    worker = Worker(id=uuid4(), host=_host(), pid=os.getpid(), started_at=now(), seen_at=now())
+    worker = Worker(
+        id=uuid4(), host=_host(), pid=os.getpid(), started_at=clock.real(), seen_at=clock.real()
+    )
     stopping = threading.Event()
     _stop_on_signals(stopping)
     # The row comes before the work: what an unknown worker runs counts as abandoned.
     with installation.database.transaction() as session:
-        workers.beat(session, worker, moment=now())
+        workers.beat(session, worker, moment=clock.real())
     turns = Turns(installation.database, per_minute=installation.settings.leaf_requests_per_minute)
     leaf = installation.leaf(turns.of(Rank.HAND_OVER))
     sweep, catch_up = _define_workflows(installation, worker, leaf)
@@ -90,7 +92,7 @@ def run(installation: Installation) -> None:
     )
     watching = threading.Thread(target=watch.run, name="watch")
     watching.start()
-    DBOS.start_workflow(catch_up, now(), None)
+    DBOS.start_workflow(catch_up, clock.now(), None)
     log.info("Worker %s works", worker.id)
     with _heart(installation, worker):
         stopping.wait()
@@ -251,7 +253,7 @@ def _sweep(installation: Installation, worker: Worker) -> None:
     _forget_old(installation)
     _sweep_mails(installation)
     installation.queue.tidy(
-        living=lambda: _living(installation), ended_before=now() - FINISHED_KEPT
+        living=lambda: _living(installation), ended_before=clock.real() - FINISHED_KEPT
     )
 
 
@@ -322,7 +324,7 @@ def _beat(installation: Installation, worker: Worker) -> None:
     """Write the heartbeat. A database that is away for a moment is not a reason to end."""
     try:
         with installation.database.transaction() as session:
-            workers.beat(session, worker, moment=now())
+            workers.beat(session, worker, moment=clock.real())
     except SQLAlchemyError:
         log.exception("The heartbeat could not be written")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from onboarding import clock
 from tests.support import browser as browsers
 from tests.support import network
 from tests.support.control import Control
@@ -119,13 +120,15 @@ def running_stack(database: str, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def stack(running_stack: Stack) -> Stack:
+def stack(running_stack: Stack) -> Iterator[Stack]:
     """Sandbox as new, web and worker `w1`, all running; a test may kill them.
 
     The app's database still holds the growers of earlier tests: use a new `external_id`.
     """
     running_stack.restore()
-    return running_stack
+    clock.follow(running_stack.clock)  # so that what a test does itself happens at the same time
+    yield running_stack
+    clock.follow(None)
 
 
 @pytest.fixture

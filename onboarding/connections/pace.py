@@ -28,6 +28,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from onboarding.clock import as_shown, real
 from onboarding.db import Database
 from onboarding.errors import OnboardingError, UpstreamError, UpstreamUnavailable
 from onboarding.leaf import Leaf, Turn
@@ -393,14 +394,14 @@ class _Trying:
 
 
 def word(session: Session) -> Word:
-    """What all workers together know of Leaf."""
+    """What all workers together know of Leaf; its moments are as people read them."""
     row = session.get(Pace, SERVICE)
     if row is None:
         return Word()
     if row.down_since is not None:
-        return Word(down_since=row.down_since, reason=row.reason)
+        return Word(down_since=as_shown(row.down_since), reason=row.reason)
     if row.closed_until is not None and row.closed_until > _moment(session):
-        return Word(paused_until=row.closed_until, reason=row.reason)
+        return Word(paused_until=as_shown(row.closed_until), reason=row.reason)
     return Word()
 
 
@@ -417,12 +418,12 @@ def _row(session: Session) -> tuple[Pace, datetime]:
 def _moment(session: Session) -> datetime:
     """Now, on the one clock that all workers share: the database's.
 
-    With SQLite they share a machine and so its clock. Not `onboarding.clock`: requests are counted
-    in Leaf's time.
+    With SQLite they share a machine and so its clock. Never the sandbox's, which may jump: a minute
+    of Leaf's limit takes a minute.
     """
     if session.get_bind().dialect.name == "postgresql":
-        return session.scalar(sa.select(sa.func.clock_timestamp())) or datetime.now(UTC)
-    return datetime.now(UTC)
+        return session.scalar(sa.select(sa.func.clock_timestamp())) or real()
+    return real()
 
 
 def _is_to_be_tried(row: Pace, moment: datetime) -> bool:

@@ -32,7 +32,8 @@ def sweep(database: Database, queue: Queue, *, process_is_gone: Callable[[Worker
     end = None
     while True:
         with database.transaction() as session:
-            end = _revive_hand_overs(session, queue, end)
+            end, waiting = _revive_hand_overs(session, queue, end)
+        queue.hasten(waiting)
         if end is None:
             break
     _end_attempts(database)
@@ -42,14 +43,14 @@ def sweep(database: Database, queue: Queue, *, process_is_gone: Callable[[Worker
 
 def _revive_hand_overs(
     session: Session, queue: Queue, after: tuple[datetime, UUID] | None
-) -> tuple[datetime, UUID] | None:
+) -> tuple[tuple[datetime, UUID] | None, list[str]]:
     """Enqueue a new try for each hand-over of a batch that is due and that nobody works on.
 
     At once if the last one was lost or died with its worker; after a pause if it ended in an
     error, which the next one may run into as well.
 
     :param after: where the last batch ended
-    :return: where this one ended; None if it was the last
+    :return: where this one ended, or None if it was the last; and what the queue still has waiting
     """
     place = sa.tuple_(Connection.hand_over_due_at, Connection.id)
     query = sa.select(Connection).where(Connection.hand_over_due_at < now() - HAND_OVER_OVERDUE)
@@ -61,7 +62,7 @@ def _revive_hand_overs(
         .with_for_update(of=Connection, skip_locked=True)
     ).all()
     if not due:
-        return None
+        return None, []
     end = due[-1].hand_over_due_at or now(), due[-1].id
     unfinished = queue.unfinished(
         hand_over_id(connection.id, connection.hand_over_try) for connection in due
@@ -84,7 +85,8 @@ def _revive_hand_overs(
         connection.hand_over_due_at = now()
         history.record(session, connection, f"{tries.what(connection)}_taken_up_again")
         queue.hand_over(session, connection.id, number=connection.hand_over_try, after=timedelta(0))
-    return None if len(due) < BATCH else end
+    waiting = [workflow_id for workflow_id, worker in unfinished.items() if worker is None]
+    return None if len(due) < BATCH else end, waiting
 
 
 def _end_attempts(database: Database) -> None:

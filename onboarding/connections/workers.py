@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from onboarding.clock import now
+from onboarding import clock
 from onboarding.models import Worker
 
 SILENT_AFTER = timedelta(seconds=30)
@@ -35,7 +35,7 @@ def bury(session: Session, process_is_gone: Callable[[Worker], bool]) -> None:
 
     :param process_is_gone: whether a worker is known to have ended, before its heartbeat is old
     """
-    silent_since = now() - SILENT_AFTER
+    silent_since = clock.real() - SILENT_AFTER
     for worker in session.scalars(sa.select(Worker)):
         if worker.seen_at < silent_since or process_is_gone(worker):
             session.delete(worker)

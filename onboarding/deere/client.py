@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from onboarding import http
+from onboarding.clock import seconds
 from onboarding.deere import tokens
 from onboarding.deere.hosts import has_origin_of, is_deere
 from onboarding.deere.metadata import Metadata
@@ -68,7 +69,7 @@ class Deere:
         *,
         remembered: Callable[[], str | None],
         remember: Callable[[str], None],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = seconds,
         metadata_timeout: Timeout = METADATA_TIMEOUT,
         token_timeout: Timeout = TOKEN_TIMEOUT,
         api_timeout: Timeout = API_TIMEOUT,

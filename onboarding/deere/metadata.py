@@ -13,6 +13,7 @@ from typing import Any
 import requests
 
 from onboarding import http
+from onboarding.clock import Span
 from onboarding.deere.hosts import has_origin_of
 from onboarding.errors import UpstreamError, UpstreamRejected
 from onboarding.http import Answer, Timeout
@@ -51,14 +52,14 @@ class Metadata:
         self._clock = clock
         self._fetching = threading.Lock()
         self._current: Mapping[str, str] | None = None
-        self._ask_again_at = 0.0
+        self._fresh = Span()
 
     def current(self) -> Mapping[str, str]:
         """The metadata: fetched, else the last good copy, else the one built in.
 
         Never fails because of John Deere.
         """
-        if self._clock() >= self._ask_again_at and self._fetching.acquire(blocking=False):
+        if not self._fresh.holds(self._clock()) and self._fetching.acquire(blocking=False):
             try:
                 self._refresh()
             finally:
@@ -92,10 +93,14 @@ class Metadata:
         except UpstreamError as err:
             log.warning("%s; using the last good copy", err)
             self._current = self._current or self._fallback()
-            self._ask_again_at = self._clock() + SHORTEST
+            self._use_for(SHORTEST)
         else:
-            self._ask_again_at = self._clock() + lasts
+            self._use_for(lasts)
             self._remember(json.dumps(self._current))
+
+    def _use_for(self, seconds: float) -> None:
+        now = self._clock()
+        self._fresh = Span(now, now + seconds)
 
     def _fallback(self) -> Mapping[str, str]:
         if text := self._remembered():

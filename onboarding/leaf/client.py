@@ -7,7 +7,6 @@ providers/john-deere.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from datetime import timedelta
@@ -17,6 +16,7 @@ from urllib.parse import quote
 import requests
 
 from onboarding import http
+from onboarding.clock import Span, seconds
 from onboarding.errors import (
     EnvironmentMismatch,
     InputInvalid,
@@ -69,7 +69,7 @@ class Leaf:
         password: str,
         *,
         session: requests.Session | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = seconds,
         timeout: Timeout = TIMEOUT,
         turn: Turn | None = None,
     ) -> None:
@@ -92,7 +92,7 @@ class Leaf:
         )
         self.webhooks = Webhooks(self._api)
         self._lock = threading.Lock()
-        self._status_gone_until = 0.0
+        self._status_gone = Span()
 
     def with_turn(self, turn: Turn) -> Self:
         """The same client, whose requests wait for other turns."""
@@ -212,7 +212,7 @@ class Leaf:
         `GET …/john-deere-credentials/status` is in the older documentation only. Where it answers
         404 and yet there is a credential, the credential's own status counts, for a day.
         """
-        if self._clock() >= self._status_gone_until:
+        if not self._status_gone.holds(self._clock()):
             answer = self._api.call(
                 "GET",
                 _credentials(leaf_user_id) + "/status",
@@ -326,8 +326,9 @@ class Leaf:
 
     def _remember_status_gone(self) -> None:
         with self._lock:
-            if self._clock() >= self._status_gone_until:
-                self._status_gone_until = self._clock() + STATUS_GONE_LASTS
+            moment = self._clock()
+            if not self._status_gone.holds(moment):
+                self._status_gone = Span(moment, moment + STATUS_GONE_LASTS)
 
 
 def _user(leaf_user_id: str) -> str:

@@ -12,6 +12,7 @@ from functools import partial
 import requests
 
 from onboarding import http
+from onboarding.clock import Span
 from onboarding.errors import (
     SignInRefused,
     UpstreamError,
@@ -56,9 +57,9 @@ class SignIn:
         self._clock = clock
         self._lock = threading.Lock()
         self._token = ""
-        self._use_until = 0.0
+        self._usable = Span()
         self._failure: Callable[[], UpstreamError] | None = None
-        self._ask_again_at = 0.0
+        self._not_again = Span()
 
     def token(self, turn: Turn, *, instead_of: str = "") -> str:
         """A token that Leaf should accept.
@@ -70,7 +71,7 @@ class SignIn:
         :raise UpstreamUnavailable: Leaf can't be asked, or could not within the last seconds
         """
         with self._lock:
-            if self._token in {"", instead_of} or self._clock() >= self._use_until:
+            if self._token in {"", instead_of} or not self._usable.holds(self._clock()):
                 self._renew(turn)
             return self._token
 
@@ -84,7 +85,7 @@ class SignIn:
             self._renew(turn)
 
     def _renew(self, turn: Turn) -> None:
-        if self._failure and self._clock() < self._ask_again_at:
+        if self._failure and self._not_again.holds(self._clock()):
             raise self._failure()
         turn.before(for_all=True)  # if it never comes, that is no failure to remember
         try:
@@ -100,14 +101,15 @@ class SignIn:
         now = self._clock()
         lasts = (_expiry(token) or now + TOKEN_LIFETIME) - now
         self._token = token
-        self._use_until = now + lasts - min(MARGIN, lasts / 2)
+        self._usable = Span(now, now + lasts - min(MARGIN, lasts / 2))
 
     def _remember(
         self, kind: Callable[..., UpstreamError], err: UpstreamError, lasts: float
     ) -> UpstreamError:
         """Make of a failure an error, now and for everybody who asks within so many seconds."""
         self._failure = partial(kind, SERVICE, ACTION, status=err.status, reason=err.reason)
-        self._ask_again_at = self._clock() + lasts
+        now = self._clock()
+        self._not_again = Span(now, now + lasts)
         return self._failure()
 
     def _ask(self) -> str:

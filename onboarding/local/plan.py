@@ -97,6 +97,7 @@ def _sandbox(found: Mapping[str, str], port: int, mail_port: int, instance: Path
         "DATABASE_URL": found.get("DATABASE_URL", database),
         "SANDBOX_URL": url,
         "SANDBOX_DATABASE": str(instance.resolve() / "sandbox.sqlite"),
+        "SANDBOX_CLOCK": str(instance.resolve() / "sandbox.clock"),
         "DEERE_METADATA_URL": url + urlsplit(DEERE_METADATA_URL).path,
         "DEERE_API_URL": f"{url}/platform",
         "DEERE_CLIENT_KEY": "sandbox-client",

@@ -15,6 +15,7 @@ from jinja2 import StrictUndefined
 from onboarding.sandbox import config as configuration
 from onboarding.sandbox import control, deere, gate, leaf, mail_pages, oauth, pages, smtp
 from onboarding.sandbox.alerts import Alerts
+from onboarding.sandbox.clock import Clock
 from onboarding.sandbox.faults import Faults
 from onboarding.sandbox.grants import Grants
 from onboarding.sandbox.journal import Journal
@@ -75,6 +76,7 @@ def stylesheet() -> Response:
 
 
 def _open(config: configuration.Config, app: Flask) -> Sandbox:
+    clock = Clock(config.clock)
     store = Store(config.database)
     policies = Policies(store)
     faults = Faults(store, gate.points(app) | smtp.POINTS)
@@ -82,6 +84,7 @@ def _open(config: configuration.Config, app: Flask) -> Sandbox:
     port = config.mail_port
     return Sandbox(
         config=config,
+        clock=clock,
         store=store,
         policies=policies,
         grants=Grants(store, policies),

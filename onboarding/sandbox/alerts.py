@@ -8,13 +8,13 @@ import json
 import logging
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
+from onboarding import clock
 from onboarding.sandbox.policies import Policies
 from onboarding.sandbox.store import Store
 from onboarding.settings import is_loopback
@@ -67,7 +67,7 @@ class Alerts:
 
     def ping(self, connection: sqlite3.Connection, webhook: dict[str, Any]) -> None:
         """Send what Leaf sends on registration: with no signature, and once."""
-        self._enqueue(connection, webhook | {"secret": None}, PING, PING_BODY, due=time.time())
+        self._enqueue(connection, webhook | {"secret": None}, PING, PING_BODY, due=clock.seconds())
 
     def announce(
         self,
@@ -83,7 +83,7 @@ class Alerts:
         """
         policy = self._policies["leaf_alerts"]
         copies = {"never": 0, "twice": 2}.get(str(policy), 1)
-        due = time.time() + (self._minute() if policy == "out_of_order" else 0)
+        due = clock.seconds() + (self._minute() if policy == "out_of_order" else 0)
         webhooks = [webhook for webhook in self.webhooks() if kind in webhook["events"]]
         body = json.dumps(_body(credential, kind) | changes)
         for webhook in webhooks * copies:
@@ -129,7 +129,7 @@ class Alerts:
         connection.execute(
             "INSERT INTO leaf_alerts (url, secret, kind, body, created, due)"
             " VALUES (?, ?, ?, ?, ?, ?)",
-            (webhook["url"], webhook["secret"], kind, body, time.time(), due),
+            (webhook["url"], webhook["secret"], kind, body, clock.seconds(), due),
         )
 
     def _work(self, look: Callable[[], None]) -> None:
@@ -145,12 +145,12 @@ class Alerts:
         if self._policies["leaf_alerts"] == "out_of_order":
             order = "DESC"
             if self._store.all(
-                "SELECT 1 FROM leaf_alerts WHERE due > ? AND attempts = 0 LIMIT 1", time.time()
+                "SELECT 1 FROM leaf_alerts WHERE due > ? AND attempts = 0 LIMIT 1", clock.seconds()
             ):
                 return  # the newest comes first, so all of them wait for it
         due = self._store.all(
             f"SELECT * FROM leaf_alerts WHERE due <= ? ORDER BY number {order} LIMIT ?",  # noqa: S608
-            time.time(),
+            clock.seconds(),
             AT_ONCE,
         )
         for row in due:
@@ -167,7 +167,7 @@ class Alerts:
         """When it is tried again; None if it is not."""
         if delivered or row["kind"] == PING or row["attempts"] >= len(RETRY_MINUTES):
             return None
-        return time.time() + RETRY_MINUTES[row["attempts"]] * self._minute()
+        return clock.seconds() + RETRY_MINUTES[row["attempts"]] * self._minute()
 
     def _minute(self) -> float:
         """How many seconds a minute of the schedule has."""
@@ -183,7 +183,7 @@ def _body(credential: sqlite3.Row, kind: str) -> dict[str, str]:
         "message": f"The credential is {status}",
         "status": status,
         "type": kind,
-        "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "timestamp": clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }
 
 

@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from onboarding.errors import SettingsInvalid
 from onboarding.settings import is_loopback
@@ -32,6 +33,8 @@ class Config:
     leaf_password: str
     mail_port: int | None = None
     """Where the simulated mail server listens; None: there is none."""
+    clock: Path | None = None
+    """The file that makes the app's clock stand ahead; None: the clock can't be moved."""
 
     @property
     def issuer(self) -> str:
@@ -69,6 +72,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         leaf_username=values.get("LEAF_USERNAME") or "sandbox@example.com",
         leaf_password=values.get("LEAF_PASSWORD") or "sandbox-password",
         mail_port=_port(values.get("SANDBOX_MAIL_PORT", "")),
+        clock=Path(file) if (file := values.get("SANDBOX_CLOCK")) else None,
     )
 
 

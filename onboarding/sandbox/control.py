@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 
+from onboarding import clock
 from onboarding.errors import InputInvalid
 from onboarding.sandbox import alerts, connections, faults, gate, policies
 from onboarding.sandbox.accounts import ACCOUNTS, PASSWORD, Account
@@ -17,6 +19,8 @@ from onboarding.sandbox.runtime import as_json, sandbox
 bp = Blueprint("control", __name__, url_prefix="/control")
 
 SHOWN_ENTRIES = 50
+MOVES = {"a day": 86_400, "a week": 7 * 86_400, "a month": 30 * 86_400}
+"""How far the buttons move the clock, in seconds."""
 
 
 @bp.errorhandler(InputInvalid)
@@ -86,6 +90,19 @@ def change_policies() -> Response:
     return list_policies()
 
 
+@bp.get("/clock")
+def show_clock() -> Response:
+    """The time in sandbox and app: `{"now": …, "seconds_ahead": …}`."""
+    return as_json(sandbox().clock.shown())
+
+
+@bp.post("/clock")
+def move_clock() -> Response:
+    """Go ahead, for every process at once: `{"seconds": 604800}`."""
+    sandbox().clock.move(_body().get("seconds"))
+    return show_clock()
+
+
 @bp.get("/journal")
 def journal() -> Response:
     """Entries after `?after=<seq>`, oldest first."""
@@ -94,7 +111,7 @@ def journal() -> Response:
 
 @bp.post("/reset")
 def reset() -> Response:
-    """Forget everything: state, faults, policies, journal."""
+    """Forget everything: state, faults, policies, journal, and how far the clock is ahead."""
     sandbox().reset()
     return Response(status=204)
 
@@ -195,6 +212,9 @@ def _page(status: int = 200, *, told: str = "") -> Response:
         account=None,
         told=told,
         config=now.config,
+        moment=clock.now(),
+        days_ahead=f"{clock.ahead() / timedelta(days=1):.4g}",
+        moves=MOVES if now.clock.can_move else {},
         accounts=[(one, connections.terms_accepted(one)) for one in ACCOUNTS.values()],
         password=PASSWORD,
         policies=now.policies.shown(),
@@ -227,6 +247,10 @@ def _add_fault() -> None:
     if account := form.get("account"):
         fault["match"] = {"account": account}
     sandbox().faults.add(fault)
+
+
+def _move_clock() -> None:
+    sandbox().clock.move(_number("seconds"))
 
 
 def _remove_fault() -> None:
@@ -263,6 +287,7 @@ _ACTIONS = {
     "policies": _change_policies,
     "add-fault": _add_fault,
     "remove-fault": _remove_fault,
+    "move-clock": _move_clock,
     "terms": _toggle_terms,
     "revoke": _revoke,
     "alert": _alert,

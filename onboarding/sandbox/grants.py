@@ -6,10 +6,10 @@ import base64
 import json
 import secrets
 import sqlite3
-import time
 from dataclasses import dataclass
 from typing import Any
 
+from onboarding import clock
 from onboarding.sandbox.accounts import ACCOUNTS, Account
 from onboarding.sandbox.policies import Policies
 from onboarding.sandbox.store import Store
@@ -80,13 +80,13 @@ class Grants:
                     code.scope,
                     code.code_challenge,
                     code.code_challenge_method,
-                    time.time(),
+                    clock.seconds(),
                 ),
             )
 
     def code(self, code: str) -> Code | None:
         """A code that can still be redeemed: not used, not too old."""
-        oldest = time.time() - int(self._policies["deere_code_seconds"])
+        oldest = clock.seconds() - int(self._policies["deere_code_seconds"])
         row = self._store.one(
             "SELECT * FROM codes WHERE code = ? AND used = 0 AND created > ?", code, oldest
         )
@@ -113,7 +113,7 @@ class Grants:
                 return None
             grant = connection.execute(
                 "INSERT INTO grants (account, client_id, scope, created) VALUES (?, ?, ?, ?)",
-                (code.account.name, code.client_id, scope, time.time()),
+                (code.account.name, code.client_id, scope, clock.seconds()),
             ).lastrowid
             refresh_token = None
             if "offline_access" in scope.split() and code.account.gives_refresh_token:
@@ -167,7 +167,7 @@ class Grants:
             "SELECT account FROM access_tokens JOIN grants ON grants.id = grant_id"
             " WHERE token = ? AND access_tokens.revoked = 0 AND expires > ?",
             access_token,
-            time.time(),
+            clock.seconds(),
         )
         return None if row is None else ACCOUNTS[row["account"]]
 
@@ -225,7 +225,7 @@ def _new_refresh_token(connection: sqlite3.Connection, grant: int | None) -> str
 
 
 def _new_access_token(connection: sqlite3.Connection, grant: int | None, scope: str) -> str:
-    expires = time.time() + ACCESS_TOKEN_SECONDS
+    expires = clock.seconds() + ACCESS_TOKEN_SECONDS
     claims = {"jti": secrets.token_urlsafe(16), "exp": int(expires), "scp": scope.split()}
     token = ".".join((_segment({"alg": "RS256"}), _segment(claims), secrets.token_urlsafe(64)))
     connection.execute(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from typing import Any
 
+from onboarding import clock
 from onboarding.sandbox.store import Store
 
 
@@ -23,7 +23,7 @@ class Mailbox:
         with self._store.write() as connection:
             connection.execute(
                 "INSERT INTO mails (received, sender, recipient, raw) VALUES (?, ?, ?, ?)",
-                (time.time(), sender, recipient, raw),
+                (clock.seconds(), sender, recipient, raw),
             )
 
     def newest(self, limit: int, *, to: str | None = None) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from flask import Response, current_app
 
 from onboarding.sandbox.alerts import Alerts
+from onboarding.sandbox.clock import Clock
 from onboarding.sandbox.config import Config
 from onboarding.sandbox.faults import Faults
 from onboarding.sandbox.grants import Grants
@@ -30,6 +31,7 @@ class Sandbox:
     """One running sandbox."""
 
     config: Config
+    clock: Clock
     store: Store
     policies: Policies
     grants: Grants
@@ -42,12 +44,16 @@ class Sandbox:
     """None: no port was given for it."""
 
     def reset(self) -> None:
-        """Forget everything: state, faults, policies, journal. Held requests go on."""
+        """Forget everything: state, faults, policies, journal, and how far the clock stood ahead.
+
+        Held requests go on.
+        """
         self.store.wipe()
         self.policies.reset()
         self.journal.reset()
         self.pace.reset()
         self.faults.remove()
+        self.clock.reset()
 
     def close(self) -> None:
         """Write what is still in memory and let port and database go."""

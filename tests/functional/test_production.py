@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import runpy
@@ -55,6 +56,38 @@ def test_without_settings_it_names_all_of_them_at_once_and_ends(name: str, tmp_p
     assert {one.strip() for one in message.partition(":")[2].split(",")} == set(REQUIRED)
     assert "Traceback" not in done.stderr
     assert "sandbox" not in (done.stdout + done.stderr).lower()
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_clock_that_can_be_moved_is_refused(name: str, tmp_path: Path) -> None:
+    _, *arguments = shlex.split(PROCESSES[name])
+    (tmp_path / "gunicorn.conf.py").symlink_to(ROOT / "gunicorn.conf.py")
+    clock = tmp_path / "sandbox.clock"
+    clock.write_text("86400\n")
+    complete = {
+        "SECRET_KEY": "s" * 40,
+        "ENCRYPTION_KEYS": base64.urlsafe_b64encode(b"k" * 32).decode(),
+        "PUBLIC_URL": "https://connect.example",
+        "DEERE_CLIENT_KEY": "key",
+        "DEERE_CLIENT_SECRET": "secret",
+        "DEERE_ENVIRONMENT": "PRODUCTION",
+        "LEAF_USERNAME": "someone@example.com",
+        "LEAF_PASSWORD": "password",
+        "SANDBOX_CLOCK": str(clock),
+    }
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PORT": str(free_port())}
+        | complete,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "SANDBOX_CLOCK moves the time and is for the sandbox alone" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 class TestGunicornsOwnLog:

@@ -155,6 +155,30 @@ def test_commands_that_it_shows_do_what_they_say_as_typed(run: Run, tmp_path: Pa
     grower.close()
 
 
+def test_everything_that_it_started_follows_the_clock_of_the_sandbox(
+    run: Run, tmp_path: Path
+) -> None:
+    running = run()
+    running.wait_for("Stop: Ctrl-C")
+    link = re.search(r"A grower's link: +(http://\S+/c/\S+)", running.output)
+    assert link is not None
+    moved = requests.post(
+        f"http://127.0.0.1:{running.sandbox_port}/control/clock",
+        json={"seconds": 15 * 86_400},
+        timeout=30,
+    )
+    assert moved.status_code == 200
+    grower = Grower(link[1])
+    assert grower.open().heading == "This link has expired"
+    grower.close()
+    assert int((tmp_path / "instance" / "sandbox.clock").read_text()) == 15 * 86_400
+
+    assert running.child.stop(STOP_SECONDS) == 0
+    with_real_services = run(**REAL | {"SANDBOX_CLOCK": "instance/sandbox.clock"})
+    assert with_real_services.ended() == 2
+    assert "SANDBOX_CLOCK moves the time" in with_real_services.output
+
+
 def test_when_a_program_ends_everything_stops_and_says_which(run: Run, tmp_path: Path) -> None:
     running = run()
     running.wait_for("Stop: Ctrl-C")

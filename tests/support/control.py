@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any
 
 import requests
@@ -117,12 +118,16 @@ class Control:
         """Kill an account's refresh tokens, as when the grower removes the connection."""
         self._call("POST", "/control/grants/revoke", json={"account": account})
 
+    def move_clock(self, by: timedelta) -> None:
+        """Let time pass in all processes, and in this one, at once; only ahead."""
+        self._call("POST", "/control/clock", json={"seconds": int(by.total_seconds())})
+
     def mails(self, to: str) -> list[dict[str, Any]]:
         """The mails that the mail server took for an address, oldest first."""
         return self._list("GET", "/control/mails", params={"to": to})
 
     def reset(self) -> None:
-        """Forget all users, grants, faults, policies and the journal."""
+        """Forget all users, grants, faults, policies and the journal; the clock is real again."""
         self._call("POST", "/control/reset")
 
     def _list(self, method: str, path: str, **options: Any) -> list[dict[str, Any]]:

@@ -44,6 +44,7 @@ class Stack:
 
     :ivar environment: what every process gets; change it before a start
     :ivar control: the sandbox's control API
+    :ivar clock: the file that all of them follow
     """
 
     def __init__(self, folder: Path, database_url: str) -> None:
@@ -52,6 +53,7 @@ class Stack:
         self._web_port, self._sandbox_port, self.mail_port = free_ports(3)
         self.public_url = f"http://localhost:{self._web_port}"
         self.sandbox_url = f"http://127.0.0.1:{self._sandbox_port}"
+        self.clock = folder / "sandbox.clock"
         self.environment = self._environment()
         self.control = Control(self.sandbox_url)
         self._children: dict[str, Child] = {}
@@ -88,6 +90,7 @@ class Stack:
             "MAIL_FROM": "Farm data <connect@onboarding.example>",
             "MAIL_PER_MINUTE": "6000",
             "SANDBOX_DATABASE": str(self.folder / "sandbox.sqlite"),
+            "SANDBOX_CLOCK": str(self.clock),
         }
 
     def start(self) -> None:

@@ -284,6 +284,15 @@ class TestMetadata:
         serve_metadata(server, token_endpoint=server.url + "/moved/token")
         assert deere.metadata()["token_endpoint"] == server.url + "/moved/token"
 
+    def test_clock_that_is_put_back_makes_no_copy_last_longer(
+        self, deere: Deere, server: Server, clock: Clock
+    ) -> None:
+        serve_metadata(server)
+        deere.metadata()
+        clock.now -= 60 * 86_400
+        deere.metadata()
+        assert fetches(server) == 2
+
     def test_copy_outlives_an_outage(self, deere: Deere, server: Server, clock: Clock) -> None:
         serve_metadata(server, token_endpoint=server.url + "/moved/token")
         deere.metadata()

@@ -282,6 +282,21 @@ class TestSignIn:
         clock.now += 5
         assert leaf.credential("u-1") is not None
 
+    def test_clock_that_is_put_back_keeps_nobody_from_signing_in(
+        self, build: Build, server: Server, clock: Clock
+    ) -> None:
+        server.json("POST", SIGN_IN, {}, status=401)
+        leaf = build()
+        with pytest.raises(SignInRefused):
+            leaf.credential("u-1")
+        server.http.clear_all_handlers()
+        self.serve(server, jwt(exp=clock.now + 3600))
+        clock.now -= 60 * 86_400
+        assert leaf.credential("u-1") is not None
+        clock.now -= 60 * 86_400
+        assert leaf.credential("u-1") is not None
+        assert sign_ins(server) == 3, "what was signed later is not trusted either"
+
     def test_threads_that_wait_for_a_sign_in_that_hangs_share_its_failure(
         self, build: Build, server: Server
     ) -> None:
@@ -623,6 +638,9 @@ class TestHealth:
         clock.now += 3600
         leaf.health("u-1")
         assert calls(server)[3:] == [("GET", STATUS), ("GET", CREDENTIALS)]
+        clock.now -= 60 * 86_400  # put back
+        leaf.health("u-1")
+        assert ("GET", STATUS) in calls(server)[5:]
 
     def test_404_of_both_is_no_credential_and_does_not_mean_that_status_is_gone(
         self, leaf: Leaf, server: Server

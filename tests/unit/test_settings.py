@@ -225,6 +225,22 @@ def test_a_mixture_of_real_and_simulated_services_is_refused(name: str) -> None:
     assert f"{others}: on this machine, but not {name}; set all three to a sandbox, or" in missing
 
 
+def test_the_clock_can_be_moved_in_the_sandbox_only() -> None:
+    assert read().sandbox_clock is None
+    assert read(**SIMULATED, SANDBOX_CLOCK="folder/clock").sandbox_clock == Path("folder/clock")
+
+    refused = "SANDBOX_CLOCK moves the time and is for the sandbox alone: unset it"
+    assert refused in complaint(SANDBOX_CLOCK="clock")
+    assert refused in complaint(SANDBOX_CLOCK="clock", PUBLIC_URL="http://localhost:8000")
+
+
+@pytest.mark.parametrize("name", SIMULATED)
+def test_one_real_service_is_enough_that_the_clock_stands_still(name: str) -> None:
+    others = {key: value for key, value in SIMULATED.items() if key != name}
+
+    assert "SANDBOX_CLOCK moves the time" in complaint(**others, SANDBOX_CLOCK="clock")
+
+
 def test_it_is_local_if_make_run_started_it_or_other_machines_cannot_open_it() -> None:
     assert read(LOCAL_RUN="1").is_local
     assert read(PUBLIC_URL="http://localhost:8000").is_local

@@ -9,14 +9,14 @@ import hashlib
 import hmac
 import json
 import secrets
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 
+from onboarding import clock
 from onboarding.sandbox.runtime import View, as_json, at, sandbox
 
 bp = Blueprint("access", __name__)
@@ -78,7 +78,7 @@ def authenticate() -> Response:
         raise Problem(401, "Unauthorized", "Bad credentials")
     remember = str(body.get("rememberMe", "false")).lower() == "true"
     seconds = REMEMBERED_TOKEN_SECONDS if remember else TOKEN_SECONDS
-    return as_json({"id_token": _signed(username, int(time.time()) + seconds)})
+    return as_json({"id_token": _signed(username, int(clock.seconds()) + seconds)})
 
 
 def signed_in(view: View) -> View:
@@ -158,9 +158,12 @@ def paged(items: list[Any], shape: Callable[[Any], Any]) -> Response:
     return response
 
 
-def now() -> str:
-    """The present in the format of credentials: six digits of a second, in UTC."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def now(*, minus: timedelta = timedelta(0)) -> str:
+    """The present in the format of credentials: six digits of a second, in UTC.
+
+    :param minus: how long ago instead
+    """
+    return (clock.now() - minus).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _number(name: str, default: int, *, least: int) -> int:
@@ -197,7 +200,7 @@ def _is_valid(token: str) -> bool:
         claims = json.loads(base64.urlsafe_b64decode(signed.split(".")[1] + "=="))
     except (IndexError, ValueError, binascii.Error):
         return False
-    return bool(claims["exp"] > time.time())
+    return bool(claims["exp"] > clock.seconds())
 
 
 def _digest(signed: str) -> bytes:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-import time
 import uuid
+from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, Response
 
+from onboarding import clock
 from onboarding.sandbox import alerts
 from onboarding.sandbox.accounts import ACCOUNTS
 from onboarding.sandbox.grants import Issued
@@ -35,6 +36,7 @@ bp = Blueprint(
     url_prefix=f"{USER_MANAGEMENT}/users/<leaf_user_id>/john-deere-credentials",
 )
 
+EVENTS_KEPT = timedelta(days=30)
 SILENT_READS = 2
 """How many reads show no status under the policy `leaf_initial_status: absent`."""
 
@@ -103,8 +105,9 @@ def events(leaf_user_id: str) -> Response:
     rows = sandbox().store.all(
         "SELECT leaf_events.* FROM leaf_events"
         " JOIN leaf_credentials ON leaf_credentials.id = credential_id"
-        " WHERE leaf_user_id = ? ORDER BY leaf_events.number DESC",
+        " WHERE leaf_user_id = ? AND leaf_events.created > ? ORDER BY leaf_events.number DESC",
         leaf_user_id,
+        now(minus=EVENTS_KEPT),
     )
     return paged(rows, _event_shape)
 
@@ -206,10 +209,10 @@ def _has_found_out(credential_id: str) -> bool:
         return True
     with sandbox().store.write() as connection:
         connection.execute(
-            "INSERT OR IGNORE INTO leaf_doubts VALUES (?, ?)", (credential_id, time.time())
+            "INSERT OR IGNORE INTO leaf_doubts VALUES (?, ?)", (credential_id, clock.seconds())
         )
     row = sandbox().store.one("SELECT * FROM leaf_doubts WHERE credential_id = ?", credential_id)
-    return row is not None and row["since"] + after <= time.time()
+    return row is not None and row["since"] + after <= clock.seconds()
 
 
 def _true_status(row: sqlite3.Row) -> str:

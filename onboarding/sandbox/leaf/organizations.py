@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, request
 
+from onboarding import clock
 from onboarding.sandbox.connections import Seen
 from onboarding.sandbox.leaf import choices, credentials
 from onboarding.sandbox.leaf.access import (
@@ -96,7 +97,7 @@ def resources() -> Response:
     if row is None:
         return as_json({"message": "SUCCESS", "summaries": []})
     fetched = [one for one in _choices(leaf_user_id) if one["status"] == choices.SELECTED]
-    age = datetime.now(UTC) - datetime.fromisoformat(row["created"])
+    age = clock.now() - datetime.fromisoformat(row["created"])
     if age < timedelta(seconds=int(sandbox().policies["leaf_data_seconds"])):
         fetched = []
     farms = len(fetched)

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import requests
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from onboarding import clock as clocks
 from onboarding.sandbox import create_app
 from tests.support.ports import free_port
 
@@ -39,11 +40,16 @@ class _Quiet(WSGIRequestHandler):
 
 @contextmanager
 def serving(
-    database: Path, *, port: int | None = None, mail_port: int | None = None
+    database: Path,
+    *,
+    port: int | None = None,
+    mail_port: int | None = None,
+    clock: Path | None = None,
 ) -> Iterator[str]:
     """The origin of a running sandbox. Use the same database again for a restart.
 
     :param mail_port: of its mail server; None: without one
+    :param clock: the file by which its clock moves, and that of this process; None: it can't
     """
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
@@ -53,6 +59,7 @@ def serving(
             "SANDBOX_URL": url,
             "PUBLIC_URL": PUBLIC_URL,
             "SANDBOX_MAIL_PORT": str(mail_port or ""),
+            "SANDBOX_CLOCK": str(clock or ""),
         }
     )
     server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
@@ -65,6 +72,7 @@ def serving(
         thread.join()
         server.server_close()
         app.extensions["sandbox"].close()
+        clocks.follow(None)
 
 
 @dataclass
