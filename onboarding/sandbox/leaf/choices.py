@@ -8,6 +8,7 @@ import sqlite3
 from onboarding.sandbox import connections
 from onboarding.sandbox.accounts import ACCOUNTS
 from onboarding.sandbox.connections import Seen
+from onboarding.sandbox.leaf import upstream
 from onboarding.sandbox.runtime import sandbox
 
 SELECTED = "SELECTED"
@@ -30,7 +31,7 @@ def account_of(connection: sqlite3.Connection, leaf_user_id: str) -> str | None:
         " ORDER BY number DESC",
         (leaf_user_id,),
     ).fetchone()
-    if row is None or row["account"] is None or not sandbox().grants.is_live(row["refresh_token"]):
+    if row is None or row["account"] is None or not upstream.accepts(row["refresh_token"]):
         return None
     return str(row["account"])
 
