@@ -178,6 +178,22 @@ def test_connection_that_is_removed_at_john_deere_is_one_that_is_not_shared(
     grower.wait_for_code("reconnect")
 
 
+def test_organization_that_the_grower_has_left_is_shared_no_more_and_the_history_names_it(
+    control: Control, grower: Person
+) -> None:
+    control.change_organization(ACCOUNT, "450201", left=True)
+    grower.open()
+    wait_until(lambda: len(grower.shared()) == 2, what="it is not shared any more")
+    assert grower.state()["code"] == "connected"
+    lost = [
+        event
+        for kind in ("organization_gone", "organization_not_shared")
+        for event in grower.events(kind)
+    ]
+    assert len(lost) == 1
+    assert "Miller Creek Farm" in str(lost[0].data)
+
+
 def test_credential_that_leaf_has_lost_is_told_as_a_cause_of_its_own(
     stack: Stack, control: Control, people: People, grower: Person
 ) -> None:
