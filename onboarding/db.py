@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 
 POOL_SIZE = 10
 POOL_OVERFLOW = 20
 POOL_TIMEOUT_SECONDS = 10.0
 SQLITE_BUSY_TIMEOUT_MS = 30_000
+DELETED_AT_ONCE = 1000
 
 
 class Database:
@@ -56,6 +58,22 @@ class Database:
         """A session to read with: it sees one moment and takes no write lock."""
         with Session(self._reader, expire_on_commit=False) as session:
             yield session
+
+
+def delete_oldest(
+    session: Session,
+    table: type[DeclarativeBase],
+    *,
+    by: InstrumentedAttribute[datetime],
+    before: datetime,
+) -> None:
+    """Delete the rows of which a date is before a moment: the oldest, a thousand at most.
+
+    :param by: the date; there should be an index on it
+    """
+    (key,) = sa.inspect(table).primary_key
+    old = sa.select(key).where(by < before).order_by(by).limit(DELETED_AT_ONCE)
+    session.execute(sa.delete(table).where(key.in_(old)))
 
 
 def _sqlite_engine(url: str) -> sa.Engine:

@@ -444,10 +444,6 @@ class Attempt(Base):
         """What ties the encrypted access token to this row."""
         return f"attempt/{self.id}/access_token"
 
-    def is_open(self, now: datetime) -> bool:
-        """Whether the grower may still come back from John Deere with it."""
-        return self.used_at is None and now < self.created_at + ATTEMPT_LIFETIME
-
     def is_exchanging(self, now: datetime) -> bool:
         """Whether the callback is being worked on at this moment."""
         return (

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from onboarding.clock import now
 from onboarding.connections import history
 from onboarding.connections.owed import owe_check
-from onboarding.db import Database
+from onboarding.db import Database, delete_oldest
 from onboarding.leaf import Leaf
 from onboarding.models import Connection, Grower, SeenAlert, locked
 from onboarding.redaction import identifier, one_line
@@ -42,7 +42,6 @@ PAUSE = timedelta(minutes=1)
 ASKING_AROUND_PAUSE = timedelta(minutes=10)
 ASKED_AROUND = 50
 """Connections that an alert of an unknown credential makes us ask about."""
-FORGOTTEN_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -112,13 +111,7 @@ def catch_up(database: Database, leaf: Leaf) -> int:
 
 def forget_old(session: Session) -> None:
     """Delete what was kept to know alerts again; some at a time."""
-    old = (
-        sa.select(SeenAlert.digest)
-        .where(SeenAlert.received_at < now() - KEPT)
-        .order_by(SeenAlert.received_at)
-        .limit(FORGOTTEN_AT_ONCE)
-    )
-    session.execute(sa.delete(SeenAlert).where(SeenAlert.digest.in_(old)))
+    delete_oldest(session, SeenAlert, by=SeenAlert.received_at, before=now() - KEPT)
 
 
 def _parse(body: bytes | str) -> Any:

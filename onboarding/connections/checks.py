@@ -187,13 +187,19 @@ def brings_nothing_new(claimed: Connection, answer: Answer) -> bool:
         and claimed.health_text == report.raw_status
         and report.credential_id in {None, claimed.leaf_credential_id}
         and not (claimed.cause or claimed.sharing_trouble or claimed.detail)
-        and not (claimed.sync_owed or claimed.selection_owed or claimed.failed_checks)
+        and not (claimed.sync_owed or _is_selection_owed(claimed) or claimed.failed_checks)
         and claimed.stage is Stage.CONNECTED
         and claimed.connected_at is not None
         and claimed.health_since is not None
         and claimed.trouble_told_from is None
         and _knows(claimed, told)
     )
+
+
+def _is_selection_owed(connection: Connection) -> bool:
+    """Whether Leaf has to be told what to fetch. For a partner that chooses it stays in the row,
+    should the partner let us do it one day, and no check works it off."""
+    return connection.selection_owed and not connection.grower.partner.select_organizations
 
 
 def note_nothing_new(database: Database, claimed: Iterable[Connection]) -> None:

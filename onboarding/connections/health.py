@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import arrivals, history, mails, organizations, selection, trouble
+from onboarding.connections.delivery import CLOCKS_DIFFER
 from onboarding.connections.selection import Selection
 from onboarding.errors import (
     SignInRefused,
@@ -165,12 +166,36 @@ def _note_refusal(connection: Connection, refusal: Cause | None) -> None:
 
 
 def _note_credential(session: Session, connection: Connection, report: Report | None) -> None:
-    """Write down for staff that Leaf shows another credential than before."""
+    """Write down for staff that Leaf shows another credential than before.
+
+    An id that Leaf did not show at the hand-over is taken in if it can only be that of ours.
+    """
     before = connection.leaf_credential_id
     shown = report.credential_id if report else None
-    if before and shown and shown != before:
+    if report is None or not shown or shown == before:
+        return
+    if before:
         history.record(session, connection, "credential_is_another", before=before, shown=shown)
         connection.leaf_credential_id = shown
+    elif _is_ours(connection, report):
+        connection.leaf_credential_id = shown
+
+
+def _is_ours(connection: Connection, report: Report) -> bool:
+    """Whether it was made with our application between our first POST and Leaf's having it.
+
+    The token that would tell was erased at the hand-over (see docs/decisions/0004).
+    """
+    began, ended, made = connection.post_began_at, connection.handed_over_at, report.created
+    return (
+        report.client_key is not None
+        and report.client_key == connection.client_key
+        and report.credential_id != connection.credential_before_post
+        and began is not None
+        and ended is not None
+        and made is not None
+        and began - CLOCKS_DIFFER <= made <= ended + CLOCKS_DIFFER
+    )
 
 
 def _word(connection: Connection) -> tuple[Health, str, bool]:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.db import Database
+from onboarding.db import Database, delete_oldest
 from onboarding.errors import UpstreamError, UpstreamRejected
 from onboarding.leaf import CredentialEvent, Leaf
 from onboarding.models import Connection, LeafEvent, locked
@@ -29,7 +29,6 @@ KNOWN_AGAIN = timedelta(days=45)
 OVERLAP = 20
 """So many known events in a row are the end of the new ones, should some be out of order."""
 MOST_AT_ONCE = 2000
-FORGOTTEN_AT_ONCE = 1000
 NOT_FOUND = 404
 
 log = logging.getLogger(__name__)
@@ -80,13 +79,7 @@ def is_due(connection: Connection) -> bool:
 
 def forget_old(session: Session, *, kept: timedelta) -> None:
     """Delete the events that were copied longer ago; some at a time."""
-    old = (
-        sa.select(LeafEvent.id)
-        .where(LeafEvent.copied_at < now() - kept)
-        .order_by(LeafEvent.copied_at)
-        .limit(FORGOTTEN_AT_ONCE)
-    )
-    session.execute(sa.delete(LeafEvent).where(LeafEvent.id.in_(old)))
+    delete_oldest(session, LeafEvent, by=LeafEvent.copied_at, before=now() - kept)
 
 
 def _has_turned(connection: Connection) -> bool:

@@ -132,7 +132,7 @@ def _wrong_account() -> Told:
         sentences=(
             _(
                 "The account that you signed in with belongs to no organization itself. It only "
-                "sees organizations of partners, listed below."
+                "sees organizations of partners."
             ),
             _("Use the account that the farm itself signs in with."),
         ),

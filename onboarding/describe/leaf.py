@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from onboarding.describe.actions import choose, other_account, start
+from onboarding.describe.actions import at_deere, choose, other_account, start
 from onboarding.describe.names import name_of
 from onboarding.describe.told import Action, Told
 from onboarding.i18n import date, ngettext
@@ -247,7 +247,7 @@ def _data_flows(subject: Connection, partner: str) -> Told:
         ),
         who="grower" if in_part else "nobody",
         others=(
-            *([start(_("Connect again"))] if in_part else []),
+            *([start(_("Connect again")), at_deere()] if in_part else []),
             choose(_("Change what is shared"), organization_id=_only_shared(subject)),
             other_account(_("Wrong farm? Use a different account")),
         ),
@@ -257,7 +257,7 @@ def _data_flows(subject: Connection, partner: str) -> Told:
 def _fewer_rights() -> str:
     return _(
         "John Deere gave fewer rights than were asked for, so some data may be missing. To give "
-        "the others, connect again, or open connections.deere.com."
+        "the others, connect again, or open your connections at John Deere."
     )
 
 

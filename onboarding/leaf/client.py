@@ -225,7 +225,13 @@ class Leaf:
         if credential is None or credential.is_none:
             return None
         self._remember_status_gone()
-        return Report(credential.health, credential.raw_status, credential_id=credential.id)
+        return Report(
+            credential.health,
+            credential.raw_status,
+            credential_id=credential.id,
+            created=credential.created,
+            client_key=credential.client_key,
+        )
 
     def events(self, leaf_user_id: str) -> Iterator[CredentialEvent]:
         """`GET …/john-deere-credentials/events`, newest first, fetched while iterating.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -44,6 +44,10 @@ class Report:
     """Leaf's own word, at most 64 characters; empty if Leaf gave none."""
     credential_id: str | None = None
     """Of the credential that it is about; None where Leaf does not say."""
+    created: datetime | None = field(default=None, compare=False)
+    """When that was made, as far as Leaf says."""
+    client_key: str | None = field(default=None, compare=False)
+    """Of the application that it was made with."""
 
 
 @dataclass(frozen=True)

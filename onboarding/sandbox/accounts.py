@@ -34,6 +34,8 @@ class Farm:
     """Whether the account may connect it to software."""
     connected: bool = False
     """Whether it is connected before the first visit."""
+    permitted: bool = True
+    """Whether its connection allows at once all that the application asks for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,7 @@ class Account:
     hidden_reads: int = 0
     """How often the API still shows the old connections after Save."""
     leaf_status: Health = Health.OK
-    """What Leaf finds out about the credential."""
+    """What Leaf finds out about the credential, if no permission is missing."""
 
 
 def _farm(id: str, name: str) -> tuple[Farm, ...]:
@@ -167,9 +169,9 @@ _TABLE = (
     ),
     Account(
         name="missing-permission",
-        does="Leaf finds the permissions too low (MISSING_PERMISSION).",
-        farms=_farm("451001", "Low Meadow Farm"),
-        leaf_status=Health.MISSING_PERMISSION,
+        does="Leaf finds the permissions too low (MISSING_PERMISSION), until more is allowed on "
+        "the organization’s own page.",
+        farms=(Farm(id="451001", name="Low Meadow Farm", permitted=False),),
     ),
     Account(
         name="leaf-cannot-reach",

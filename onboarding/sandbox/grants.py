@@ -15,6 +15,7 @@ from onboarding.sandbox.policies import Policies
 from onboarding.sandbox.store import Store
 
 ACCESS_TOKEN_SECONDS = 43200
+DAY_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,13 +135,16 @@ class Grants:
         """
         with self._store.write() as connection:
             row = _grant_of(connection, refresh_token)
-            if row is None or row["revoked"] or row["client_id"] != client_id:
+            if row is None or row["client_id"] != client_id or self._is_over(row):
                 return None
             if row["rotated"]:
                 connection.execute("UPDATE grants SET revoked = 1 WHERE id = ?", (row["id"],))
                 return None
             connection.execute(
                 "UPDATE refresh_tokens SET uses = uses + 1 WHERE token = ?", (refresh_token,)
+            )
+            connection.execute(
+                "UPDATE grants SET used = ? WHERE id = ?", (clock.now().timestamp(), row["id"])
             )
             if self._policies["deere_refresh_tokens"] == "rotating":
                 connection.execute(
@@ -155,11 +159,24 @@ class Grants:
             scope=row["scope"],
         )
 
-    def is_live(self, refresh_token: str) -> bool:
-        """Whether a refresh token would be accepted now; has no effect."""
+    def is_live(self, refresh_token: str, *, used_daily: bool = False) -> bool:
+        """Whether a refresh token would be accepted now; has no effect.
+
+        :param used_daily: by somebody whose uses are not noted one by one
+        """
         with self._store.read() as connection:
             row = _grant_of(connection, refresh_token)
-        return row is not None and not row["revoked"] and not row["rotated"]
+        return row is not None and not row["rotated"] and not self._is_over(row, used_daily)
+
+    def note_daily_use(self, refresh_token: str) -> None:
+        """Note that a live refresh token has been used within the last day."""
+        with self._store.read() as connection:
+            row = _grant_of(connection, refresh_token)
+        moment = clock.now().timestamp()
+        if row is None or _last_used(row) > moment - DAY_SECONDS:
+            return
+        with self._store.write() as connection:
+            connection.execute("UPDATE grants SET used = ? WHERE id = ?", (moment, row["id"]))
 
     def owner(self, access_token: str) -> Account | None:
         """Whose access token it is; None if it is unknown, too old or revoked."""
@@ -180,8 +197,9 @@ class Grants:
         return {
             "account": row["account"],
             "scopes": sorted(row["scope"].split()),
-            "live": not row["revoked"] and not row["rotated"],
+            "live": not row["rotated"] and not self._is_over(row),
             "revoked": bool(row["revoked"]),
+            "expired": self._is_expired(row),
             "rotated": bool(row["rotated"]),
             "uses": row["uses"],
         }
@@ -202,11 +220,41 @@ class Grants:
             "UPDATE grants SET revoked = 1 WHERE account = ? AND revoked = 0", (account,)
         ).rowcount
 
+    def expire_account(self, connection: sqlite3.Connection, account: str) -> int:
+        """Let every refresh token of an account expire as if unused for too long; how many grants.
+
+        Those that are dead already are left out.
+        """
+        live = self.live_of(account)
+        connection.executemany(
+            "UPDATE grants SET expired = 1 WHERE id = ?", [(grant,) for grant in live]
+        )
+        return len(live)
+
+    def live_of(self, account: str) -> list[int]:
+        """The ids of an account's grants whose refresh tokens are neither revoked nor expired."""
+        rows = self._store.all("SELECT * FROM grants WHERE account = ? AND revoked = 0", account)
+        return [row["id"] for row in rows if not self._is_over(row)]
+
+    def _is_over(self, grant: sqlite3.Row, used_daily: bool = False) -> bool:
+        return bool(grant["revoked"]) or self._is_expired(grant, used_daily)
+
+    def _is_expired(self, grant: sqlite3.Row, used_daily: bool = False) -> bool:
+        """A refresh token lives for 365 days, counted anew from each use."""
+        if grant["expired"] or used_daily:
+            return bool(grant["expired"])
+        lifetime = int(self._policies["deere_refresh_token_days"]) * DAY_SECONDS
+        return _last_used(grant) + lifetime <= clock.now().timestamp()
+
 
 def _granted(code: Code) -> str:
     """The scopes granted; in another order than asked, as it was recorded."""
     scopes = set(code.scope.split()) - code.account.withheld_scopes
     return " ".join(sorted(scopes, key=lambda scope: scope[::-1]))
+
+
+def _last_used(grant: sqlite3.Row) -> float:
+    return float(grant["created"] if grant["used"] is None else grant["used"])
 
 
 def _grant_of(connection: sqlite3.Connection, refresh_token: str) -> sqlite3.Row | None:

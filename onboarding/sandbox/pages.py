@@ -11,6 +11,7 @@ from flask import Blueprint, Response, g, make_response, redirect, render_templa
 from onboarding.sandbox import connections, oauth
 from onboarding.sandbox.accounts import ACCOUNTS, PASSWORD, Account
 from onboarding.sandbox.config import AUTHORIZATION_SERVER
+from onboarding.sandbox.connections import Standing
 from onboarding.sandbox.runtime import at, sandbox
 
 bp = Blueprint("pages", __name__)
@@ -84,7 +85,7 @@ def all_connections() -> Response:
     if request.method == "POST":
         connections.save(account, saved - {request.form.get("organization")})
         return make_response(redirect(request.path, 303))
-    farms = [farm for farm in account.farms if farm.id in saved]
+    farms = [farm for farm in connections.farms(account) if farm.id in saved]
     return _page("all_connections.html", farms=farms)
 
 
@@ -132,8 +133,17 @@ def _connections_page(id: str, *, only: str | None) -> Response:
         return _choice(account, only)
     if account.application_full:
         return _choice(account, only, refused=True)
-    connections.save(account, _chosen(account, only))
+    chosen = _chosen(account, only)
+    connections.save(account, chosen)
+    _permit(account, only, chosen)
     return _go_back(back)
+
+
+def _permit(account: Account, only: str | None, chosen: frozenset[str]) -> None:
+    """Allow all that is asked for, if that is ticked on the page of one organization."""
+    for farm in connections.farms(account):
+        if farm.id == only and farm.id in chosen and farm.id in request.form.getlist("permission"):
+            connections.stand(account, farm, Standing(left=False, permitted=True))
 
 
 def _chosen(account: Account, only: str | None) -> frozenset[str]:
@@ -145,9 +155,18 @@ def _chosen(account: Account, only: str | None) -> frozenset[str]:
 
 def _choice(account: Account, only: str | None, *, refused: bool = False) -> Response:
     saved = connections.saved(account)
-    farms = [farm for farm in account.farms if only is None or farm.id == only]
-    status = 409 if refused else 200
-    return _page("connections.html", status, farms=farms, saved=saved, refused=refused)
+    farms = [farm for farm in connections.farms(account) if only is None or farm.id == only]
+    limited = [
+        farm.id for farm in farms if only and not connections.standing(account, farm).permitted
+    ]
+    return _page(
+        "connections.html",
+        409 if refused else 200,
+        farms=farms,
+        saved=saved,
+        limited=limited,
+        refused=refused,
+    )
 
 
 def _go_back(back: str | None) -> Response:

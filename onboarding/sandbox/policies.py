@@ -22,6 +22,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "leaf_status_endpoint": ("present", "gone"),
     "leaf_answers": ("current", "older"),
     "leaf_initial_status": ("OK", "absent"),
+    "leaf_uses_tokens": ("daily", "never"),
     "leaf_alerts": ("once", "twice", "out_of_order", "never"),
     "deere_refresh_tokens": ("persistent", "rotating"),
     "deere_client": ("accepted", "refused"),
@@ -31,6 +32,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 NUMBERS: dict[str, tuple[int, int]] = {
     "leaf_requests_per_minute": (1000, 100_000),
     "deere_code_seconds": (60, 600),
+    "deere_refresh_token_days": (365, 3650),
     "leaf_finds_out_after_seconds": (0, 100_000),
     "leaf_alert_minute_ms": (60_000, 60_000),
     "leaf_data_seconds": (60, 1_000_000),

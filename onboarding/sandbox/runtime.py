@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from flask import Response, current_app
+from flask import Response, current_app, request
 
+from onboarding.errors import InputInvalid
 from onboarding.sandbox.alerts import Alerts
 from onboarding.sandbox.clock import Clock
 from onboarding.sandbox.config import Config
@@ -77,6 +78,17 @@ def at(point: str) -> Callable[[View], View]:
         return view
 
     return mark
+
+
+def json_object() -> dict[str, Any]:
+    """The JSON object that a request to the control API brings.
+
+    :raise InputInvalid: if it is something else
+    """
+    body = request.get_json()
+    if not isinstance(body, dict):
+        raise InputInvalid("The body must be an object.")
+    return body
 
 
 def as_json(body: Any, status: int = 200, *, content_type: str = "application/json") -> Response:

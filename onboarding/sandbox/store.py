@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS codes (
     code_challenge_method TEXT, created REAL NOT NULL, used INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS grants (
     id INTEGER PRIMARY KEY, account TEXT NOT NULL, client_id TEXT NOT NULL, scope TEXT NOT NULL,
-    created REAL NOT NULL, revoked INTEGER NOT NULL DEFAULT 0);
+    created REAL NOT NULL, revoked INTEGER NOT NULL DEFAULT 0, used REAL,
+    expired INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS refresh_tokens (
     token TEXT PRIMARY KEY, grant_id INTEGER NOT NULL REFERENCES grants (id),
     rotated INTEGER NOT NULL DEFAULT 0, uses INTEGER NOT NULL DEFAULT 0);
@@ -36,6 +37,9 @@ CREATE TABLE IF NOT EXISTS connections (
     account TEXT NOT NULL, organization TEXT NOT NULL, PRIMARY KEY (account, organization));
 CREATE TABLE IF NOT EXISTS hidden_reads (
     account TEXT PRIMARY KEY, remaining INTEGER NOT NULL, shown TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS standings (
+    account TEXT NOT NULL, organization TEXT NOT NULL, has_left INTEGER NOT NULL,
+    permitted INTEGER NOT NULL, PRIMARY KEY (account, organization));
 CREATE TABLE IF NOT EXISTS accepted_terms (account TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS leaf_users (
     id TEXT PRIMARY KEY, number INTEGER NOT NULL, name TEXT, email TEXT, phone TEXT,
@@ -70,6 +74,11 @@ CREATE TABLE IF NOT EXISTS mails (
 CREATE INDEX IF NOT EXISTS mails_recipient ON mails (recipient);
 CREATE TABLE IF NOT EXISTS journal (seq INTEGER PRIMARY KEY, data TEXT NOT NULL);
 """
+_LATER_COLUMNS = (
+    ("grants", "used", "REAL"),
+    ("grants", "expired", "INTEGER NOT NULL DEFAULT 0"),
+)
+"""What a file of an earlier version lacks: table, column, kind."""
 
 
 class Store:
@@ -86,6 +95,7 @@ class Store:
         self._writing = threading.Lock()
         with self._borrowed() as connection:
             connection.executescript(_SCHEMA)
+            _add_later_columns(connection)
         with self.write() as connection:
             if connection.execute("SELECT 1 FROM meta WHERE key = 'seeded'").fetchone() is None:
                 _seed(connection)
@@ -155,6 +165,13 @@ class Store:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")
         return connection
+
+
+def _add_later_columns(connection: sqlite3.Connection) -> None:
+    for table, column, kind in _LATER_COLUMNS:
+        known = {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}
+        if column not in known:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
 
 def _seed(connection: sqlite3.Connection) -> None:

@@ -206,16 +206,25 @@ def test_credential_that_is_gone_at_leaf_asks_to_connect_again(
     assert [one["live"] for one in grower.at_leaf()] == [True]
 
 
-def test_missing_permission_leads_to_the_page_of_that_organization(people: People) -> None:
+def test_missing_permission_leads_to_the_page_of_that_organization_and_is_mended_there(
+    people: People,
+) -> None:
     grower = people.invited()
     grower.connect("missing-permission")
     grower.wait_for_code("missing_permission")
     grower.press("Open John Deere’s page")
     assert "/connections-dialog?orgId=451001&" in grower.page.url
-    assert [box.label for box in grower.page.find("Save")[0].boxes()] == ["Low Meadow Farm"]  # type: ignore[index]
-    grower.choose()
+    assert "At the moment it may see only a part of Low Meadow Farm." in grower.page.text
+    # Who saves without allowing more is told again.
+    grower.choose({"Low Meadow Farm"})
     assert grower.page.url == grower.link
     assert grower.shared() == {"Low Meadow Farm"}
+    wait_until(lambda: not grower.connection().sync_owed, what="Leaf has looked")
+    grower.wait_for_code("missing_permission")
+    grower.press("Open John Deere’s page")
+    grower.choose()
+    grower.wait_for_code("connected")
+    assert grower.connection().health is Health.OK
 
 
 def test_page_that_is_opened_with_an_old_answer_lets_leaf_be_asked_at_once(
@@ -263,16 +272,13 @@ def test_missing_permission_of_one_of_three_is_mended_on_its_own_page_and_looked
     grower = people.invited()
     grower.connect("three-farms")
     grower.wait_for_code("connected")
-    _leaf_says(grower, control, "MISSING_PERMISSION")
+    control.change_organization("three-farms", "450203", permitted=False)
+    _look_again(grower)
     page = grower.wait_for_code("missing_permission")
     assert "We are not told which of your organizations it is." in page.text
     grower.press("Open the page of Oak Hollow")
     assert "/connections-dialog?orgId=450203&" in grower.page.url
-    assert [box.label for box in grower.page.find("Save")[0].boxes()] == ["Oak Hollow"]  # type: ignore[index]
     seen = control.last_seq()
-    leaf_user_id = grower.connection().grower.leaf_user_id
-    assert leaf_user_id
-    control.set_leaf_status(leaf_user_id, None)  # what was missing is allowed now
     grower.choose()
     assert grower.page.url == grower.link
     grower.wait_for_code("connected")

@@ -122,6 +122,24 @@ class Control:
         """Let time pass in all processes, and in this one, at once; only ahead."""
         self._call("POST", "/control/clock", json={"seconds": int(by.total_seconds())})
 
+    def expire(self, account: str) -> None:
+        """Let an account's refresh tokens expire, as when nobody uses them for a year."""
+        self._call("POST", "/control/grants/expire", json={"account": account})
+
+    def change_organization(self, account: str, id: str, **changes: bool) -> dict[str, Any]:
+        """Change what an account has of an organization: `connected`, `left`, `permitted`.
+
+        :return: the account as it is then
+        """
+        path = f"/control/accounts/{account}/organizations/{id}"
+        changed: dict[str, Any] = self._call("PATCH", path, json=changes)
+        return changed
+
+    def lose_credentials(self, external_id: str | None = None) -> int:
+        """Let Leaf lose a grower's credentials, or all; how many it had."""
+        params = {} if external_id is None else {"externalId": external_id}
+        return int(self._call("DELETE", "/control/leaf/credentials", params=params)["lost"])
+
     def mails(self, to: str) -> list[dict[str, Any]]:
         """The mails that the mail server took for an address, oldest first."""
         return self._list("GET", "/control/mails", params={"to": to})

@@ -19,7 +19,7 @@ from onboarding.connections.owed import CHECK_LEASE, look, owe_check
 from onboarding.db import Database
 from onboarding.errors import UpstreamUnavailable
 from onboarding.leaf import LeafOrganization, LeafOrganizations, Report, Summary
-from onboarding.models import Connection, Event, Organization
+from onboarding.models import Connection, Event, Organization, Partner
 from onboarding.states import Cause, Health, SharingTrouble, Stage, Urgency
 from tests.unit.rows import watched
 
@@ -293,6 +293,15 @@ def test_whatever_is_not_as_it_was_goes_the_long_way(
     with fresh_database.reading() as session:
         connection = session.scalars(sa.select(Connection)).one()
     assert not checks.brings_nothing_new(connection, answer)
+
+
+def test_choice_that_is_the_partners_own_is_owed_by_no_check(fresh_database: Database) -> None:
+    watched(fresh_database, 1, leaf_credential_id="c-1", selection_owed=True)
+    with fresh_database.transaction() as session:
+        session.execute(sa.update(Partner).values(select_organizations=True))
+    with fresh_database.reading() as session:
+        connection = session.scalars(sa.select(Connection)).one()
+    assert checks.brings_nothing_new(connection, AS_IT_WAS)
 
 
 def test_what_leaf_leaves_out_is_no_news(fresh_database: Database) -> None:

@@ -274,3 +274,37 @@ def test_check_tells_staff_once_that_leaf_shows_another_credential(
     leaf.form = older
     tries.check()
     assert tries.history().count("credential_is_another") == 1
+
+
+def test_check_takes_in_the_id_that_leaf_did_not_show_at_the_hand_over(
+    tries: Tries, leaf: LeafDouble
+) -> None:
+    leaf.form = older
+    tries.once()
+    tries.check()
+    assert tries.connection().leaf_credential_id is None
+    leaf.form = newer
+    tries.check()
+    assert tries.connection().leaf_credential_id == leaf.credentials["leaf-y"]["id"]
+    assert "credential_is_another" not in tries.history()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"created": now() - timedelta(hours=1)},
+        {"created": now() + timedelta(hours=1)},
+        {"client_key": "another-key"},
+        {"number": 3},
+    ],
+)
+def test_check_takes_in_no_id_that_may_be_of_another_credential(
+    tries: Tries, leaf: LeafDouble, other: dict[str, Any]
+) -> None:
+    leaf.form = older
+    tries.once()
+    tries.put(credential_before_post="credential-3")
+    leaf.hold("leaf-y", OTHER, **{"number": 7, **other})
+    leaf.form = newer
+    tries.check()
+    assert tries.connection().leaf_credential_id is None

@@ -8,7 +8,9 @@ import sqlite3
 from onboarding.sandbox import connections
 from onboarding.sandbox.accounts import ACCOUNTS
 from onboarding.sandbox.connections import Seen
+from onboarding.sandbox.leaf import upstream
 from onboarding.sandbox.runtime import sandbox
+from onboarding.states import Health
 
 SELECTED = "SELECTED"
 PREVIEW = "PREVIEW"
@@ -24,13 +26,18 @@ def visible(account_name: str | None) -> list[Seen]:
 
 
 def account_of(connection: sqlite3.Connection, leaf_user_id: str) -> str | None:
-    """The John Deere account behind a user's newest credential, while it works."""
+    """The John Deere account behind a user's newest credential, while it works, as Leaf knows."""
     row = connection.execute(
-        "SELECT account, refresh_token FROM leaf_credentials WHERE leaf_user_id = ?"
+        "SELECT account, refresh_token, status FROM leaf_credentials WHERE leaf_user_id = ?"
         " ORDER BY number DESC",
         (leaf_user_id,),
     ).fetchone()
-    if row is None or row["account"] is None or not sandbox().grants.is_live(row["refresh_token"]):
+    if row is None or row["account"] is None:
+        return None
+    finds_out_late = bool(sandbox().policies["leaf_finds_out_after_seconds"])
+    if not upstream.accepts(row["refresh_token"]) and not (
+        finds_out_late and row["status"] != Health.UNAUTHENTICATED
+    ):
         return None
     return str(row["account"])
 

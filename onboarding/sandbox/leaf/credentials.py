@@ -15,7 +15,7 @@ from onboarding import clock
 from onboarding.sandbox import alerts
 from onboarding.sandbox.accounts import ACCOUNTS
 from onboarding.sandbox.grants import Issued
-from onboarding.sandbox.leaf import choices
+from onboarding.sandbox.leaf import choices, upstream
 from onboarding.sandbox.leaf.access import (
     USER_MANAGEMENT,
     Problem,
@@ -119,10 +119,22 @@ def current(leaf_user_id: str) -> sqlite3.Row | None:
     )
 
 
+def of_user(leaf_user_id: str) -> list[sqlite3.Row]:
+    """Every credential of a user; more than one if there are doubled ones."""
+    return sandbox().store.all(
+        "SELECT * FROM leaf_credentials WHERE leaf_user_id = ?", leaf_user_id
+    )
+
+
 def remove(connection: sqlite3.Connection, leaf_user_id: str) -> bool:
     """Delete every credential of a user with its events; False if there was none."""
     connection.execute(
         "DELETE FROM leaf_events WHERE credential_id IN"
+        " (SELECT id FROM leaf_credentials WHERE leaf_user_id = ?)",
+        (leaf_user_id,),
+    )
+    connection.execute(
+        "DELETE FROM leaf_doubts WHERE credential_id IN"
         " (SELECT id FROM leaf_credentials WHERE leaf_user_id = ?)",
         (leaf_user_id,),
     )
@@ -157,10 +169,40 @@ def look() -> None:
     """Look at every credential unasked, if somebody wants to hear of it or Leaf takes its time."""
     if not sandbox().policies["leaf_finds_out_after_seconds"] and not sandbox().alerts.webhooks():
         return
-    for row in sandbox().store.all("SELECT * FROM leaf_credentials"):
+    # What it was made to say it believes; it looks for itself again after that.
+    for row in sandbox().store.all("SELECT * FROM leaf_credentials WHERE forced IS NULL"):
         if (found := _found_status(row)) != row["status"]:
             with sandbox().store.write() as connection:
                 _change_status(connection, row, found)
+
+
+def say(leaf_user_id: str, status: str | None) -> int:
+    """Let Leaf say a status of a user's credentials, and send the alert that follows from it.
+
+    :param status: None: what it finds out itself
+    :return: how many credentials that were
+    """
+    rows = of_user(leaf_user_id)
+    with sandbox().store.write() as connection:
+        for row in rows:
+            connection.execute(
+                "UPDATE leaf_credentials SET forced = ? WHERE id = ?", (status, row["id"])
+            )
+            if status is not None and status != _status(row).get("status"):
+                announce(connection, row, status)
+    return len(rows)
+
+
+def lose(leaf_user_id: str | None = None) -> int:
+    """Let Leaf lose the credentials of a user, or all; how many. Nobody is told."""
+    rows = sandbox().store.all(
+        "SELECT leaf_user_id FROM leaf_credentials WHERE ?1 IS NULL OR leaf_user_id = ?1",
+        leaf_user_id,
+    )
+    with sandbox().store.write() as connection:
+        for row in rows:
+            remove(connection, row["leaf_user_id"])
+    return len(rows)
 
 
 def announce(connection: sqlite3.Connection, row: sqlite3.Row, status: str) -> None:
@@ -174,6 +216,8 @@ def _examined(leaf_user_id: str) -> sqlite3.Row:
     row = current(leaf_user_id)
     if row is None:
         raise not_found("The credential")
+    if row["forced"] is not None:
+        return row
     found = _found_status(row)
     if found == row["status"] and not row["silent_reads"]:
         return row
@@ -193,14 +237,39 @@ def _change_status(connection: sqlite3.Connection, row: sqlite3.Row, found: str)
     )
     if changed.rowcount:  # and nobody was faster
         connection.execute("DELETE FROM leaf_doubts WHERE credential_id = ?", (row["id"],))
-        _log(connection, row["id"], 400, {"error": "invalid_grant"})
+        _log(connection, row["id"], *_answer_behind(row, found))
         announce(connection, row, found)
+
+
+def _answer_behind(row: sqlite3.Row, found: str) -> tuple[int, dict[str, Any]]:
+    """What John Deere answered, so that Leaf found a status: the events hold it."""
+    match found:
+        case Health.UNAUTHENTICATED:
+            return 400, {"error": "invalid_grant"}
+        case Health.MISSING_PERMISSION:
+            return 403, {"errors": [{"message": "Access Denied"}]}
+        case Health.TEMPORARILY_UNAVAILABLE:
+            return 503, {"errors": [{"message": "Service Unavailable"}]}
+        case _:
+            return 200, {"access_token": row["access_token"], "scope": row["scope"]}
 
 
 def _found_status(row: sqlite3.Row) -> str:
     """What Leaf knows by now."""
     status = _true_status(row)
-    return status if status == row["status"] or _has_found_out(row["id"]) else str(row["status"])
+    if status != Health.UNAUTHENTICATED:
+        upstream.note_use(row["refresh_token"])
+    if status == row["status"]:
+        _forget_doubt(row["id"])
+        return status
+    return status if _has_found_out(row["id"]) else str(row["status"])
+
+
+def _forget_doubt(credential_id: str) -> None:
+    """All is as Leaf knew it before it found out otherwise: what comes next is new to it."""
+    if sandbox().store.one("SELECT 1 FROM leaf_doubts WHERE credential_id = ?", credential_id):
+        with sandbox().store.write() as connection:
+            connection.execute("DELETE FROM leaf_doubts WHERE credential_id = ?", (credential_id,))
 
 
 def _has_found_out(credential_id: str) -> bool:
@@ -216,9 +285,9 @@ def _has_found_out(credential_id: str) -> bool:
 
 
 def _true_status(row: sqlite3.Row) -> str:
-    if row["fails"] or not sandbox().grants.is_live(row["refresh_token"]):
+    if row["fails"] or not upstream.accepts(row["refresh_token"]):
         return Health.UNAUTHENTICATED
-    return ACCOUNTS[row["account"]].leaf_status
+    return upstream.health_of(ACCOUNTS[row["account"]])
 
 
 def _status(row: sqlite3.Row) -> dict[str, str]:
@@ -274,7 +343,7 @@ def _insert(
         "account": issued.account.name if issued else None,
         "scope": issued.scope if issued else "",
         "created": now(),
-        "status": issued.account.leaf_status if issued else Health.OK,
+        "status": upstream.health_of(issued.account) if issued else Health.OK,
         "silent_reads": 0 if sandbox().policies["leaf_initial_status"] == "OK" else SILENT_READS,
         "fails": issued is None,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,6 +118,79 @@ def test_leaf_may_take_its_time_to_find_out(
     assert owner.credential(user).json()["status"] == "UNAUTHENTICATED"
 
 
+@pytest.mark.parametrize(
+    ("policy", "types"),
+    [
+        ("once", [GONE]),
+        ("twice", [GONE, GONE]),
+        ("out_of_order", [GONE]),
+        ("never", []),
+    ],
+)
+def test_alerts_go_out_only_once_leaf_has_found_out_whatever_their_way(
+    owner: Owner, control: Control, receiver: Receiver, user: str, policy: str, types: list[str]
+) -> None:
+    register(owner, receiver.url, GONE, LIMITED)
+    control.set_policies(
+        leaf_alerts=policy, leaf_finds_out_after_seconds=100_000, leaf_alert_minute_ms=1
+    )
+    control.expire("one-farm")
+    for part in ("", "/status"):
+        assert owner.credential(user, part).json()["status"] == "OK"
+    assert owner.credential(user, "/events").json()[0]["statusCode"] == 200
+    assert control.alerts(GONE) == []
+    control.set_policies(leaf_finds_out_after_seconds=0)
+    wait_until(
+        lambda: owner.credential(user, "/status").json()["status"] == "UNAUTHENTICATED",
+        what="Leaf has found out",
+        limit=30,
+    )
+    assert owner.credential(user).json()["status"] == "UNAUTHENTICATED"
+    assert [one["type"] for one in receiver.wait(len(types))] == types
+    assert len(control.alerts(GONE)) == len(types)
+
+
+def test_trouble_that_passes_before_leaf_looks_is_never_told_and_the_next_is_as_late(
+    tmp_path: Path,
+) -> None:
+    database, account, farm = tmp_path / "sandbox.sqlite", "missing-permission", "451001"
+    with serving(database) as url:
+        owner, control = Owner(url), Control(url)
+        user = owner.new_user()
+        owner.attach(user, str(Grower(url).tokens(account)["refresh_token"]))
+        control.set_policies(leaf_finds_out_after_seconds=1000)
+
+        def told(*, permitted: bool) -> str:
+            control.change_organization(account, farm, connected=True, permitted=permitted)
+            return str(owner.credential(user, "/status").json()["status"])
+
+        assert told(permitted=False) == "OK"
+        assert told(permitted=True) == "OK"
+        with sqlite3.connect(database) as connection:
+            connection.execute("UPDATE leaf_doubts SET since = since - 2000")
+        connection.close()
+        assert told(permitted=False) == "OK"
+        with sqlite3.connect(database) as connection:
+            connection.execute("UPDATE leaf_doubts SET since = since - 2000")
+        connection.close()
+        assert told(permitted=False) == "MISSING_PERMISSION"
+        control.close()
+
+
+def test_permission_that_is_given_back_is_found_out_late_as_well_and_told_by_no_alert(
+    owner: Owner, control: Control, receiver: Receiver, user: str
+) -> None:
+    register(owner, receiver.url, GONE, LIMITED)
+    control.change_organization("one-farm", "450101", connected=True, permitted=False)
+    receiver.wait(1)
+    control.set_policies(leaf_finds_out_after_seconds=100_000)
+    control.change_organization("one-farm", "450101", permitted=True)
+    assert owner.credential(user, "/status").json() == {"status": "MISSING_PERMISSION"}
+    control.set_policies(leaf_finds_out_after_seconds=0)
+    assert owner.credential(user, "/status").json() == {"status": "OK"}
+    assert [one["type"] for one in receiver.alerts()] == [LIMITED]
+
+
 def test_alert_is_tried_again_until_it_is_taken(
     owner: Owner, control: Control, receiver: Receiver, user: str
 ) -> None:
@@ -208,6 +282,32 @@ def test_status_that_is_set_by_hand_is_told_as_well(
     for status in ("TEMPORARILY_UNAVAILABLE", "MISSING_PERMISSION", "OK", None):
         control.set_leaf_status(user, status)
     assert [alert["type"] for alert in receiver.wait(1)] == [LIMITED]
+
+
+def test_what_leaf_was_made_to_say_is_what_it_believes_until_it_looks_again(
+    owner: Owner, control: Control, receiver: Receiver, user: str
+) -> None:
+    register(owner, receiver.url, GONE, LIMITED)
+    control.set_leaf_status(user, "MISSING_PERMISSION")
+    control.set_leaf_status(user, "MISSING_PERMISSION")
+    control.revoke("one-farm")
+    assert owner.credential(user, "/status").json() == {"status": "MISSING_PERMISSION"}
+    assert [one["kind"] for one in control.alerts() if one["kind"] != "ping"] == [LIMITED]
+    control.set_leaf_status(user, None)
+    assert [one["type"] for one in receiver.wait(2)] == [LIMITED, GONE]
+
+
+def test_alert_about_a_credential_that_leaf_has_lost_still_comes(
+    owner: Owner, control: Control, receiver: Receiver, user: str
+) -> None:
+    control.set_policies(leaf_alert_minute_ms=500)
+    receiver.answers = [500]
+    register(owner, receiver.url, GONE)
+    control.revoke("one-farm")
+    receiver.wait(1)
+    assert control.lose_credentials("grower-1") == 1
+    first, second = receiver.wait(2)
+    assert first == second
 
 
 def test_what_is_not_delivered_survives_a_restart(tmp_path: Path, receiver: Receiver) -> None:

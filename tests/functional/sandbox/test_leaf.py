@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import requests
 
+from onboarding.sandbox.accounts import ACCOUNTS
 from tests.functional.sandbox.support import (
     CLIENT,
     PUBLIC_URL,
@@ -182,6 +183,81 @@ def test_a_deleted_credential_takes_its_events_along(owner: Owner, token: str) -
     assert owner.credential(user, "/status").status_code == 404
 
 
+def test_credential_that_leaf_loses_is_gone_with_its_events_and_nobody_asked_for_it(
+    owner: Owner, control: Control, grower: Grower
+) -> None:
+    users = [owner.new_user(f"grower-{number}") for number in range(3)]
+    for user in users:
+        owner.attach(user, grower.tokens("one-farm")["refresh_token"])
+    assert control.lose_credentials("grower-0") == 1
+    assert owner.credential(users[0]).status_code == 404
+    assert owner.credential(users[0], "/status").status_code == 404
+    assert owner.credential(users[0], "/events").json() == []
+    assert owner.call("GET", f"/users/{users[0]}").json()["johnDeereCredentials"] == {}
+    assert owner.call("GET", f"/users/{users[0]}/organizations/JohnDeere").status_code == 404
+    assert owner.call("DELETE", f"/users/{users[0]}/john-deere-credentials").status_code == 404
+    assert owner.credential(users[1], "/events").json() != []
+    assert control.lose_credentials("grower-0") == 0
+    assert control.lose_credentials() == 2
+    assert [owner.credential(user).status_code for user in users] == [404] * 3
+    assert control.journal(point="leaf.credentials.delete", status=204) == []
+    # The grant is as good as before: the grower's connection at John Deere is untouched.
+    tokens = grower.tokens("one-farm")
+    assert owner.attach(users[0], tokens["refresh_token"]).status_code == 201
+    assert len(owner.credential(users[0], "/events").json()) == 1
+
+
+@pytest.mark.parametrize("way", ["DELETE", "second POST", "user deleted", "lost"])
+def test_events_are_gone_with_their_credential_whatever_took_it(
+    owner: Owner, control: Control, grower: Grower, way: str
+) -> None:
+    control.set_policies(leaf_second_post="replaced")
+    user, path = owner.new_user(), "john-deere-credentials"
+    owner.attach(user, grower.tokens("one-farm")["refresh_token"])
+    before = {one["id"] for one in owner.credential(user, "/events").json()}
+    match way:
+        case "DELETE":
+            owner.call("DELETE", f"/users/{user}/{path}")
+        case "second POST":
+            owner.attach(user, grower.tokens("one-farm")["refresh_token"])
+        case "user deleted":
+            owner.call("DELETE", f"/users/{user}")
+        case "lost":
+            control.lose_credentials()
+    after = {one["id"] for one in owner.credential(user, "/events").json()}
+    assert before
+    assert not before & after
+    assert len(after) == (way == "second POST")
+
+
+def test_control_page_says_and_loses(owner: Owner, control: Control, token: str) -> None:
+    user, visitor = owner.new_user(), Grower(owner.url)
+    owner.attach(user, token)
+    url = f"{owner.url}/control"
+    form = {"leaf_user_id": user, "status": "TEMPORARILY_UNAVAILABLE"}
+    assert visitor.post(url, action="say", **form).status_code == 303
+    assert owner.credential(user, "/status").json() == {"status": "TEMPORARILY_UNAVAILABLE"}
+    assert "as it was made to say" in visitor.get(url).text
+    visitor.post(url, action="say", leaf_user_id=user, status="")
+    assert owner.credential(user, "/status").json() == {"status": "OK"}
+    assert visitor.post(url, action="say", leaf_user_id="").status_code == 400
+    visitor.post(url, action="lose", leaf_user_id=user)
+    assert owner.credential(user).status_code == 404
+    owner.attach(user, token)
+    visitor.post(url, action="lose-all")
+    assert control.credentials("grower-1") == []
+
+
+@pytest.mark.parametrize(
+    "body", [{"status": "OK"}, {"leafUserId": 5, "status": "OK"}, {"leafUserId": "a", "status": 5}]
+)
+def test_wrong_word_for_leaf_is_refused(owner: Owner, body: dict[str, Any]) -> None:
+    url = f"{owner.url}/control/leaf/status"
+    answer = requests.post(url, json=body, timeout=TIMEOUT_SECONDS)
+    assert answer.status_code == 400
+    assert "error" in answer.json()
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "words"),
     [
@@ -319,6 +395,7 @@ def test_an_account_may_be_unwell_at_leaf(
     owner: Owner, grower: Grower, account: str, status: str
 ) -> None:
     user = owner.new_user()
+    share(grower, account, *(farm.id for farm in ACCOUNTS[account].farms))
     owner.attach(user, grower.tokens(account)["refresh_token"])
     assert owner.credential(user, "/status").json() == {"status": status}
 
