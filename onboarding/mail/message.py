@@ -26,7 +26,7 @@ def build(
     grower: Grower,
     sender: Sender,
     message_id: str,
-    stop_url: str,
+    stop_url: str | None,
     moment: datetime,
 ) -> EmailMessage:
     """The message, ready to be handed in.
@@ -34,7 +34,8 @@ def build(
     A header is one line whatever a name holds: what is not printable becomes a space.
 
     :param message_id: the same for every try of a mail, so that a doubled one can be recognized
-    :param stop_url: takes a POST without a form, as mail programs send it (RFC 8058)
+    :param stop_url: takes a POST without a form, as mail programs send it (RFC 8058); None if such
+        mails can't be stopped
     :raise MailRefused: if the grower's address can't be used
     """
     partner = grower.partner
@@ -47,8 +48,9 @@ def build(
     message["Date"] = format_datetime(moment)
     message["Message-ID"] = message_id
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
-    message["List-Unsubscribe"] = f"<{stop_url}>"
-    message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    if stop_url is not None:
+        message["List-Unsubscribe"] = f"<{stop_url}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(laid.text)
     message.add_alternative(laid.html, subtype="html")
     return message

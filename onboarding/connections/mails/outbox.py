@@ -15,7 +15,7 @@ from onboarding.clock import now
 from onboarding.connections import history, workers
 from onboarding.connections.mails.owed import owe_attention
 from onboarding.errors import MailDelayed
-from onboarding.models import Connection, Mail
+from onboarding.models import Connection, Link, Mail
 from onboarding.queue import Queue, mail_id
 from onboarding.states import MailKind, MailState
 
@@ -82,7 +82,7 @@ def tidy(session: Session) -> None:
 
 
 def undelivered(session: Session, limit: int) -> Sequence[Mail]:
-    """Mails of the last month that were refused or given up, without a later one that was sent."""
+    """Mails of the last month that were could not be sent, without a later one that was."""
     query = sa.select(Mail).where(_undelivered()).order_by(Mail.ended_at.desc())
     return session.scalars(query.limit(limit)).all()
 
@@ -104,6 +104,13 @@ def _undelivered() -> sa.ColumnElement[bool]:
             later.connection_id == Mail.connection_id,
             later.created_at > Mail.created_at,
             later.state == MailState.SENT,
+        ),
+        # A link that was asked for may have come in another way.
+        sa.or_(
+            Mail.kind != MailKind.NEW_LINK,
+            ~sa.exists().where(
+                Link.grower_id == Connection.grower_id, Link.created_at > Mail.created_at
+            ),
         ),
     )
 

@@ -73,7 +73,7 @@ def _owe_connected(session: Session, connection: Connection) -> None:
         return
     connection.connected_told_for = connection.handed_over_at
     if connection.grower.email:
-        _owe(session, connection, MailKind.CONNECTED, about=connection.handed_over_at)
+        owe(session, connection, MailKind.CONNECTED, about=connection.handed_over_at)
 
 
 def owe_attention(session: Session, connection: Connection, *, number: int) -> None:
@@ -87,7 +87,7 @@ def owe_attention(session: Session, connection: Connection, *, number: int) -> N
     due = now() + (FIRST_AFTER if number == 1 else BETWEEN_REMINDERS)
     if last is not None:
         due = max(due, last + BETWEEN_REMINDERS)
-    _owe(
+    owe(
         session,
         connection,
         MailKind.ATTENTION,
@@ -97,7 +97,7 @@ def owe_attention(session: Session, connection: Connection, *, number: int) -> N
     )
 
 
-def _owe(
+def owe(
     session: Session,
     connection: Connection,
     kind: MailKind,
@@ -107,6 +107,7 @@ def _owe(
     due: datetime | None = None,
     link: Link | None = None,
 ) -> None:
+    """Write down one mail; by default it is due at once."""
     moment = now()
     session.add(
         Mail(
@@ -136,4 +137,4 @@ def invite(session: Session, settings: Settings, link: Link, connection: Connect
     if not link.grower.email:
         raise InputInvalid("The grower has no address to send to. Give one with --email.")
     message.check_recipient(link.grower)
-    _owe(session, connection, MailKind.INVITATION, link=link)
+    owe(session, connection, MailKind.INVITATION, link=link)
