@@ -129,6 +129,24 @@ def test_staff_see_who_asks_for_a_link_and_has_no_address(stack: Stack, people: 
     assert reference not in stack.cli("mail", "list").stdout
 
 
+def test_staff_see_who_asks_for_a_link_and_has_an_address_that_was_refused(
+    mailed: MailedFor, stack: Stack
+) -> None:
+    grower = mailed()
+    gone = {"recipient": grower.address}
+    stack.control.add_fault("mail.recipient", "status", status=550, match=gone)
+    for words in ("550 A fault of the sandbox", "the mail server has refused the address"):
+        _let_an_hour_pass(grower)
+        grower.person.open()
+        grower.person.press(SEND)
+        assert grower.deliver() == []
+        assert words in stack.cli("mail", "list").stdout
+        assert stack.control.faults()[0]["struck"] == 1, words
+    assert [row.state for row in grower.rows()] == [MailState.FAILED] * 2
+    listed = stack.cli("mail", "list").stdout
+    assert "the mail server has refused the address: correct it with link … --email" in listed
+
+
 def test_one_mail_an_hour_and_three_a_day_are_sent_however_often_somebody_asks(
     mailed: MailedFor, people: People
 ) -> None:

@@ -39,7 +39,11 @@ def consider(session: Session, connection: Connection) -> None:
     if told.tone == "ok":
         connection.grower_acts_since = None
         _owe_connected(session, connection)
-    elif is_to_be_told(told) and connection.grower_acts_since is None and connection.grower.email:
+    elif (
+        is_to_be_told(told)
+        and connection.grower_acts_since is None
+        and connection.grower.can_be_reached
+    ):
         connection.grower_acts_since = now()
         owe_attention(session, connection, number=1)
 
@@ -72,7 +76,7 @@ def _owe_connected(session: Session, connection: Connection) -> None:
     if connection.connected_told_for == connection.handed_over_at:
         return
     connection.connected_told_for = connection.handed_over_at
-    if connection.grower.email:
+    if connection.grower.can_be_reached:
         owe(session, connection, MailKind.CONNECTED, about=connection.handed_over_at)
 
 

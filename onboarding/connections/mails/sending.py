@@ -17,7 +17,7 @@ from onboarding.connections.mails.outbox import LEASE, REMINDERS
 from onboarding.connections.mails.owed import is_to_be_told, told_of
 from onboarding.db import Database
 from onboarding.describe import Told
-from onboarding.errors import MailDelayed, MailRefused
+from onboarding.errors import AddressRefused, MailDelayed, MailRefused
 from onboarding.links import Links
 from onboarding.mail import layout, letters, message, smtp
 from onboarding.mail.address import Sender
@@ -73,8 +73,9 @@ def send(
             our_host=_our_host(settings),
         )
     except MailRefused as err:
+        address = grower.email if isinstance(err, AddressRefused) else None
         with database.transaction() as session:
-            outbox.note_failure(session, mail_id, number, str(err))
+            outbox.note_failure(session, mail_id, number, str(err), refused_address=address)
     except MailDelayed as err:
         with database.transaction() as session:
             if mail := outbox.current(session, mail_id, number):
@@ -153,6 +154,8 @@ def _why_not(session: Session, mail: Mail, connection: Connection) -> str:
     if mail.kind is MailKind.INVITATION:
         usable = mail.link is not None and mail.link.is_usable(moment)
         return "" if usable else "its link was revoked, or has expired"
+    if grower.address_refused_at is not None:
+        return "the mail server has refused the address"
     if grower.mail_stopped_at is not None:
         return "the grower wants no such mails"
     if mail.kind is MailKind.CONNECTED:
@@ -162,9 +165,15 @@ def _why_not(session: Session, mail: Mail, connection: Connection) -> str:
 
 def _why_no_mail_can_reach(mail: Mail, connection: Connection) -> str:
     """What staff have to mend before a mail that somebody waits for can be sent."""
-    if mail.kind is MailKind.NEW_LINK and not connection.grower.email:
+    grower = connection.grower
+    if mail.kind is not MailKind.NEW_LINK or grower.can_be_reached:
+        return ""
+    if not grower.email:
         return "a new link was asked for, and there is no address: give one with link … --email"
-    return ""
+    return (
+        "a new link was asked for, and the mail server has refused the address: correct it with "
+        "link … --email"
+    )
 
 
 def _is_true_now(session: Session, mail: Mail, connection: Connection, told: Told) -> bool:
