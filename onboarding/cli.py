@@ -264,6 +264,11 @@ def _mail_line(is_on: bool, grower: Grower) -> str:
         return "Mail is off: MAIL_URL is not set."
     if not grower.email:
         return "Mail: none, the grower has no address."
+    if grower.address_refused_at:
+        return (
+            f"Mail: none, the mail server refused the address on "
+            f"{grower.address_refused_at:%Y-%m-%d}. Correct it with link … --email."
+        )
     if grower.mail_stopped_at:
         return f"Mail: only what you send; the grower said so on {grower.mail_stopped_at:%Y-%m-%d}."
     return "Mail: the grower is written to."

@@ -10,7 +10,8 @@
     ├── TokenUnreadable        no key decrypts a stored secret  → staff: bring the old key back
     ├── MailError              (reason)
     │   ├── MailDelayed            later: no answer, 4xx, or the server refuses us, not the mail
-    │   └── MailRefused            5xx for this mail or its recipient: trying again will not help
+    │   └── MailRefused            5xx for this mail: trying again will not help
+    │       └── AddressRefused     there is no such mailbox: no mail will reach it
     └── UpstreamError          (service, action, status, reason)
         ├── UpstreamUnavailable    later (outage, timeout, 429, 5xx, HTML instead of JSON)
         └── UpstreamRejected       a person must look (other 4xx)
@@ -92,7 +93,11 @@ class MailDelayed(MailError):
 
 
 class MailRefused(MailError):
-    """It will never take this mail, or not for this recipient."""
+    """It will never take this mail."""
+
+
+class AddressRefused(MailRefused):
+    """Nor any other mail to this address: there is no such mailbox, or it is no address."""
 
 
 class UpstreamError(OnboardingError):

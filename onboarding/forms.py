@@ -17,6 +17,10 @@ class StopForm(FlaskForm):  # type: ignore[misc]
     """Stop mails, or have them sent again: a button that carries nothing."""
 
 
+class NewLinkForm(FlaskForm):  # type: ignore[misc]
+    """Have a new link mailed: a button that carries nothing."""
+
+
 class OrganizationsForm(FlaskForm):  # type: ignore[misc]
     """Go to John Deere's page for organizations, perhaps for one of them."""
 

@@ -120,8 +120,15 @@ class Grower(Base):
     created_at: Mapped[datetime]
     mail_stopped_at: Mapped[datetime | None]
     """Since when the grower wants no mails but those that staff send by hand."""
+    address_refused_at: Mapped[datetime | None]
+    """When the mail server said that there is no such mailbox; until another address is given."""
 
     partner: Mapped[Partner] = relationship(lazy="joined", innerjoin=True)
+
+    @property
+    def can_be_reached(self) -> bool:
+        """Whether there is an address, and it has not been refused for good."""
+        return bool(self.email) and self.address_refused_at is None
 
 
 class Link(Base):

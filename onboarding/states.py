@@ -113,6 +113,7 @@ OUR_FAULT = frozenset({Outcome.APPLICATION_REFUSED, Outcome.NO_REFRESH_TOKEN})
 class MailKind(StrEnum):
     """What a mail is about; those that somebody waits for come first."""
 
+    NEW_LINK = "new_link"
     INVITATION = "invitation"
     CONNECTED = "connected"
     ATTENTION = "attention"

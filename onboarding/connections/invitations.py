@@ -106,9 +106,9 @@ def invite(
     if leaf_user_id:
         # Before the grower is written: a worker, too, locks the connection first.
         _set_leaf_user(session, grower, _text(leaf_user_id, "Leaf user", LEAF_USER_MAX))
-    grower.name = name
     if email:
-        grower.email = _email(email)
+        _set_address(session, grower, _email(email))
+    grower.name = name
     moment = now()
     link = Link(grower=grower, created_at=moment, expires_at=moment + lifetime)
     session.add(link)
@@ -152,6 +152,23 @@ def _grower(session: Session, partner: Partner, external_id: str, name: str) -> 
         session.add(Connection(grower=grower, created_at=moment))
         session.flush()
     return grower
+
+
+def _set_address(session: Session, grower: Grower, email: str | None) -> None:
+    """Also the same once more: staff have made sure of it."""
+    if grower.address_refused_at is not None:
+        forget_refusal(session, locked(session, connection_id_of(session, grower.id)))
+    grower.email = email
+
+
+def forget_refusal(session: Session, connection: Connection) -> None:
+    """Write to the grower again, also about what they could not be told meanwhile.
+
+    :param connection: locked
+    """
+    connection.grower.address_refused_at = None
+    connection.grower_acts_since = None  # so that the next look at Leaf owes the mail anew
+    history.record(session, connection, "address_in_use_again")
 
 
 def _set_leaf_user(session: Session, grower: Grower, leaf_user_id: str) -> None:

@@ -11,8 +11,8 @@ from onboarding.i18n import gettext as _
 def problem(code: str, *, back: str | None = None, reference: str | None = None) -> Told:
     """What is told on a page without a connection.
 
-    :param code: `link_invalid`, `link_expired`, `link_revoked`, `opened_elsewhere`,
-        `took_too_long`, `returned`, or an HTTP status as text
+    :param code: `link_invalid`, `link_expired`, `link_renewable`, `link_asked`, `link_revoked`,
+        `opened_elsewhere`, `took_too_long`, `returned`, or an HTTP status as text
     :param back: path of the page that the person came from, if it is known
     :param reference: under which the logs hold the reason
     """
@@ -49,6 +49,41 @@ def _link_expired() -> Told:
         sentences=(
             _("Links are valid for a limited time, for your protection. Ask for a new one."),
             _("If you have connected before, that stays as it is."),
+        ),
+        who="grower",
+        show_contact=True,
+    )
+
+
+def _link_renewable() -> Told:
+    """Said to everybody alike: whether there is an address is nobody's business."""
+    return replace(
+        _link_expired(),
+        sentences=(
+            _("Links are valid for a limited time, for your protection."),
+            _("If you have connected before, that stays as it is."),
+            _(
+                "We can send a new one by e-mail, to the address that we have for this link, if "
+                "there is one."
+            ),
+        ),
+        action=Action("new_link", _("Send me a new link")),
+    )
+
+
+def _link_asked() -> Told:
+    return Told(
+        code="link_asked",
+        tone="quiet",
+        label=_("New link asked for"),
+        title=_("Look for our e-mail"),
+        sentences=(
+            _(
+                "If we have an e-mail address for this link, a new link is on its way to it. For "
+                "your protection this page does not say which, or whether there is one."
+            ),
+            _("It takes a few minutes. Look among unwanted mail, too."),
+            _("If nothing comes, ask your contact for a link."),
         ),
         who="grower",
         show_contact=True,
@@ -196,6 +231,8 @@ def _unexpected() -> Told:
 _PROBLEMS = {
     "link_invalid": _link_invalid,
     "link_expired": _link_expired,
+    "link_renewable": _link_renewable,
+    "link_asked": _link_asked,
     "link_revoked": _link_revoked,
     "opened_elsewhere": _opened_elsewhere,
     "took_too_long": _took_too_long,

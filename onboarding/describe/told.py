@@ -14,12 +14,14 @@ class Action:
     """A next step as a button or link.
 
     kind: `start` and `start_other` begin an attempt (the second asks John Deere for another
-    sign-in), `organizations` leads to John Deere's page for choosing them, `connections` to its
-    page of all connections of an account, `page` is a path of ours, `link` an https page of
-    somebody else.
+    sign-in), `new_link` has a new link mailed, `organizations` leads to John Deere's page for
+    choosing them, `connections` to its page of all connections of an account, `page` is a path of
+    ours, `link` an https page of somebody else.
     """
 
-    kind: Literal["start", "start_other", "organizations", "connections", "page", "link"]
+    kind: Literal[
+        "start", "start_other", "new_link", "organizations", "connections", "page", "link"
+    ]
     label: str
     url: str | None = None
     organization_id: str | None = None

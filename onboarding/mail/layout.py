@@ -26,11 +26,11 @@ class Laid:
     text: str
 
 
-def lay_out(letter: Letter, grower: Grower, *, url: str, stop_url: str) -> Laid:
+def lay_out(letter: Letter, grower: Grower, *, url: str, stop_url: str | None) -> Laid:
     """Both forms.
 
     :param url: of the grower's page; the one secret in a mail
-    :param stop_url: where the grower stops such mails
+    :param stop_url: where the grower stops such mails; None if that can't be done
     """
     values = {
         "letter": letter,

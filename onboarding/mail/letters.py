@@ -75,6 +75,34 @@ def own_page(grower: Grower, told: Told, *, until: datetime) -> Letter:
     )
 
 
+def new_link(grower: Grower, told: Told | None, *, until: datetime) -> Letter:
+    """To somebody whose link had expired, and who asked for a new one on its page.
+
+    :param told: None for somebody who has not connected yet
+    """
+    names = _names(grower)
+    return Letter(
+        subject=_subject(_("%(partner)s: your new link"), grower),
+        title=_("Your new link"),
+        paragraphs=(
+            _("It leads to the page of the John Deere connection of %(grower)s.") % names,
+            _("The page says at present: %(title)s.") % {"title": told.title}
+            if told is not None
+            else _(
+                "There you read what %(partner)s asks for. Nothing is shared before you agree at "
+                "John Deere."
+            )
+            % names,
+        ),
+        button=_("Open the page"),
+        below=_works_until(grower, until),
+        why=_(
+            "You get this mail because a new link was asked for on the page of your old one, which "
+            "has expired. If that was not you, delete this mail: nobody else got the link."
+        ),
+    )
+
+
 def connected(
     grower: Grower, told: Told, organizations: Organizations, *, until: datetime
 ) -> Letter:

@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 
-from onboarding.errors import InputInvalid, MailRefused
+from onboarding.errors import AddressRefused, InputInvalid
 from onboarding.mail.address import Sender, on_the_wire
 from onboarding.mail.layout import Laid
 from onboarding.models import Grower
@@ -26,7 +26,7 @@ def build(
     grower: Grower,
     sender: Sender,
     message_id: str,
-    stop_url: str,
+    stop_url: str | None,
     moment: datetime,
 ) -> EmailMessage:
     """The message, ready to be handed in.
@@ -34,8 +34,9 @@ def build(
     A header is one line whatever a name holds: what is not printable becomes a space.
 
     :param message_id: the same for every try of a mail, so that a doubled one can be recognized
-    :param stop_url: takes a POST without a form, as mail programs send it (RFC 8058)
-    :raise MailRefused: if the grower's address can't be used
+    :param stop_url: takes a POST without a form, as mail programs send it (RFC 8058); None if such
+        mails can't be stopped
+    :raise AddressRefused: if the grower's address can't be used
     """
     partner = grower.partner
     message = EmailMessage(policy=SMTP)
@@ -47,8 +48,9 @@ def build(
     message["Date"] = format_datetime(moment)
     message["Message-ID"] = message_id
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
-    message["List-Unsubscribe"] = f"<{stop_url}>"
-    message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    if stop_url is not None:
+        message["List-Unsubscribe"] = f"<{stop_url}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(laid.text)
     message.add_alternative(laid.html, subtype="html")
     return message
@@ -66,11 +68,11 @@ def check_recipient(grower: Grower) -> None:
 def recipient(grower: Grower) -> str:
     """The grower's address as mail servers take it.
 
-    :raise MailRefused: if it is none, or one that only few servers take
+    :raise AddressRefused: if it is none, or one that only few servers take
     """
     address = on_the_wire(grower.email or "")
     if address is None:
-        raise MailRefused("the address can't be used: correct it with link … --email")
+        raise AddressRefused("the address can't be used: correct it with link … --email")
     return address
 
 
@@ -83,4 +85,4 @@ def _mailbox(name: str, address: str) -> Address:
     try:
         return Address(display_name=one_line(name, limit=NAME_LIMIT), addr_spec=address)
     except (ValueError, IndexError, MessageError) as err:
-        raise MailRefused("the address can't be used: correct it with link … --email") from err
+        raise AddressRefused("the address can't be used: correct it with link … --email") from err

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import smtplib
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 
-from onboarding.errors import MailDelayed, MailRefused
+from onboarding.errors import AddressRefused, MailDelayed, MailRefused
 from onboarding.mail.address import MailServer
 from onboarding.redaction import redact
 
@@ -17,6 +18,12 @@ ANSWER_SECONDS = 30.0
 ACCEPT_SECONDS = 120.0
 """For the answer to a whole mail. Who gives up too early sends it twice (RFC 5321 4.5.3.2.6)."""
 PERMANENT = 500
+NO_MAILBOX = frozenset({550, 551, 553})
+"""Answers to a recipient that are about the address (RFC 5321 4.2.3)."""
+ABOUT_SOMETHING_ELSE = re.compile(
+    r"\b5\.(?!1\.(?:[0-6]|10)\b|2\.1\b|0\.0\b)\d{1,3}\.\d{1,3}\b|\brelay", re.IGNORECASE
+)
+"""In such an answer: a code (RFC 3463) not of this mailbox, or that we may not send there."""
 
 
 def send(
@@ -29,6 +36,7 @@ def send(
     :raise MailDelayed: if the server does not take it now; in the worst case it has taken it, and
         only its answer was lost
     :raise MailRefused: if it never will
+    :raise AddressRefused: if there is no such mailbox
     """
     with _signed_in(server, our_host) as smtp, _plainly(server, recipient):
         if smtp.sock is not None:
@@ -107,7 +115,7 @@ def _plainly(server: MailServer, recipient: str = "") -> Iterator[None]:
         yield
     except smtplib.SMTPRecipientsRefused as err:
         code, text = next(iter(err.recipients.values()))
-        raise _of_mail(code, told(code, text)) from None
+        raise _of_recipient(code, told(code, text)) from None
     except smtplib.SMTPDataError as err:
         raise _of_mail(err.smtp_code, told(err.smtp_code, err.smtp_error)) from None
     except smtplib.SMTPAuthenticationError as err:
@@ -127,6 +135,13 @@ def _plainly(server: MailServer, recipient: str = "") -> Iterator[None]:
     except (OSError, smtplib.SMTPException) as err:
         why = err.strerror if isinstance(err, OSError) and err.strerror else type(err).__name__
         raise MailDelayed(f"no answer: {redact(why)}") from None
+
+
+def _of_recipient(code: int, reason: str) -> MailDelayed | MailRefused:
+    """A server that refuses whom it does not like, or us, must not cost growers their address."""
+    if code in NO_MAILBOX and not ABOUT_SOMETHING_ELSE.search(reason):
+        return AddressRefused(reason)
+    return _of_mail(code, reason)
 
 
 def _of_mail(code: int, reason: str) -> MailDelayed | MailRefused:

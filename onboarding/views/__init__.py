@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from flask_wtf import CSRFProtect
 
-from onboarding.views import errors, limits, stop
+from onboarding.views import errors, limits, renewal, stop
 from onboarding.views.alerts import bp as alerts
 from onboarding.views.connect import bp as connect
 from onboarding.views.deere import bp as deere
@@ -18,7 +18,7 @@ def init_app(app: Flask) -> None:
     csrf = CSRFProtect(app)
     csrf.exempt(alerts)  # it comes from a machine, and is signed
     limits.limiter.init_app(app)
-    for blueprint in (connect, disconnect, deere, health, alerts, stop.bp):
+    for blueprint in (connect, disconnect, deere, health, alerts, renewal.bp, stop.bp):
         app.register_blueprint(blueprint)
     csrf.exempt(stop.stop)
     errors.init_app(app)

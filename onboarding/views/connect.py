@@ -25,9 +25,9 @@ from sqlalchemy.orm import Session
 from onboarding import describe
 from onboarding.clock import now
 from onboarding.colours import accent_css
-from onboarding.connections import consent, incidents, invitations, organizations, owed
+from onboarding.connections import consent, incidents, invitations, mails, organizations, owed
 from onboarding.errors import LinkInvalid
-from onboarding.forms import OrganizationsForm, StartForm
+from onboarding.forms import NewLinkForm, OrganizationsForm, StartForm
 from onboarding.links import (
     CHOICE_COOKIE,
     CHOICE_COOKIE_LIFETIME,
@@ -180,17 +180,25 @@ def accent_url(partner: Partner) -> str | None:
 
 
 def problem_page(
-    code: str, status: int, *, partner: Partner | None = None, back: str | None = None
+    code: str,
+    status: int,
+    *,
+    partner: Partner | None = None,
+    back: str | None = None,
+    link_token: str | None = None,
 ) -> Response:
     """A page that belongs to no connection that we may show.
 
     :param back: path of a page of ours that this browser may open anyway
+    :param link_token: of the link that is over, if the page can have a new one mailed
     """
     page = render_template(
         "connect/problem.html",
         told=describe.problem(code, back=back),
         partner=partner,
         accent_url=accent_url(partner) if partner else None,
+        form=NewLinkForm() if link_token else None,
+        link_token=link_token,
     )
     return make_response(page, status)
 
@@ -300,17 +308,32 @@ def _view(session: Session, token: str) -> _View:
 
 def usable_link(session: Session, token: str) -> Link:
     """The link, or the page that says why it can't be used; that one names no grower."""
-    parts = installation()
+    link = known_link(session, token)
+    if not may_be_opened(session, link):
+        abort(page_of_link_that_is_over(session, link, token))
+    return link
+
+
+def known_link(session: Session, token: str) -> Link:
+    """The link, usable or not, or the page that says that it is none of ours."""
     try:
-        link = session.get(Link, parts.links.link_id(token))
+        link = session.get(Link, installation().links.link_id(token))
     except LinkInvalid:
         link = None
-    if link is None:
-        abort(problem_page("link_invalid", 404))
-    if not link.is_usable(now()) and not _is_remembered(session, link):
-        code = "link_revoked" if link.revoked_at else "link_expired"
-        abort(problem_page(code, 410, partner=link.grower.partner))
-    return link
+    return link or abort(problem_page("link_invalid", 404))
+
+
+def may_be_opened(session: Session, link: Link) -> bool:
+    """Whether this browser may see the page of the link's grower."""
+    return link.is_usable(now()) or _is_remembered(session, link)
+
+
+def page_of_link_that_is_over(session: Session, link: Link, token: str) -> Response:
+    """Whom to ask, and perhaps a way to have a new link mailed; the same whoever it is for."""
+    partner = link.grower.partner
+    if mails.is_offered(session, installation().settings, link):
+        return problem_page("link_renewable", 410, partner=partner, link_token=token)
+    return problem_page("link_revoked" if link.revoked_at else "link_expired", 410, partner=partner)
 
 
 def _is_remembered(session: Session, link: Link) -> bool:

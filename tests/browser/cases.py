@@ -238,6 +238,20 @@ def _expired(scenes: Scenes) -> str:
     return scenes.change_link(scenes.link(), expires_at=ago(days=1))
 
 
+def _link_asked(scenes: Scenes) -> str:
+    person = scenes.visitor(_expired(scenes))
+    person.open()
+    person.press("Send me a new link")
+    return person.page.url
+
+
+def _withdrawn_since(scenes: Scenes) -> str:
+    """A link that is over, and that no mail replaces: staff have withdrawn another one."""
+    person = scenes.person()
+    scenes.change_link(scenes.link_again(person), revoked_at=ago(days=0))
+    return scenes.change_link(person.link, expires_at=ago(minutes=0))
+
+
 def _opened_elsewhere(scenes: Scenes) -> str:
     return scenes.person().until_callback("one-farm")
 
@@ -469,7 +483,9 @@ CASES = (
     Case("mail-stop", "Stop these mails?", lambda s: s.stop_url()),
     Case("mail-stopped", "No more mails", lambda s: s.stop_url(stopped=True)),
     Case("link-invalid", "This link is not complete", lambda s: f"{s.stack.public_url}/c/abc", 404),
-    Case("link-expired", "This link has expired", _expired, 410),
+    Case("link-expired", "This link has expired", _withdrawn_since, 410),
+    Case("link-renewable", "This link has expired", _expired, 410),
+    Case("link-asked", "Look for our e-mail", _link_asked),
     Case(
         "link-revoked",
         "This link is no longer valid",

@@ -57,6 +57,10 @@ class Scenes:
         """The link of a new grower."""
         return self.person(partner=partner).link
 
+    def link_again(self, person: Person) -> str:
+        """Another link for a grower that has one."""
+        return self.stack.invite(person.external_id, partner=HELPFUL)
+
     def walked(
         self,
         account: str,

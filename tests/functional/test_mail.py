@@ -285,6 +285,39 @@ def test_mail_that_is_refused_for_good_is_tried_once_and_staff_see_it(
     assert reference not in stack.cli("mail", "list").stdout
 
 
+def test_address_that_is_refused_is_left_alone_until_staff_give_another(
+    mailed: MailedFor, control: Control, stack: Stack
+) -> None:
+    grower = mailed()
+    gone = {"recipient": grower.address}
+    why = f"5.1.1 <{grower.address}> No such user"
+    control.add_fault("mail.recipient", "status", status=550, body=why, match=gone)
+    assert grower.connect() == []
+    assert [row.state for row in grower.rows()] == [MailState.FAILED]
+    reference = grower.person.connection().reference
+    shown = stack.cli("connection", "show", reference).stdout
+    assert "the mail server refused the address on" in shown
+    assert "address_refused" in shown
+    assert grower.address not in shown + stack.log(WORKER)
+
+    grower.leaf_says("UNAUTHENTICATED")
+    grower.let_time_pass()
+    assert grower.deliver() == []
+    assert len(grower.rows()) == 1, "no other mail is even tried"
+    assert control.faults()[0]["struck"] == 1
+    assert reference in stack.cli("mail", "list").stdout
+
+    address = new_address()
+    command = ("link", PARTNER, "--external-id", grower.person.external_id, "--name", "Maple Farm")
+    stack.cli(*command, "--email", address)
+    grower.address = address
+    grower.look_at_leaf()
+    grower.let_time_pass()
+    (attention,) = grower.deliver()
+    assert attention["subject"] == "Demo Co-op: Please connect again"
+    assert reference not in stack.cli("mail", "list").stdout
+
+
 def test_answer_that_is_lost_doubles_the_mail_once_under_the_same_id(
     mailed: MailedFor, control: Control
 ) -> None:

@@ -23,6 +23,8 @@ USER, PASSWORD = "mailer", "pa55-word-of-the-mail-server"
 GREETING = "220 ready"
 SILENT = ""
 """As an answer: none comes."""
+HELD = "held: "
+"""Before an answer: it comes when a test sets `released`."""
 GONE = "gone"
 """As an answer: the connection is closed."""
 
@@ -129,11 +131,11 @@ class _Session(socketserver.StreamRequestHandler):
 
     def _answer(self, verb: str, usual: str) -> bool:
         text = self._box.answers.get(verb, usual)
-        if text == SILENT:
+        if text == SILENT or text.startswith(HELD):
             self._box.released.wait(30)
         if text in {SILENT, GONE}:
             return False
-        self.wfile.write(f"{text}\r\n".encode())
+        self.wfile.write(f"{text.removeprefix(HELD)}\r\n".encode())
         return True
 
     def _encrypt(self, connection: Any) -> None:

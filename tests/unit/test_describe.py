@@ -850,6 +850,8 @@ def test_a_long_list_of_organizations_is_cut_and_says_how_many_are_left_out() ->
     [
         "link_invalid",
         "link_expired",
+        "link_renewable",
+        "link_asked",
         "link_revoked",
         "opened_elsewhere",
         "took_too_long",

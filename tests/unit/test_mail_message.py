@@ -44,17 +44,19 @@ def grower(**fields: Any) -> Grower:
     )
 
 
-def built(to: Grower, letter: Letter | None = None) -> EmailMessage:
+def built(
+    to: Grower, letter: Letter | None = None, *, stop_url: str | None = STOP_URL
+) -> EmailMessage:
     """The message as the recipient's program reads it."""
     letter = letter or letters.invitation(to, until=UNTIL)
-    laid = layout.lay_out(letter, to, url=URL, stop_url=STOP_URL)
+    laid = layout.lay_out(letter, to, url=URL, stop_url=stop_url)
     made = message.build(
         laid,
         subject=letter.subject,
         grower=to,
         sender=SENDER,
         message_id=MESSAGE_ID,
-        stop_url=STOP_URL,
+        stop_url=stop_url,
         moment=NOW,
     )
     return message_from_bytes(made.as_bytes(policy=SMTP), policy=default)
@@ -81,6 +83,20 @@ def test_headers_say_who_writes_to_whom_and_how_to_stop_it() -> None:
     assert made.get_content_type() == "multipart/alternative"
     kinds = [part.get_content_type() for part in made.iter_parts()]
     assert kinds == ["text/plain", "text/html"]
+
+
+def test_mail_that_was_asked_for_says_so_and_does_not_claim_to_be_stopped() -> None:
+    to = grower()
+    made = built(to, letters.new_link(to, None, until=UNTIL), stop_url=None)
+
+    assert made["Subject"] == "Prairie Co-op: your new link"
+    assert not [name for name in made.keys() if name.startswith("List-")]  # noqa: SIM118
+    for kind in ("plain", "html"):
+        words = " ".join(_form(made, kind).split())
+        assert "because a new link was asked for on the page of your old one" in words
+        assert URL in words
+        assert "No more such mails" not in words
+        assert "/m/" not in words
 
 
 def test_partner_without_a_support_address_gets_no_replies() -> None:

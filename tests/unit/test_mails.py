@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import invitations, mails
@@ -30,7 +32,8 @@ from onboarding.states import (
     SharingTrouble,
     Stage,
 )
-from tests.unit.mail_server import Postbox, postbox
+from tests.support.wait import wait_until
+from tests.unit.mail_server import HELD, Postbox, postbox
 from tests.unit.rows import connection_of, history_of, invited
 
 ADDRESS = "miller@farm.example"
@@ -262,6 +265,74 @@ def test_old_news_is_left_out_when_mail_comes_on(
     assert server.mails == []
     (mail,) = owed(fresh_database)
     assert (mail.state, mail.detail) == (MailState.NOT_SENT, "it came too late to be news")
+
+
+def test_an_address_that_is_refused_is_written_to_no_more_until_one_is_given(
+    fresh_database: Database, settings_with: Callable[..., Settings]
+) -> None:
+    connection_id = at_leaf(fresh_database)
+    consider(fresh_database, connection_id)
+    with postbox() as server:
+        settings = settings_with(server)
+        server.answers["RCPT"] = "550 5.1.1 No such user"
+        send(fresh_database, settings, owed(fresh_database)[0])
+        assert history_of(fresh_database, connection_id)[-2:] == ["mail_failed", "address_refused"]
+
+        server.answers.clear()
+        consider(fresh_database, connection_id, health=Health.UNAUTHENTICATED)
+        assert len(owed(fresh_database)) == 1
+        with fresh_database.transaction() as session:  # as one that was owed before
+            add_attention(session, connection_id)
+        send(fresh_database, settings, owed(fresh_database)[-1])
+        assert server.mails == []
+        assert owed(fresh_database)[-1].detail == "the mail server has refused the address"
+
+        give_address(fresh_database, "miller@another.example")
+        consider(fresh_database, connection_id)
+        send(fresh_database, settings, owed(fresh_database)[-1])
+        assert len(server.mails) == 1
+    assert "address_in_use_again" in history_of(fresh_database, connection_id)
+
+
+def test_trouble_that_could_not_be_told_is_told_to_the_next_address(
+    fresh_database: Database, settings_with: Callable[..., Settings]
+) -> None:
+    connection_id = at_leaf(fresh_database, health=Health.UNAUTHENTICATED)
+    consider(fresh_database, connection_id)
+    with postbox() as server:
+        server.answers["RCPT"] = "550 5.1.1 No such user"
+        send(fresh_database, settings_with(server), owed(fresh_database)[0])
+    consider(fresh_database, connection_id)
+    assert len(owed(fresh_database)) == 1
+    with fresh_database.reading() as session:
+        assert mails.count_undelivered(session) == 1
+
+    give_address(fresh_database, ADDRESS)  # staff have made sure of it
+    consider(fresh_database, connection_id)
+
+    assert [mail.state for mail in owed(fresh_database)] == [MailState.FAILED, MailState.WAITING]
+    with fresh_database.reading() as session:
+        assert mails.count_undelivered(session) == 0
+
+
+def test_refusal_is_of_the_address_that_was_written_to(
+    fresh_database: Database, settings_with: Callable[..., Settings]
+) -> None:
+    connection_id = at_leaf(fresh_database)
+    consider(fresh_database, connection_id)
+    with postbox() as server:
+        settings = settings_with(server)
+        server.answers["RCPT"] = f"{HELD}550 5.1.1 No such user"
+        sending = threading.Thread(
+            target=send, args=(fresh_database, settings, owed(fresh_database)[0])
+        )
+        sending.start()
+        wait_until(lambda: any("RCPT" in line.upper() for line in server.said), what="it is asked")
+        give_address(fresh_database, "miller@another.example")
+        server.released.set()
+        sending.join()
+    assert owed(fresh_database)[0].state is MailState.FAILED
+    assert "address_refused" not in history_of(fresh_database, connection_id)
 
 
 @pytest.mark.parametrize(
@@ -528,6 +599,33 @@ def test_old_mails_are_forgotten(fresh_database: Database) -> None:
 
     (kept,) = owed(fresh_database)
     assert kept.state is MailState.SENT
+
+
+def give_address(database: Database, address: str) -> None:
+    """As `link … --email`, without a mail of its own."""
+    with database.transaction() as session:
+        invitations.invite(
+            session,
+            partner_slug="demo",
+            external_id="grower-1",
+            name="Maple Farm",
+            email=address,
+            lifetime=timedelta(days=14),
+        )
+
+
+def add_attention(session: Session, connection_id: UUID) -> None:
+    connection = locked(session, connection_id)
+    connection.grower_acts_since = now()
+    session.add(
+        Mail(
+            connection_id=connection_id,
+            kind=MailKind.ATTENTION,
+            about=connection.grower_acts_since,
+            created_at=now(),
+            due_at=now(),
+        )
+    )
 
 
 def _link(database: Database) -> Link:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from onboarding.errors import MailDelayed, MailError, MailRefused
+from onboarding.errors import AddressRefused, MailDelayed, MailError, MailRefused
 from onboarding.mail import smtp
 from onboarding.mail.address import MailServer
 from tests.support.ports import free_port
@@ -121,7 +121,16 @@ def test_elsewhere_a_certificate_must_be_one_that_somebody_vouches_for(
         ("MAIL", "451 4.3.0 Later", MailDelayed, False, "does not accept MAIL_FROM: 451"),
         ("MAIL", "550 5.7.1 Not you", MailDelayed, True, "does not accept MAIL_FROM: 550"),
         ("RCPT", "450 4.2.1 Grey", MailDelayed, False, "450 4.2.1 Grey"),
-        ("RCPT", f"550 <{GROWER}>: no such user", MailRefused, None, "550 <***>: no such user"),
+        ("RCPT", f"550 <{GROWER}>: no such user", AddressRefused, None, "550 <***>: no such user"),
+        ("RCPT", "550 5.1.1 No such user", AddressRefused, None, "550 5.1.1 No such user"),
+        ("RCPT", "550 5.1.10 Takes no mail", AddressRefused, None, "550 5.1.10"),
+        ("RCPT", "550 5.2.1 Closed", AddressRefused, None, "550 5.2.1 Closed"),
+        ("RCPT", "553 5.1.3 Bad syntax", AddressRefused, None, "553 5.1.3 Bad syntax"),
+        ("RCPT", "550 5.1.8 Bad sender", MailRefused, None, "550 5.1.8 Bad sender"),
+        ("RCPT", "550 5.7.1 Not you", MailRefused, None, "550 5.7.1 Not you"),
+        ("RCPT", "550 relay not permitted", MailRefused, None, "550 relay not permitted"),
+        ("RCPT", "552 5.2.2 Full", MailRefused, None, "552 5.2.2 Full"),
+        ("RCPT", "554 Never", MailRefused, None, "554 Never"),
         ("RCPT", GONE, MailDelayed, False, "no answer"),
         ("DATA", "451 Later", MailDelayed, False, "451 Later"),
         ("DATA", "554 Never", MailRefused, None, "554 Never"),

@@ -3,6 +3,7 @@
 owed      which are owed, written with the change that owes them
 outbox    which are due, how their tries end, and what staff see of them
 sending   one such try
+renewal   new links for those whose link has expired
 stopping  who wants none
 
 A mail is a row. It is decided anew when its turn comes: what has been mended meanwhile is not
@@ -16,18 +17,22 @@ from onboarding.connections.mails.outbox import (
     undelivered,
 )
 from onboarding.connections.mails.owed import consider, invite
+from onboarding.connections.mails.renewal import ask, is_offered, was_asked
 from onboarding.connections.mails.sending import check, send
 from onboarding.connections.mails.stopping import resume, stop
 
 __all__ = [
+    "ask",
     "check",
     "consider",
     "count_undelivered",
     "enqueue_due",
     "invite",
+    "is_offered",
     "resume",
     "send",
     "stop",
     "tidy",
     "undelivered",
+    "was_asked",
 ]

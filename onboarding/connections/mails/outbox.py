@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session, aliased
 
 from onboarding import chance
 from onboarding.clock import now
-from onboarding.connections import history, workers
+from onboarding.connections import history, invitations, workers
 from onboarding.connections.mails.owed import owe_attention
 from onboarding.errors import MailDelayed
-from onboarding.models import Connection, Mail
+from onboarding.models import Connection, Grower, Link, Mail, locked
 from onboarding.queue import Queue, mail_id
 from onboarding.states import MailKind, MailState
 
@@ -82,7 +82,7 @@ def tidy(session: Session) -> None:
 
 
 def undelivered(session: Session, limit: int) -> Sequence[Mail]:
-    """Mails of the last month that were refused or given up, without a later one that was sent."""
+    """Mails of the last month that could not be sent, without a later one that was."""
     query = sa.select(Mail).where(_undelivered()).order_by(Mail.ended_at.desc())
     return session.scalars(query.limit(limit)).all()
 
@@ -93,7 +93,7 @@ def count_undelivered(session: Session) -> int:
 
 
 def _undelivered() -> sa.ColumnElement[bool]:
-    later = aliased(Mail)
+    later, unsent = aliased(Mail), aliased(Mail)
     return sa.and_(
         Mail.state == MailState.FAILED,
         Mail.ended_at > now() - FAILURES_SHOWN,
@@ -104,6 +104,21 @@ def _undelivered() -> sa.ColumnElement[bool]:
             later.connection_id == Mail.connection_id,
             later.created_at > Mail.created_at,
             later.state == MailState.SENT,
+        ),
+        # A link that was asked for may have come in another way.
+        sa.or_(
+            Mail.kind != MailKind.NEW_LINK,
+            ~sa.exists().where(
+                Link.grower_id == Connection.grower_id,
+                Link.created_at > Mail.created_at,
+                ~sa.exists()
+                .where(
+                    unsent.connection_id == Mail.connection_id,
+                    unsent.link_id == Link.id,
+                    unsent.state != MailState.SENT,
+                )
+                .correlate(Mail, Link),
+            ),
         ),
     )
 
@@ -122,18 +137,38 @@ def note_sent(session: Session, mail_id: UUID, number: int) -> None:
     if mail is None:
         return
     end(session, mail, MailState.SENT)
-    connection = session.get_one(Connection, mail.connection_id)
+    connection = locked(session, mail.connection_id)
+    if connection.grower.address_refused_at is not None:
+        invitations.forget_refusal(session, connection)
     is_about_now = mail.about == connection.grower_acts_since
     if mail.kind is MailKind.ATTENTION and is_about_now and mail.number < REMINDERS:
         session.flush()
         owe_attention(session, connection, number=mail.number + 1)
 
 
-def note_failure(session: Session, mail_id: UUID, number: int, detail: str) -> None:
+def note_failure(
+    session: Session, mail_id: UUID, number: int, detail: str, *, refused_address: str | None
+) -> None:
     mail = current(session, mail_id, number)
-    if mail is not None:
-        end(session, mail, MailState.FAILED, detail=detail)
-        log.error("A mail about %s was refused: %s", _reference(session, mail), detail)
+    if mail is None:
+        return
+    end(session, mail, MailState.FAILED, detail=detail)
+    log.error("A mail about %s was refused: %s", _reference(session, mail), detail)
+    if refused_address is not None:
+        _note_refused_address(session, mail, refused_address)
+
+
+def _note_refused_address(session: Session, mail: Mail, address: str) -> None:
+    """Write to it no more, unless another one has been given while the server answered."""
+    connection = session.get_one(Connection, mail.connection_id)
+    refused = (
+        sa.update(Grower)
+        .where(Grower.id == connection.grower_id, Grower.email == address)
+        .values(address_refused_at=now())
+        .returning(Grower.id)
+    )
+    if session.scalar(refused) is not None:
+        history.record(session, connection, "address_refused")
 
 
 def note_delay(session: Session, mail: Mail, delay: MailDelayed) -> None:

@@ -39,7 +39,11 @@ def consider(session: Session, connection: Connection) -> None:
     if told.tone == "ok":
         connection.grower_acts_since = None
         _owe_connected(session, connection)
-    elif is_to_be_told(told) and connection.grower_acts_since is None and connection.grower.email:
+    elif (
+        is_to_be_told(told)
+        and connection.grower_acts_since is None
+        and connection.grower.can_be_reached
+    ):
         connection.grower_acts_since = now()
         owe_attention(session, connection, number=1)
 
@@ -77,8 +81,8 @@ def _owe_connected(session: Session, connection: Connection) -> None:
     if connection.connected_told_for == connection.handed_over_at:
         return
     connection.connected_told_for = connection.handed_over_at
-    if connection.grower.email:
-        _owe(session, connection, MailKind.CONNECTED, about=connection.handed_over_at)
+    if connection.grower.can_be_reached:
+        owe(session, connection, MailKind.CONNECTED, about=connection.handed_over_at)
 
 
 def owe_attention(session: Session, connection: Connection, *, number: int) -> None:
@@ -92,7 +96,7 @@ def owe_attention(session: Session, connection: Connection, *, number: int) -> N
     due = now() + (FIRST_AFTER if number == 1 else BETWEEN_REMINDERS)
     if last is not None:
         due = max(due, last + BETWEEN_REMINDERS)
-    _owe(
+    owe(
         session,
         connection,
         MailKind.ATTENTION,
@@ -102,7 +106,7 @@ def owe_attention(session: Session, connection: Connection, *, number: int) -> N
     )
 
 
-def _owe(
+def owe(
     session: Session,
     connection: Connection,
     kind: MailKind,
@@ -112,6 +116,7 @@ def _owe(
     due: datetime | None = None,
     link: Link | None = None,
 ) -> None:
+    """Write down one mail; by default it is due at once."""
     moment = now()
     session.add(
         Mail(
@@ -141,4 +146,4 @@ def invite(session: Session, settings: Settings, link: Link, connection: Connect
     if not link.grower.email:
         raise InputInvalid("The grower has no address to send to. Give one with --email.")
     message.check_recipient(link.grower)
-    _owe(session, connection, MailKind.INVITATION, link=link)
+    owe(session, connection, MailKind.INVITATION, link=link)

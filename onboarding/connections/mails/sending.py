@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 from onboarding import describe
 from onboarding.clock import now
 from onboarding.connections import incidents
-from onboarding.connections.mails import outbox
+from onboarding.connections.mails import outbox, renewal
 from onboarding.connections.mails.outbox import LEASE, REMINDERS
 from onboarding.connections.mails.owed import is_to_be_told, told_of
 from onboarding.db import Database
 from onboarding.describe import Told
-from onboarding.errors import MailDelayed, MailRefused
+from onboarding.errors import AddressRefused, MailDelayed, MailRefused
 from onboarding.links import Links
 from onboarding.mail import layout, letters, message, smtp
 from onboarding.mail.address import Sender
@@ -31,8 +31,8 @@ NOT_NOW = timedelta(hours=1)
 """Until it is looked at again whether what a mail says is so."""
 KNOWN_FOR = timedelta(days=2)
 """Leaf is asked daily. What it said before is not written about before it has been asked again."""
-CONNECTED_TOLD_WITHIN = timedelta(days=2)
-"""After that "connected" is no news."""
+NEWS_FOR = timedelta(days=2)
+"""After that "connected" is no news, and nobody waits any more for the link they asked for."""
 LINK_WORKS_AT_LEAST = timedelta(days=14)
 """A mail may lie for two weeks, and the next reminder comes before its link ends."""
 
@@ -74,8 +74,9 @@ def send(
             our_host=_our_host(settings),
         )
     except MailRefused as err:
+        address = grower.email if isinstance(err, AddressRefused) else None
         with database.transaction() as session:
-            outbox.note_failure(session, mail_id, number, str(err))
+            outbox.note_failure(session, mail_id, number, str(err), refused_address=address)
     except MailDelayed as err:
         with database.transaction() as session:
             if mail := outbox.current(session, mail_id, number):
@@ -110,8 +111,11 @@ def _take(
     if _is_no_longer_true(mail, connection):
         session.delete(mail)
         return None
-    if why := _why_not(mail, connection):
+    if why := _why_not(session, mail, connection):
         outbox.end(session, mail, MailState.NOT_SENT, detail=why)
+        return None
+    if why := _why_no_mail_can_reach(mail, connection):
+        outbox.end(session, mail, MailState.FAILED, detail=why)
         return None
     if not _is_true_now(session, mail, connection, told):
         mail.due_at = now() + NOT_NOW
@@ -129,7 +133,7 @@ def _take(
 def _is_no_longer_true(mail: Mail, connection: Connection) -> bool:
     """Whether what it is about is over, so that nobody needs to know of it."""
     match mail.kind:
-        case MailKind.INVITATION:
+        case MailKind.NEW_LINK | MailKind.INVITATION:
             return False
         case MailKind.CONNECTED:
             return mail.about != connection.handed_over_at
@@ -138,26 +142,45 @@ def _is_no_longer_true(mail: Mail, connection: Connection) -> bool:
             return ended or mail.about != connection.grower_acts_since
 
 
-def _why_not(mail: Mail, connection: Connection) -> str:
+def _why_not(session: Session, mail: Mail, connection: Connection) -> str:
     """Why a mail is left out for good; empty if it is not."""
     grower, moment = connection.grower, now()
+    is_old = moment - mail.created_at > NEWS_FOR
+    if mail.kind is MailKind.NEW_LINK:
+        if renewal.was_one_revoked(session, grower.id, since=mail.created_at):
+            return "a link of the grower was revoked since"
+        return "it came too late to be waited for" if is_old else ""
     if not grower.email:
         return "the grower has no address any more"
     if mail.kind is MailKind.INVITATION:
         usable = mail.link is not None and mail.link.is_usable(moment)
         return "" if usable else "its link was revoked, or has expired"
+    if grower.address_refused_at is not None:
+        return "the mail server has refused the address"
     if grower.mail_stopped_at is not None:
         return "the grower wants no such mails"
     if mail.kind is MailKind.CONNECTED:
-        is_old = moment - mail.created_at > CONNECTED_TOLD_WITHIN
         return "it came too late to be news" if is_old else ""
     return ""
+
+
+def _why_no_mail_can_reach(mail: Mail, connection: Connection) -> str:
+    """What staff have to mend before a mail that somebody waits for can be sent."""
+    grower = connection.grower
+    if mail.kind is not MailKind.NEW_LINK or grower.can_be_reached:
+        return ""
+    if not grower.email:
+        return "a new link was asked for, and there is no address: give one with link … --email"
+    return (
+        "a new link was asked for, and the mail server has refused the address: correct it with "
+        "link … --email"
+    )
 
 
 def _is_true_now(session: Session, mail: Mail, connection: Connection, told: Told) -> bool:
     """Whether what it says holds at this moment, for all we know."""
     match mail.kind:
-        case MailKind.INVITATION:
+        case MailKind.NEW_LINK | MailKind.INVITATION:
             return True
         case MailKind.CONNECTED:
             return told.tone == "ok"
@@ -189,7 +212,9 @@ def _link(mail: Mail, connection: Connection, settings: Settings, moment: dateti
 def _message(settings: Settings, sender: Sender, links: Links, ready: _Ready) -> EmailMessage:
     grower = ready.connection.grower
     letter = _letter(ready)
-    stop_url = f"{settings.public_url}/m/{links.stop_token(grower.id)}/stop"
+    stop_url = None  # it would not stop a mail that the reader asks for
+    if ready.mail.kind is not MailKind.NEW_LINK:
+        stop_url = f"{settings.public_url}/m/{links.stop_token(grower.id)}/stop"
     laid = layout.lay_out(
         letter,
         grower,
@@ -209,9 +234,12 @@ def _message(settings: Settings, sender: Sender, links: Links, ready: _Ready) ->
 
 def _letter(ready: _Ready) -> Letter:
     grower, told, until = ready.connection.grower, ready.told, ready.link.expires_at
+    has_connected = ready.connection.token_received_at is not None
     match ready.mail.kind:
+        case MailKind.NEW_LINK:
+            return letters.new_link(grower, told if has_connected else None, until=until)
         case MailKind.INVITATION:
-            if ready.connection.token_received_at is None:
+            if not has_connected:
                 return letters.invitation(grower, until=until)
             return letters.own_page(grower, told, until=until)
         case MailKind.CONNECTED:

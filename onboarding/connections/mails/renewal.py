@@ -1,0 +1,71 @@
+"""New links for growers whose link has expired: they ask on its page, and a mail brings it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from onboarding.clock import now
+from onboarding.connections import history, invitations
+from onboarding.connections.mails.owed import owe
+from onboarding.models import Link, Mail, locked
+from onboarding.settings import Settings
+from onboarding.states import MailKind, MailState
+
+BETWEEN_LINKS = timedelta(hours=1)
+ASKED_LATELY = timedelta(days=1)
+LINKS_A_DAY = 3
+
+
+def is_offered(session: Session, settings: Settings, link: Link) -> bool:
+    """Whether whoever has this link may have a new one mailed to the grower.
+
+    Not if staff have withdrawn it, or have withdrawn another one since it was made: perhaps the
+    address is that of somebody else, and then it is for staff to say that it may be used again.
+    It has to be the same whether or not there is an address: what the page shows must not tell.
+    """
+    if settings.mail is None or link.revoked_at is not None:
+        return False
+    return not was_one_revoked(session, link.grower_id, since=link.created_at)
+
+
+def was_one_revoked(session: Session, grower_id: object, *, since: datetime) -> bool:
+    """Whether staff have withdrawn a link of the grower since then."""
+    revoked = sa.exists().where(Link.grower_id == grower_id, Link.revoked_at >= since)
+    return bool(session.scalar(sa.select(revoked)))
+
+
+def ask(session: Session, link: Link) -> None:
+    """Let the worker mail a new link; more often than may be, this does nothing.
+
+    Whether there is an address is found out when it is sent: until then one grower is as the other,
+    also to a watch.
+    """
+    connection = locked(session, invitations.connection_id_of(session, link.grower_id))
+    moment = now()
+    asked = _asked(session, link)
+    if (
+        len(asked) >= LINKS_A_DAY
+        or any(mail.created_at > moment - BETWEEN_LINKS for mail in asked)
+        or any(mail.state is MailState.WAITING for mail in asked)
+    ):
+        return
+    owe(session, connection, MailKind.NEW_LINK)
+    history.record(session, connection, "new_link_asked", who=history.GROWER)
+
+
+def was_asked(session: Session, link: Link) -> bool:
+    """Whether somebody has asked in the last day."""
+    return bool(_asked(session, link))
+
+
+def _asked(session: Session, link: Link) -> list[Mail]:
+    connection_id = invitations.connection_id_of(session, link.grower_id)
+    query = sa.select(Mail).where(
+        Mail.connection_id == connection_id,
+        Mail.created_at > now() - ASKED_LATELY,
+        Mail.kind == MailKind.NEW_LINK,
+    )
+    return list(session.scalars(query))
