@@ -13,10 +13,10 @@ import sqlalchemy as sa
 
 from onboarding import describe
 from onboarding.clock import now
-from onboarding.connections import attention, incidents
+from onboarding.connections import attention, incidents, pace
 from onboarding.connections.incidents import LASTS_AT_MOST, LEAST
 from onboarding.db import Database
-from onboarding.models import Connection, Grower, Incident, Partner
+from onboarding.models import Connection, Grower, Incident, Pace, Partner
 from onboarding.states import OF_APPLICATION, Health, IncidentKind, Outcome, Service, Stage
 from tests.unit.cases import NOW, WITH_MANY, Case
 
@@ -351,6 +351,28 @@ def test_an_incident_is_over_once_those_asked_about_are_well_again(
     look(fresh_database)
 
     assert present(fresh_database) is None
+
+
+def test_an_incident_ends_at_half_of_what_it_begins_at(fresh_database: Database) -> None:
+    """Else one that wavers about a fifth would end and begin by turns."""
+    add(fresh_database, 20, PAUSE)
+    add(fresh_database, 80, Health.OK, since=now() - HOUR)
+    look(fresh_database)
+
+    heal(fresh_database, all_but=12)
+    look(fresh_database)
+    assert present(fresh_database) is not None
+
+    heal(fresh_database, all_but=9)
+    look(fresh_database)
+    assert present(fresh_database) is None
+
+
+def test_leaf_being_down_is_told_to_growers_without_an_incident(fresh_database: Database) -> None:
+    with fresh_database.transaction() as session:
+        session.add(Pace(service=pace.SERVICE, next_at=now(), down_since=now()))
+    with fresh_database.reading() as session:
+        assert incidents.troubled_service(session) is Service.LEAF
 
 
 def test_an_incident_is_told_as_at_its_worst(fresh_database: Database) -> None:

@@ -199,9 +199,12 @@ def test_connecting_again_is_what_repairs_a_withdrawal(tries: Tries, leaf: LeafD
     says_of_it(tries, "UNAUTHENTICATED")
     let_it_last(tries)
 
+    refused_since = tries.connection().health_since
+
     tries.consent("refresh-2")
     leaf.credentials.clear()
     tries.once()
+    assert tries.connection().health_since != refused_since, "that was of another credential"
     assert "repaired" not in tries.history(), "Leaf's first word is not its last"
     tries.check()
 
