@@ -16,11 +16,12 @@ from onboarding.states import Health, MailState, Stage
 from tests.support.control import Control, points
 from tests.support.mailed import Mailed, header, link_in
 from tests.support.people import People, Person
-from tests.support.stack import PARTNER, Stack
+from tests.support.stack import PARTNER, WORKER, Stack
 from tests.support.wait import wait_until
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 ACCOUNT = "already-connected"
+TOLD_AFTER = "TROUBLE_VISIBLE_AFTER_MINUTES"
 WORTH_WAITING_FOR = timedelta(minutes=5)
 """What is due by then is waited for; whatever comes later, the clock has to be moved for."""
 
@@ -98,6 +99,46 @@ def test_connection_that_is_left_alone_is_checked_once_a_day(
     entries = control.journal(after=seen)
     assert "leaf.authenticate" in points(entries)
     assert {one["status"] for one in entries if one["point"].startswith("leaf.")} == {200}
+
+
+def test_pause_is_told_once_it_has_lasted_and_its_end_is_a_repair(
+    people: People, control: Control
+) -> None:
+    grower = connected(people)
+    leaf_says(grower, control, Health.TEMPORARILY_UNAVAILABLE)
+    assert grower.open().heading == "Connected"
+    control.move_clock(timedelta(minutes=12))
+    assert grower.open().heading == "Connected"
+    control.move_clock(timedelta(minutes=4))
+    assert grower.open().heading == "A pause at John Deere"
+    leaf_says(grower, control, Health.OK)
+    assert grower.open().heading == "Connected"
+    assert grower.events("repaired")
+
+
+def test_how_long_a_pause_lasts_before_it_is_told_can_be_set(
+    stack: Stack, people: People, control: Control
+) -> None:
+    grower = connected(people)
+    stack.environment[TOLD_AFTER] = "0"
+    try:
+        stack.kill(WORKER)
+        stack.start_worker()
+        leaf_says(grower, control, Health.TEMPORARILY_UNAVAILABLE)
+        assert grower.open().heading == "A pause at John Deere"
+    finally:
+        del stack.environment[TOLD_AFTER]
+        stack.kill(WORKER)
+        stack.start_worker()
+
+
+def leaf_says(grower: Person, control: Control, word: Health) -> None:
+    """Let Leaf say something, and be asked."""
+    user = grower.connection().grower.leaf_user_id
+    assert user is not None
+    control.set_leaf_status(user, word)
+    control.move_clock(2 * HOUR if word is Health.OK else timedelta(minutes=2))
+    wait_until(lambda: grower.connection().health is word, what="Leaf has been asked")
 
 
 def test_trouble_is_told_at_once_then_weekly_three_times_in_all_and_never_again(
