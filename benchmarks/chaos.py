@@ -3,9 +3,9 @@
 
     .venv/bin/python benchmarks/chaos.py [--quick]
 
-Two workers on PostgreSQL hand 2,000 tokens over and check 2,000 connections, all of it within
-five minutes, and every 20 seconds one of them is killed and started anew (`--quick`: 100 of each in
-40 seconds). It ends with an error if anything was lost, or done twice at Leaf.
+Two workers on PostgreSQL hand 2,000 tokens over, check 2,000 connections and end 2,000 others, all
+of it within five minutes, and every 20 seconds one of them is killed and started anew (`--quick`:
+100 of each in 40 seconds). It ends with an error if anything was lost, or done twice at Leaf.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import sqlalchemy as sa
 
-from benchmarks.rows import CHECKS, add_swept
+from benchmarks.rows import CHECKS, add_swept, number
 from benchmarks.site import AT_LEAF, Site
+from benchmarks.upstream import SWEPT
 from onboarding.models import Connection
 from onboarding.states import Stage
 from tests.support.postgres import Cluster, programs
@@ -34,7 +35,7 @@ from tests.support.wait import wait_until
 
 WORKERS = ("w1", "w2")
 A_PORTION = 2.0
-"""Seconds between two portions of tokens that come in."""
+"""Seconds between two portions of tokens that come in, and of connections that are to end."""
 REST_SECONDS = 600.0
 """From the last kill until all is done: a dead worker's work is free again after a minute."""
 
@@ -44,7 +45,7 @@ class Plan:
     """How much, and for how long."""
 
     count: int
-    """Hand-overs, and as many connections to check."""
+    """Hand-overs, and as many connections to check, and as many to end."""
     seconds: float
     killed_every: float
 
@@ -79,7 +80,7 @@ def main() -> None:
 
 def _run(site: Site, plan: Plan) -> Iterator[str]:
     """Everything; what was wrong at the end."""
-    add_swept(site.parts.database, up_to=plan.count)
+    add_swept(site.parts.database, up_to=2 * plan.count)
     for name in WORKERS:
         site.stack.start_worker(name)
     began = time.monotonic()
@@ -89,18 +90,25 @@ def _run(site: Site, plan: Plan) -> Iterator[str]:
         while not killing.done():
             passed = time.monotonic() - began
             wanted = min(plan.count, int(plan.count * passed / plan.seconds * 1.25) + 1)
-            site.owe_hand_overs(wanted - owed)
+            _owe(site, plan, owed, wanted)
             owed = wanted
             time.sleep(A_PORTION)
         kills = killing.result()
-    site.owe_hand_overs(plan.count - owed)
+    _owe(site, plan, owed, plan.count)
     try:
         wait_until(lambda: _is_done(site, plan), what="all is done", limit=REST_SECONDS)
     except AssertionError:
         yield f"not all is done: {_undone(site)}"
     took = time.monotonic() - began
-    print(f"{plan.count} hand-overs, {plan.count} checks, {kills} kills, {took:.0f} s")
+    each = ", ".join(f"{plan.count} {what}" for what in ("hand-overs", "checks", "disconnects"))
+    print(f"{each}, {kills} kills, {took:.0f} s")
     yield from _complaints(site, plan)
+
+
+def _owe(site: Site, plan: Plan, done: int, wanted: int) -> None:
+    """Let as many tokens come in, and as many connections end, as are wanted by now."""
+    site.owe_hand_overs(wanted - done)
+    site.owe_disconnects(_ended(plan.count + done, plan.count + wanted))
 
 
 def _kill(site: Site, plan: Plan) -> int:
@@ -113,6 +121,11 @@ def _kill(site: Site, plan: Plan) -> int:
         site.stack.kill(victim)
         site.stack.start_worker(victim)  # returns when it works, so that none is killed before
     raise AssertionError("workers never run out")
+
+
+def _ended(after: int, last: int) -> sa.ColumnElement[bool]:
+    """Those of `add_swept` with these numbers: the second half of them is to end."""
+    return sa.and_(Connection.reference > number(after), Connection.reference <= number(last))
 
 
 def _swept() -> sa.ColumnElement[bool]:
@@ -137,7 +150,7 @@ def _undone(site: Site) -> str:
 
 def _is_done(site: Site, plan: Plan) -> bool:
     waiting = sa.or_(
-        Connection.stage == Stage.HANDING_OVER,
+        Connection.stage.in_({Stage.HANDING_OVER, Stage.DISCONNECTING}),
         sa.and_(Connection.stage.in_(AT_LEAF), Connection.checked_at.is_(None)),
         sa.and_(_swept(), Connection.checks == CHECKS),
     )
@@ -147,16 +160,21 @@ def _is_done(site: Site, plan: Plan) -> bool:
 def _complaints(site: Site, plan: Plan) -> Iterator[str]:
     if held := site.count(Connection.refresh_token.is_not(None)):
         yield f"{held} tokens are still here"
-    if elsewhere := site.count(Connection.stage.not_in(AT_LEAF)):
+    to_end = _ended(plan.count, 2 * plan.count)
+    if elsewhere := site.count(sa.and_(Connection.stage.not_in(AT_LEAF), ~to_end)):
         yield f"{elsewhere} connections are not at Leaf"
+    if left := site.count(sa.and_(Connection.stage != Stage.DISCONNECTED, to_end)):
+        yield f"{left} connections are not disconnected"
     if troubled := site.count(Connection.cause.is_not(None)):
         yield f"{troubled} connections have a cause"
-    made = site.made()
-    for what in ("users", "posts"):
-        if len(made[what]) != plan.count:
-            yield f"{what}: {len(made[what])} instead of {plan.count}"
-        if twice := [name for name, times in made[what].items() if times > 1]:
-            yield f"{what}: {len(twice)} were made more than once"
+    for what, names in site.done_at_leaf().items():
+        if len(names) != plan.count:
+            yield f"{what}: {len(names)} instead of {plan.count}"
+        if twice := [name for name, times in names.items() if times > 1]:
+            yield f"{what}: {len(twice)} more than once"
+    ends = {SWEPT + number(place) for place in range(plan.count + 1, 2 * plan.count + 1)}
+    if wrong := site.done_at_leaf()["deletes"].keys() - ends:
+        yield f"deletes: {len(wrong)} that nobody asked for"
 
 
 if __name__ == "__main__":

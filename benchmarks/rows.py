@@ -73,7 +73,7 @@ def _add(session: Session, partner_id: Any, first: int, last: int) -> None:
     }
     columns = Connection.__table__.c
     named = sa.select(Grower.id, Grower.external_id).where(
-        Grower.external_id.between(_text(first), _text(last))
+        Grower.external_id.between(number(first), number(last))
     )
     growers = named.subquery()
     session.execute(
@@ -97,7 +97,7 @@ def _add(session: Session, partner_id: Any, first: int, last: int) -> None:
                     sa.literal(deere_id),
                     sa.literal(f"Maple Farm {deere_id}"),
                     sa.literal(connected),
-                ).where(Connection.reference.between(_text(first), _text(last))),
+                ).where(Connection.reference.between(number(first), number(last))),
             )
         )
 
@@ -115,8 +115,9 @@ def _numbers(first: int, last: int) -> sa.CTE:
     return numbers.union_all(sa.select(numbers.c.number + 1).where(numbers.c.number < last))
 
 
-def _text(number: int) -> str:
-    return f"{number:08d}"
+def number(place: int) -> str:
+    """What a connection of that place is called: its reference, and its grower's external id."""
+    return f"{place:08d}"
 
 
 def _name(session: Session, number: sa.ColumnElement[int]) -> sa.ColumnElement[str]:

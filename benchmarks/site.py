@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks import bare, processes
 from onboarding import settings
-from onboarding.connections import consent, invitations
+from onboarding.connections import consent, disconnect, history, invitations
 from onboarding.db import Database
 from onboarding.deere import Tokens
 from onboarding.local.child import Child
@@ -93,11 +93,11 @@ class Site:
         found = {name: processes.cpu_seconds(self.pid(name)) for name in running}
         return found | {GROWERS: sum(os.times()[:2])}
 
-    def made(self) -> dict[str, dict[str, int]]:
-        """How often each user (by external id) and each credential (by user) was made at Leaf."""
+    def done_at_leaf(self) -> dict[str, dict[str, int]]:
+        """How often each user was made (by external id), and its credential made and deleted."""
         connection = http.client.HTTPConnection("127.0.0.1", self._upstream_port, timeout=30)
         try:
-            connection.request("GET", "/made")
+            connection.request("GET", "/done")
             found: dict[str, dict[str, int]] = json.loads(connection.getresponse().read())
             return found
         finally:
@@ -129,6 +129,14 @@ class Site:
         with self.parts.database.transaction() as session:
             for number in range(count):
                 self._owe_hand_over(session, number)
+
+    def owe_disconnects(self, condition: sa.ColumnElement[bool]) -> None:
+        """Let staff end the connections that are so, all of them in one transaction."""
+        with self.parts.database.transaction() as session:
+            for connection in session.scalars(sa.select(Connection).where(condition)).all():
+                disconnect.ask(
+                    session, self.parts.queue, connection, who=history.STAFF, reason="a benchmark"
+                )
 
     def wait_until_idle(self) -> None:
         """Wait until every token is at Leaf and has been checked there once."""

@@ -31,6 +31,7 @@ SCOPES = "ag1 ag2 ag3 eq1 org1 files offline_access"
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 BEARER = re.compile(rb"\r\nauthorization: *bearer ([^\r]+)", re.IGNORECASE)
 CREDENTIALS = re.compile(USERS + r"/([^/]+)/john-deere-credentials(/status)?")
+EVENTS = re.compile(USERS + r"/[^/]+/john-deere-credentials/events")
 ORGANIZATIONS = re.compile(USERS + r"/[^/]+/organizations/JohnDeere")
 CHOICES = re.compile(USERS + r"/[^/]+/JohnDeere/organizations")
 SUMMARY = "/services/integrations/api/resources"
@@ -51,6 +52,7 @@ class Upstream:
         self._user_ids: dict[str, str] = {}
         self._users_made = Counter[str]()
         self._posts = Counter[str]()
+        self._deletes = Counter[str]()
         self._arrivals: deque[float] = deque(maxlen=ARRIVALS)
 
     def answer(self, method: str, path: str, query: str, head: bytes, body: bytes) -> Reply:
@@ -67,7 +69,7 @@ class Upstream:
             ("PUT", "/delays"): lambda: self._set_delays(query),
             ("GET", "/arrivals"): lambda: (200, list(self._arrivals)),
             ("PUT", "/arrivals"): self._forget_arrivals,
-            ("GET", "/made"): lambda: (200, {"users": self._users_made, "posts": self._posts}),
+            ("GET", "/done"): self._done,
         }
         reply = replies.get((method, path))
         return reply() if reply else _unknown(method, path)
@@ -81,6 +83,9 @@ class Upstream:
     def _set_delays(self, query: str) -> Reply:
         self.delays = {name: float(values[0]) for name, values in parse_qs(query).items()}
         return 200, self.delays
+
+    def _done(self) -> Reply:
+        return 200, {"users": self._users_made, "posts": self._posts, "deletes": self._deletes}
 
     def _forget_arrivals(self) -> Reply:
         self._arrivals.clear()
@@ -130,6 +135,8 @@ class Upstream:
             return self._users(method, query, body)
         if match := CREDENTIALS.fullmatch(path):
             return self._credential(method, match[1], body)
+        if EVENTS.fullmatch(path):
+            return 200, []
         if ORGANIZATIONS.fullmatch(path):
             shared, other = ({"id": str(n), "name": f"Maple Farm {n}"} for n in (1, 2))
             return 200, {"connectedOrganizations": [shared], "notConnectedOrganizations": [other]}
@@ -157,9 +164,17 @@ class Upstream:
         if method == "POST":
             self._attached.add(user)
             self._posts[user] += 1
-        elif user not in self._attached and not user.startswith(SWEPT):
+        elif not self._has_credential(user):
             return 404, {}
+        if method == "DELETE":
+            self._attached.discard(user)
+            self._deletes[user] += 1
+            return 200, {}
         return (201 if method == "POST" else 200), {"id": f"credential-{user}", "status": "OK"}
+
+    def _has_credential(self, user: str) -> bool:
+        always = user.startswith(SWEPT) and not self._deletes[user]
+        return always or user in self._attached
 
 
 class Connection(asyncio.Protocol):

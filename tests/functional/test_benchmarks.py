@@ -51,7 +51,7 @@ def test_a_quick_sweep_writes_every_figure_and_keeps_the_limit(tmp_path: Path) -
 def test_workers_that_are_killed_lose_nothing_and_do_nothing_twice_at_leaf() -> None:
     said = quick_run("chaos")
     assert "Nothing was lost, and nothing done twice." in said
-    assert "100 hand-overs, 100 checks, " in said
+    assert "100 hand-overs, 100 checks, 100 disconnects, " in said
 
 
 @pytest.mark.timeout(SECONDS + 10)
