@@ -84,6 +84,9 @@ class Stack:
             "LEAF_ALERT_SECRET": secrets.token_urlsafe(32),
             # No test waits for its turn among the growers of others.
             "LEAF_REQUESTS_PER_MINUTE": "60000",
+            # Nor are several tests that take permissions away one incident.
+            "INCIDENT_SHARE_PERCENT": "100",
+            "INCIDENT_WITHIN_MINUTES": "1",
             "SANDBOX_URL": url,
             "SANDBOX_MAIL_PORT": str(self.mail_port),
             "MAIL_URL": f"smtp://127.0.0.1:{self.mail_port}",
