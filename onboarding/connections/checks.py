@@ -313,8 +313,11 @@ def _knows(connection: Connection, told: LeafOrganizations) -> bool:
 
 
 def _plan(connection: Connection) -> None:
-    """Say when the next check comes, give or take a fifth, and what it comes before."""
-    connection.check_due_at = now() + chance.spread(_pause(connection), 0.8, 1.2)
+    """Say when the next check comes, up to a fifth early, and what it comes before.
+
+    Early, not late: after a day at most, as people are told.
+    """
+    connection.check_due_at = now() + chance.spread(_pause(connection), 0.8, 1.0)
     is_new = (
         connection.checks < CHECKS_AFTER_A_CHANGE
         and connection.failed_checks < FAILED_CHECKS_IN_FRONT

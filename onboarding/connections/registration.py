@@ -73,17 +73,23 @@ def remove_ours(leaf: Leaf, *, url: str, secret: str) -> list[Webhook]:
 def _create(
     leaf: Leaf, done: Registered, family: str, events: list[str], *, url: str, secret: str
 ) -> None:
+    """Register events together, or each by itself if Leaf does not take one of them."""
     try:
         leaf.webhooks.create(
             name=f"John Deere onboarding: {family}", url=url, secret=secret, events=events
         )
-    except EventRegisteredTwice:
-        done.elsewhere |= dict.fromkeys(events)
     except SignInRefused:
         raise
-    except UpstreamRejected:
-        if family == "credentials":
+    except UpstreamRejected as err:
+        is_taken = isinstance(err, EventRegisteredTwice)
+        if not is_taken and family == "credentials":
             raise
-        done.unknown += events
+        if len(events) > 1:
+            for event in events:
+                _create(leaf, done, family, [event], url=url, secret=secret)
+        elif is_taken:
+            done.elsewhere |= dict.fromkeys(events)
+        else:
+            done.unknown += events
     else:
         done.new += events

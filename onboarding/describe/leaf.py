@@ -19,6 +19,8 @@ PATIENCE = timedelta(seconds=20)
 """A hand-over normally takes a second or two; after this the page says that Leaf is late."""
 PAGES_OFFERED = 5
 """Organizations whose own page at John Deere is offered at once."""
+OF_SEVERAL = 2
+"""From so many on, Leaf's growers are told, who are John Deere's clients; one is the farm."""
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
@@ -289,7 +291,13 @@ def _arrived(subject: Connection) -> str:
     if not (farms := subject.farms_arrived or 0):
         return _("%(fields)s arrived.") % {"fields": of_fields}
     on_farms = ngettext("%(n)d farm", "%(n)d farms", farms) % {"n": farms}
-    return _("%(fields)s on %(farms)s arrived.") % {"fields": of_fields, "farms": on_farms}
+    if (clients := subject.growers_arrived or 0) < OF_SEVERAL:
+        return _("%(fields)s on %(farms)s arrived.") % {"fields": of_fields, "farms": on_farms}
+    return _("%(fields)s on %(farms)s of %(n)d clients arrived.") % {
+        "fields": of_fields,
+        "farms": on_farms,
+        "n": clients,
+    }
 
 
 def _nothing_fetched() -> Told:

@@ -47,6 +47,9 @@ RESOURCES = "/services/integrations/api/resources"
 TIMEOUT = Timeout(connect=5, read=30, total=35)
 STATUS_GONE_LASTS = timedelta(days=1).total_seconds()
 """Seconds for which `/status`, once found gone, is not asked again."""
+GONE = frozenset({403, 404, 405, 410, 501})
+"""What an endpoint that was withdrawn may answer; many a gateway refuses whatever it does not know.
+If it is about the credential after all, the credential's own answer says so."""
 NOBODY = "onboarding-looks-whether-leaf-answers"
 MISMATCH_WORDS = ("environment", "stage", "production", "client", "application")
 PLAIN_REFUSALS = frozenset({401, 404, 409})
@@ -209,17 +212,17 @@ class Leaf:
     def health(self, leaf_user_id: str) -> Report | None:
         """Leaf's word on the credential; None if Leaf has none.
 
-        `GET …/john-deere-credentials/status` is in the older documentation only. Where it answers
-        404 and yet there is a credential, the credential's own status counts, for a day.
+        `GET …/john-deere-credentials/status` is in the older documentation only. Where it is gone
+        and yet there is a credential, the credential's own status counts, for a day.
         """
         if not self._status_gone.holds(self._clock()):
             answer = self._api.call(
                 "GET",
                 _credentials(leaf_user_id) + "/status",
                 action="read the credential's status",
-                accept=(404,),
+                accept=GONE,
             )
-            if answer.status != 404:
+            if answer.status not in GONE:
                 return shapes.read_status_answer(answer.body)
         credential = self.credential(leaf_user_id)
         if credential is None or credential.is_none:

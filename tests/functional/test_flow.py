@@ -43,6 +43,34 @@ def test_difference_of_scopes_is_recorded_for_staff(people: People) -> None:
     assert len(grower.attempts()) == 2
 
 
+def test_connecting_again_with_more_scopes_replaces_what_was_granted(people: People) -> None:
+    grower = people.invited()
+    grower.connect("fewer-scopes")
+    grower.wait_for_code("connected")
+    (fewer,) = grower.at_leaf()
+    before = grower.connection()
+    grower.start(other_account=True)
+    grower.sign_in("three-farms")
+    grower.allow()
+    grower.choose()
+    grower.wait_for(
+        lambda _: [one["account"] for one in grower.at_leaf()] == ["three-farms"],
+        what="Leaf holds the new permission alone",
+    )
+    page = grower.wait_for_code("connected")
+    assert "some data may be missing" not in page.text
+    row = grower.connection()
+    assert set(row.scopes_asked) <= set(row.scopes_granted)
+    assert "missing" not in describe.for_staff(row)
+    assert (row.id, row.reference) == (before.id, before.reference)
+    assert row.leaf_credential_id not in {None, fewer["id"]}
+    # What was so is history, and stays.
+    assert [event.data for event in grower.events("scopes_missing")] == [
+        {"scopes": ["ag3", "files"]}
+    ]
+    assert len(grower.events("handed_over")) == 2
+
+
 def test_what_is_shared_can_be_changed_although_all_of_it_is_shared(people: People) -> None:
     grower = people.invited()
     grower.connect("one-farm")

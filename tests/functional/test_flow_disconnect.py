@@ -64,6 +64,7 @@ def test_grower_disconnects_removes_it_at_john_deere_and_connects_again_with_the
     assert grower.page.heading in {"Disconnecting", "Disconnected"}
     page = grower.wait_for_code("disconnected")
     assert "Leaf no longer has your permission." in page.text
+    assert "choose Manage, Access, Remove Connection for each organization." in page.text
     assert "Disconnect …" not in page.links
     assert_ended(stack, grower)
     (token,) = issued(stack, "one-farm")

@@ -101,6 +101,7 @@ def test_grant_that_ends_asks_the_grower_to_connect_again_and_names_the_cause(
     connect_again(grower)
     shown = stack.cli("connection", "show", grower.connection().reference).stdout
     assert 'John Deere answered Leaf: HTTP 400 {"error": "invalid_grant"}' in shown
+    assert "invalid_grant" not in grower.open().html  # that is for staff alone
     assert_no_token_stored(stack, ACCOUNT)
 
 

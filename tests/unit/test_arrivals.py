@@ -64,7 +64,7 @@ def test_what_arrives_is_told_with_its_numbers(tries: Tries, leaf: LeafDouble) -
     leaf.summaries = [SUMMARY]
     assert asks(tries)
 
-    assert "37 fields on 4 farms arrived." in sentences(tries)
+    assert "37 fields on 4 farms of 2 clients arrived." in sentences(tries)
     assert "few hours" not in sentences(tries)
     assert tries.history().count("data_arrived") == 1
 
@@ -78,7 +78,7 @@ def test_what_has_arrived_is_asked_again_only_after_a_week(tries: Tries, leaf: L
     leaf.summaries = [SUMMARY | {"fields": 40}]
     assert asks(tries)
 
-    assert "40 fields on 4 farms arrived." in sentences(tries)
+    assert "40 fields on 4 farms of 2 clients arrived." in sentences(tries)
     assert tries.history().count("data_arrived") == 1
 
 
@@ -115,9 +115,11 @@ def test_another_credential_claims_nothing_of_the_last_one(tries: Tries, leaf: L
     assert asks(tries)
 
 
-def connected(*, fields: int | None, farms: int | None, selects: bool = False) -> Connection:
+def connected(
+    *, fields: int | None, farms: int | None, growers: int | None = 1, selects: bool = False
+) -> Connection:
     made = Case(Stage.CONNECTED, Health.OK, organizations="shared").connection()
-    made.fields_arrived, made.farms_arrived = fields, farms
+    made.fields_arrived, made.farms_arrived, made.growers_arrived = fields, farms, growers
     made.grower.partner.select_organizations = selects
     return made
 
@@ -145,6 +147,16 @@ def test_numbers_are_told_only_where_fields_have_arrived(
     assert any("arrived" in sentence for sentence in said) is (text is not None)
     if text is not None:
         assert text in said
+
+
+@pytest.mark.parametrize("growers", [None, 0, 1, 2, 12])
+def test_the_farms_clients_are_counted_where_there_are_several(growers: int | None) -> None:
+    subject = connected(fields=37, farms=4, growers=growers)
+
+    said = describe.connection(subject, latest=None, moment=NOW).sentences
+
+    of_clients = f" of {growers} clients" if growers in {2, 12} else ""
+    assert f"37 fields on 4 farms{of_clients} arrived." in said
 
 
 def test_what_arrived_is_told_also_where_rights_are_missing() -> None:

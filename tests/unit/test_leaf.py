@@ -642,6 +642,28 @@ class TestHealth:
         leaf.health("u-1")
         assert ("GET", STATUS) in calls(server)[5:]
 
+    @pytest.mark.parametrize("status", [403, 405, 410, 501])
+    def test_status_is_gone_in_whatever_way_leaf_says_so(
+        self, leaf: Leaf, server: Server, status: int
+    ) -> None:
+        server.data("GET", STATUS, status=status)
+        server.json("GET", CREDENTIALS, NEWER)
+        report = Report(Health.OK, "OK", credential_id=str(NEWER["id"]))
+        assert [leaf.health("u-1") for _ in range(2)] == [report, report]
+        assert calls(server) == [("GET", STATUS), ("GET", CREDENTIALS), ("GET", CREDENTIALS)]
+
+    @pytest.mark.parametrize("status", [403, 405, 410])
+    def test_refusal_of_the_credential_itself_does_not_mean_that_status_is_gone(
+        self, leaf: Leaf, server: Server, status: int
+    ) -> None:
+        server.data("GET", STATUS, status=status)
+        server.data("GET", CREDENTIALS, status=403)
+        for _ in range(2):
+            with pytest.raises(UpstreamRejected) as caught:
+                leaf.health("u-1")
+            assert caught.value.status == 403
+        assert calls(server) == [("GET", STATUS), ("GET", CREDENTIALS)] * 2
+
     def test_404_of_both_is_no_credential_and_does_not_mean_that_status_is_gone(
         self, leaf: Leaf, server: Server
     ) -> None:
@@ -881,6 +903,8 @@ class TestFailures:
     ) -> None:
         method, path, run = OPERATIONS[operation]
         server.fail(method, path, FAILURES[name])
+        if operation == "health":  # what refuses the one may refuse the other
+            server.fail("GET", CREDENTIALS, FAILURES[name])
         with pytest.raises(UpstreamError) as caught:
             run(leaf)
         FAILURES[name].check(caught.value, service="Leaf")

@@ -217,7 +217,7 @@ class TestRegistering:
 
     def test_events_that_leaf_does_not_know_do_not_matter(self, leaf: Leaf, server: Server) -> None:
         there = Leafs(server)
-        there.refuses = {"providerOrganizationCreated"}
+        there.refuses = {*ORGANIZATION_EVENTS}
         done = register(leaf)
         assert (set(done.new), set(done.unknown)) == (BOTH, {*ORGANIZATION_EVENTS})
         assert done.is_complete
@@ -264,6 +264,19 @@ class TestRegistering:
         done = register(leaf)
         assert done.elsewhere == dict.fromkeys(CREDENTIAL_EVENTS)
         assert not done.is_complete
+
+    def test_one_event_that_leaf_does_not_take_keeps_it_from_no_other(
+        self, leaf: Leaf, server: Server
+    ) -> None:
+        taken, free = CREDENTIAL_EVENTS
+        there = Leafs(server, webhook(url="https://other.example", events=[taken], unlisted=True))
+        there.refuses = {ORGANIZATION_EVENTS[0]}
+        done = register(leaf)
+        assert done.elsewhere == {taken: None}
+        assert not done.is_complete
+        assert done.unknown == [ORGANIZATION_EVENTS[0]]
+        assert set(done.new) == {free, *ORGANIZATION_EVENTS[1:]}
+        assert {event for event, url in there.events().items() if url == URL} == set(done.new)
 
     def test_a_refused_sign_in_is_no_unknown_event(self, server: Server) -> None:
         statuses = [200, 401]

@@ -281,6 +281,9 @@ def test_what_is_not_said_has_the_documented_default(tmp_path: Path) -> None:
     assert settings.trusted_proxies == 0
     assert settings.leaf_alert_secret == ""
     assert settings.events_kept_days == 400
+    assert settings.trouble_visible_after_minutes == 15
+    assert settings.incident_share_percent == 20
+    assert settings.incident_within_minutes == 10
 
 
 def test_the_folder_of_the_default_database_is_made_for_its_owner_only(tmp_path: Path) -> None:
