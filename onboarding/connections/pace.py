@@ -58,7 +58,9 @@ FIRST_PAUSE = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(minutes=1)
 """Between two tries whether Leaf is back."""
 LONGEST_PAUSE_AFTER_429 = timedelta(minutes=15)
-"""Whatever Leaf asks for; four requests an hour are no burden."""
+"""Where Leaf does not say for how long; four requests an hour are no burden."""
+LONGEST_ASKED_FOR = timedelta(hours=1)
+"""A longer pause that Leaf asks for may be a mistake: by then one request finds out."""
 TRY_LASTS = timedelta(seconds=90)
 """When another worker tries: sign-in and request take 70 seconds at most."""
 TOO_MANY = 429
@@ -304,7 +306,7 @@ class Turns:
             row, moment = _row(session)
             if row.down_since is not None:
                 return
-            asked = min(timedelta(seconds=failure.retry_after or 0), LONGEST_PAUSE_AFTER_429)
+            asked = min(timedelta(seconds=failure.retry_after or 0), LONGEST_ASKED_FOR)
             is_new = row.closed_until is None or row.closed_until <= moment
             if is_new:
                 # Leaf counts by the minute: one without a 429 says that all is well again.
@@ -436,7 +438,7 @@ def _closed_for(row: Pace, moment: datetime) -> float:
     if row.closed_until is not None:
         left = (row.closed_until - moment).total_seconds()
         # A clock that was put back must not close it for hours.
-        left = max(min(left, LONGEST_PAUSE_AFTER_429.total_seconds()), 0.0)
+        left = max(min(left, LONGEST_ASKED_FOR.total_seconds()), 0.0)
     return left if row.down_since is None else max(left, KNOWN_FOR)
 
 

@@ -175,7 +175,7 @@ def test_clock_that_was_put_back_stops_nobody(fresh_database: Database) -> None:
     with pytest.raises(UpstreamUnavailable) as found:
         take(Turns(fresh_database, per_minute=PER_MINUTE))
     assert found.value.retry_after is not None
-    assert found.value.retry_after <= pace.LONGEST_PAUSE_AFTER_429.total_seconds()
+    assert found.value.retry_after <= pace.LONGEST_ASKED_FOR.total_seconds()
 
 
 def test_processes_that_begin_at_once_share_one_row(fresh_database: Database) -> None:
@@ -214,8 +214,13 @@ def test_429_stops_everybody_for_as_long_as_leaf_asks(fresh_database: Database) 
 
 
 def test_pause_that_leaf_asks_for_has_an_end(fresh_database: Database) -> None:
-    told(Turns(fresh_database, per_minute=PER_MINUTE), status=429, retry_after=3600)
-    assert 800 < pause(fresh_database) <= 900
+    told(Turns(fresh_database, per_minute=PER_MINUTE), status=429, retry_after=24 * 3600)
+    assert 3500 < pause(fresh_database) <= 3600
+
+
+def test_pause_that_leaf_asks_for_is_kept(fresh_database: Database) -> None:
+    told(Turns(fresh_database, per_minute=PER_MINUTE), status=429, retry_after=3000)
+    assert 2900 < pause(fresh_database) <= 3000
 
 
 def test_pauses_after_429_without_a_word_grow_until_a_minute_is_well(
