@@ -84,17 +84,11 @@ def _run(site: Site, plan: Plan) -> Iterator[str]:
     for name in WORKERS:
         site.stack.start_worker(name)
     began = time.monotonic()
-    owed = 0
     with ThreadPoolExecutor(1) as pool:
-        killing = pool.submit(_kill, site, plan)
-        while not killing.done():
-            passed = time.monotonic() - began
-            wanted = min(plan.count, int(plan.count * passed / plan.seconds * 1.25) + 1)
-            _owe(site, plan, owed, wanted)
-            owed = wanted
-            time.sleep(A_PORTION)
-        kills = killing.result()
-    _owe(site, plan, owed, plan.count)
+        coming_in = pool.submit(_owe_all, site, plan)
+        # Not in a thread that ends: what it has started would end with it.
+        kills = _kill(site, plan)
+        coming_in.result()
     try:
         wait_until(lambda: _is_done(site, plan), what="all is done", limit=REST_SECONDS)
     except AssertionError:
@@ -105,10 +99,16 @@ def _run(site: Site, plan: Plan) -> Iterator[str]:
     yield from _complaints(site, plan)
 
 
-def _owe(site: Site, plan: Plan, done: int, wanted: int) -> None:
-    """Let as many tokens come in, and as many connections end, as are wanted by now."""
-    site.owe_hand_overs(wanted - done)
-    site.owe_disconnects(_ended(plan.count + done, plan.count + wanted))
+def _owe_all(site: Site, plan: Plan) -> None:
+    """Let tokens come in and connections end, portion by portion, all before the last kill."""
+    began, done = time.monotonic(), 0
+    while done < plan.count:
+        passed = time.monotonic() - began
+        wanted = min(plan.count, int(plan.count * passed / plan.seconds * 1.25) + 1)
+        site.owe_hand_overs(wanted - done)
+        site.owe_disconnects(_ended(plan.count + done, plan.count + wanted))
+        done = wanted
+        time.sleep(A_PORTION)
 
 
 def _kill(site: Site, plan: Plan) -> int:

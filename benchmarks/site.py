@@ -133,7 +133,9 @@ class Site:
     def owe_disconnects(self, condition: sa.ColumnElement[bool]) -> None:
         """Let staff end the connections that are so, all of them in one transaction."""
         with self.parts.database.transaction() as session:
-            for connection in session.scalars(sa.select(Connection).where(condition)).all():
+            for connection in session.scalars(
+                sa.select(Connection).where(condition).order_by(Connection.id)
+            ):
                 disconnect.ask(
                     session, self.parts.queue, connection, who=history.STAFF, reason="a benchmark"
                 )

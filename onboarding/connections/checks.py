@@ -290,8 +290,10 @@ def _update(
         Connection.check_number == sa.bindparam("number"),
         *conditions,
     )
+    # In one order, so that whoever else writes to many at once waits and is no deadlock.
+    ordered = sorted(rows, key=lambda row: str(row["key"]))
     with database.transaction() as session:
-        session.connection().execute(change.values(**values), rows)
+        session.connection().execute(change.values(**values), ordered)
 
 
 def _knows(connection: Connection, told: LeafOrganizations) -> bool:
