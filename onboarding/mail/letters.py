@@ -141,7 +141,7 @@ def attention(grower: Grower, told: Told, *, number: int, last: bool, until: dat
             % _names(grower),
             *told.sentences,
             *([told.whether_shared] if told.whether_shared else []),
-            _("You can do it on the page that the button opens."),
+            _("You can do it on your page; the link is below."),
             *([_("This is the last mail about it.")] if last else []),
         ),
         button=_("Open the page"),
