@@ -1,0 +1,24 @@
+"""The commands: `flask --app wsgi …`. Results go to standard output, all else to standard error.
+
+What only one command needs is imported there: web and the other commands start faster without.
+"""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from onboarding.cli.alerts import leaf
+from onboarding.cli.connections import connection
+from onboarding.cli.database import db
+from onboarding.cli.growers import link, partner, revoke_link
+from onboarding.cli.key_commands import keys
+from onboarding.cli.mailing import mail
+from onboarding.cli.processes import doctor, worker
+
+__all__ = ["init_app"]
+
+
+def init_app(app: Flask) -> None:
+    """Register the commands."""
+    for command in (db, keys, partner, connection, mail, link, revoke_link, worker, doctor, leaf):
+        app.cli.add_command(command)

@@ -1,0 +1,36 @@
+"""The tables, and the questions that one row can answer."""
+
+from __future__ import annotations
+
+from onboarding.models.attempt import ATTEMPT_LIFETIME, EXCHANGE_LIMIT, IS_OUR_FAULT, Attempt
+from onboarding.models.base import Base, UtcDateTime
+from onboarding.models.connection import HAS_TURNED, Connection, Organization, locked, new_reference
+from onboarding.models.growers import Grower, Link, Partner
+from onboarding.models.history import Event, LeafEvent, SeenAlert
+from onboarding.models.mail import Mail
+from onboarding.models.running import Copy, Incident, Pace, Worker
+
+__all__ = [
+    "ATTEMPT_LIFETIME",
+    "EXCHANGE_LIMIT",
+    "HAS_TURNED",
+    "IS_OUR_FAULT",
+    "Attempt",
+    "Base",
+    "Connection",
+    "Copy",
+    "Event",
+    "Grower",
+    "Incident",
+    "LeafEvent",
+    "Link",
+    "Mail",
+    "Organization",
+    "Pace",
+    "Partner",
+    "SeenAlert",
+    "UtcDateTime",
+    "Worker",
+    "locked",
+    "new_reference",
+]

@@ -1,0 +1,75 @@
+"""Who is to be connected: partners, their growers, and the growers' links."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from onboarding.models.base import Base, uuid_key
+
+
+class Partner(Base):
+    """The company that brings growers."""
+
+    __tablename__ = "partner"
+
+    id: Mapped[uuid.UUID] = uuid_key()
+    slug: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    name: Mapped[str] = mapped_column(sa.String(200))
+    colour: Mapped[str | None] = mapped_column(sa.String(7))
+    support_name: Mapped[str | None] = mapped_column(sa.String(200))
+    support_email: Mapped[str | None] = mapped_column(sa.String(254))
+    support_phone: Mapped[str | None] = mapped_column(sa.String(40))
+    support_url: Mapped[str | None] = mapped_column(sa.String(500))
+    frame_origins: Mapped[list[str]] = mapped_column(default=list)
+    return_urls: Mapped[list[str]] = mapped_column(default=list)
+    select_organizations: Mapped[bool] = mapped_column(default=False)
+    """Ask Leaf for `organizationDataSync=SELECTED_ONLY`: nothing syncs until it is chosen."""
+    created_at: Mapped[datetime]
+
+
+class Grower(Base):
+    """A farm to connect. One Leaf user each."""
+
+    __tablename__ = "grower"
+    __table_args__ = (sa.UniqueConstraint("partner_id", "external_id"),)
+
+    id: Mapped[uuid.UUID] = uuid_key()
+    partner_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("partner.id"))
+    external_id: Mapped[str] = mapped_column(sa.String(200))
+    name: Mapped[str] = mapped_column(sa.String(200))
+    email: Mapped[str | None] = mapped_column(sa.String(254))
+    leaf_user_id: Mapped[str | None] = mapped_column(sa.String(64), unique=True)
+    created_at: Mapped[datetime]
+    mail_stopped_at: Mapped[datetime | None]
+    """Since when the grower wants no mails but those that staff send by hand."""
+    address_refused_at: Mapped[datetime | None]
+    """When the mail server said that there is no such mailbox; until another address is given."""
+
+    partner: Mapped[Partner] = relationship(lazy="joined", innerjoin=True)
+
+    @property
+    def can_be_reached(self) -> bool:
+        """Whether there is an address, and it has not been refused for good."""
+        return bool(self.email) and self.address_refused_at is None
+
+
+class Link(Base):
+    """A URL for one grower; expires and can be revoked."""
+
+    __tablename__ = "link"
+
+    id: Mapped[uuid.UUID] = uuid_key()
+    grower_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("grower.id"), index=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+    grower: Mapped[Grower] = relationship(lazy="joined", innerjoin=True)
+
+    def is_usable(self, now: datetime) -> bool:
+        """Whether the link may be used at this moment."""
+        return self.revoked_at is None and now < self.expires_at
