@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from onboarding.connections import registration
 from tests.support.people import People
 from tests.support.stack import Stack
 
@@ -18,3 +19,11 @@ def people(stack: Stack) -> Iterator[People]:
     growers.close()
     complaints = growers.complaints()
     assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture
+def registered(stack: Stack) -> None:
+    """Staff have registered alerts, without the seconds that starting a process takes."""
+    parts = stack.installation
+    leaf, settings = parts.leaf(), parts.settings
+    registration.register(leaf, url=settings.alerts_url, secret=settings.leaf_alert_secret)

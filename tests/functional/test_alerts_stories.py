@@ -9,7 +9,6 @@ import pytest
 import sqlalchemy as sa
 
 from onboarding.clock import now
-from onboarding.connections import registration
 from onboarding.models import LeafEvent, SeenAlert
 from tests.functional.sandbox.support import Owner
 from tests.support.control import Control
@@ -36,14 +35,6 @@ def grower(stack: Stack, people: People) -> Person:
     later = {"check_number": connection.check_number + 1, "check_due_at": now() + HOURS}
     change(stack, connection, **later)
     return grower
-
-
-@pytest.fixture
-def registered(stack: Stack) -> None:
-    """Staff have registered alerts, without the seconds that starting a process takes."""
-    parts = stack.installation
-    leaf, settings = parts.leaf(), parts.settings
-    registration.register(leaf, url=settings.alerts_url, secret=settings.leaf_alert_secret)
 
 
 def received(grower: Person) -> list[dict[str, str]]:

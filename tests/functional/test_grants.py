@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 
 from onboarding.clock import now
-from onboarding.connections import registration
 from onboarding.states import Cause, Health, Stage, Urgency
 from tests.support.control import Control
 from tests.support.people import People, Person
@@ -29,14 +28,6 @@ def grower(stack: Stack, people: People) -> Person:
     grower.wait_for_code("connected")
     let_hours_pass(stack, grower)
     return grower
-
-
-@pytest.fixture
-def registered(stack: Stack) -> None:
-    """Leaf sends its alerts to us."""
-    parts = stack.installation
-    leaf, settings = parts.leaf(), parts.settings
-    registration.register(leaf, url=settings.alerts_url, secret=settings.leaf_alert_secret)
 
 
 def let_hours_pass(stack: Stack, grower: Person) -> None:
@@ -186,13 +177,8 @@ def test_organization_that_the_grower_has_left_is_shared_no_more_and_the_history
     grower.open()
     wait_until(lambda: len(grower.shared()) == 2, what="it is not shared any more")
     assert grower.state()["code"] == "connected"
-    lost = [
-        event
-        for kind in ("organization_gone", "organization_not_shared")
-        for event in grower.events(kind)
-    ]
-    assert len(lost) == 1
-    assert "Miller Creek Farm" in str(lost[0].data)
+    (gone,) = grower.events("organization_gone")
+    assert "Miller Creek Farm" in str(gone.data)
 
 
 def test_credential_that_leaf_has_lost_is_told_as_a_cause_of_its_own(

@@ -9,38 +9,21 @@ import pytest
 from onboarding import describe
 from onboarding.clock import now
 from onboarding.connections.arrivals import READ_AGAIN_AFTER
-from onboarding.models import Connection, Link
+from onboarding.models import Connection
 from onboarding.states import Health, Stage
 from tests.unit.cases import NOW, Case
-from tests.unit.failures import Server
 from tests.unit.leaf_double import LeafDouble, says
-from tests.unit.tries import TOKEN, Tries
-from tests.unit.walk import Walk
+from tests.unit.tries import Tries
 
 LEAF_USER = "leaf-y"
 SUMMARY = {"provider": "JohnDeere", "growers": 2, "farms": 4, "fields": 37}
 
 
 @pytest.fixture
-def leaf(server: Server) -> LeafDouble:
-    return LeafDouble(server)
-
-
-@pytest.fixture
-def tries(walk: Walk, leaf: LeafDouble, link: Link) -> Tries:
+def tries(tries: Tries, leaf: LeafDouble) -> Tries:
     """Leaf has the grower's token, and one organization is shared."""
-    tries = Tries(walk, leaf, link)
-    tries.consent()
-    tries.set_leaf_user(LEAF_USER)
-    leaf.hold(LEAF_USER, TOKEN)
+    tries.let_leaf_have_it(LEAF_USER, since=timedelta(0))
     leaf.connected = {"1": True}
-    tries.put(
-        stage=Stage.CHOOSING_ORGANIZATIONS,
-        health=Health.OK,
-        refresh_token=None,
-        hand_over_due_at=None,
-        handed_over_at=now(),
-    )
     return tries
 
 

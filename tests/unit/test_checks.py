@@ -12,13 +12,12 @@ from onboarding.connections import attention, organizations
 from onboarding.connections.selection import SELECTED_AT_ONCE
 from onboarding.deere import Deere
 from onboarding.describe import Told
-from onboarding.models import Connection, Link
+from onboarding.models import Connection
 from onboarding.states import Cause, Health, Stage
 from tests.unit.conftest import SettingsFor
 from tests.unit.failures import Server
 from tests.unit.leaf_double import LeafDouble, meanwhile, says
-from tests.unit.tries import TOKEN, Tries
-from tests.unit.walk import Walk
+from tests.unit.tries import Tries
 
 LEAF_USER = "leaf-y"
 HEALTH = ["GET status", "GET credentials"]
@@ -26,22 +25,9 @@ HEALTH = ["GET status", "GET credentials"]
 
 
 @pytest.fixture
-def tries(walk: Walk, leaf: LeafDouble, link: Link) -> Tries:
-    """Leaf has the grower's token since three days, and has been asked about it since."""
-    tries = Tries(walk, leaf, link)
-    tries.consent()
-    tries.set_leaf_user(LEAF_USER)
-    leaf.hold(LEAF_USER, TOKEN)
-    long_ago = now() - timedelta(days=3)
-    tries.put(
-        stage=Stage.CHOOSING_ORGANIZATIONS,
-        health=Health.OK,
-        refresh_token=None,
-        hand_over_due_at=None,
-        token_received_at=long_ago,
-        handed_over_at=long_ago,
-        checks=7,
-    )
+def tries(tries: Tries) -> Tries:
+    """Leaf has had the grower's token for three days."""
+    tries.let_leaf_have_it(LEAF_USER, since=timedelta(days=3))
     return tries
 
 

@@ -13,11 +13,10 @@ from onboarding.clock import now
 from onboarding.connections import attention
 from onboarding.connections.organizations import NAMED_IN_HISTORY
 from onboarding.connections.trouble import TOLD_AFTER
-from onboarding.models import Event, Link
+from onboarding.models import Event
 from onboarding.states import Health, Stage
-from tests.unit.failures import Server
 from tests.unit.leaf_double import LeafDouble, says
-from tests.unit.tries import TOKEN, Tries
+from tests.unit.tries import Tries
 from tests.unit.walk import Walk
 
 LEAF_USER = "leaf-y"
@@ -26,28 +25,10 @@ A_MOMENT = timedelta(seconds=1)
 
 
 @pytest.fixture
-def leaf(server: Server) -> LeafDouble:
-    return LeafDouble(server)
-
-
-@pytest.fixture
-def tries(walk: Walk, leaf: LeafDouble, link: Link) -> Tries:
+def tries(tries: Tries, leaf: LeafDouble) -> Tries:
     """Leaf has had the grower's token for three days, and fetches one of two organizations."""
-    tries = Tries(walk, leaf, link)
-    tries.consent()
-    tries.set_leaf_user(LEAF_USER)
-    leaf.hold(LEAF_USER, TOKEN)
+    tries.let_leaf_have_it(LEAF_USER, since=timedelta(days=3))
     leaf.connected = {"1": True, "2": False}
-    long_ago = now() - timedelta(days=3)
-    tries.put(
-        stage=Stage.CHOOSING_ORGANIZATIONS,
-        health=Health.OK,
-        refresh_token=None,
-        hand_over_due_at=None,
-        token_received_at=long_ago,
-        handed_over_at=long_ago,
-        checks=7,
-    )
     tries.check()
     assert code(tries) == "connected"
     return tries

@@ -14,7 +14,7 @@ from onboarding.connections import checks, disconnect, hand_over, history, invit
 from onboarding.connections import sweep as sweeping
 from onboarding.leaf import Leaf
 from onboarding.models import Connection, Link, Partner
-from onboarding.states import Urgency
+from onboarding.states import Health, Stage, Urgency
 from tests.unit.failures import PATIENT
 from tests.unit.leaf_double import LeafDouble
 from tests.unit.rows import PARTNER, connection_of, history_of
@@ -83,6 +83,21 @@ class Tries:
     def sweep(self) -> None:
         """A sweep that knows of no worker."""
         sweeping.sweep(self.walk.database, self.walk.queue, process_is_gone=lambda _: False)
+
+    def let_leaf_have_it(self, leaf_user_id: str, *, since: timedelta) -> None:
+        """Leaf has had the token that waits for so long, and was asked about it meanwhile."""
+        self.set_leaf_user(leaf_user_id)
+        self.leaf.hold(leaf_user_id, TOKEN)
+        moment = now() - since
+        self.put(
+            stage=Stage.CHOOSING_ORGANIZATIONS,
+            health=Health.OK,
+            refresh_token=None,
+            hand_over_due_at=None,
+            token_received_at=moment,
+            handed_over_at=moment,
+            checks=7,
+        )
 
     def check(self) -> None:
         """A worker asks Leaf how the credential is."""
