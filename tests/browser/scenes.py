@@ -20,6 +20,7 @@ from onboarding.connections import consent, incidents, invitations, mails, pace
 from onboarding.connections.incidents import LEAST
 from onboarding.models import Attempt, Connection, Incident, Link, Organization, Pace, Partner
 from onboarding.states import Health, IncidentKind, Outcome, Stage
+from tests.support.mailed import Mailed, new_address
 from tests.support.people import People, Person
 from tests.support.stack import Stack
 from tests.support.wait import wait_until
@@ -48,6 +49,12 @@ class Scenes:
     def person(self, *, partner: str = HELPFUL) -> Person:
         """A new grower who has opened nothing yet."""
         return self._people.invited(partner=partner)
+
+    def mailed(self) -> Mailed:
+        """A new grower with an address."""
+        address = new_address()
+        person = self._people.invited(partner=HELPFUL, email=address)
+        return Mailed(self.stack, person, address)
 
     def visitor(self, link: str) -> Person:
         """Somebody with a link that exists already."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
+from onboarding.states import Health
 from tests.browser.scenes import Scenes
 from tests.browser.walker import Walker
 from tests.browser.watch import Watch
 from tests.support.browser import DESKTOP, PHONE, visitor
 from tests.support.control import Control
+from tests.support.mailed import until_march
+from tests.support.wait import wait_until
 
 EACH_WAY = pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
 ON_ONE_DATABASE = pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
@@ -204,3 +208,52 @@ def test_grower_disconnects_and_the_page_says_so_by_itself_once_it_is_true(
         grower.reads("Connections")
         grower.press("Remove Connection of Smith Farms")
         expect(page.get_by_text("No organization is shared")).to_be_visible()
+
+
+@ON_ONE_DATABASE
+def test_grower_who_revoked_in_march_connects_again_on_the_phone_from_the_mail(
+    scenes: Scenes, control: Control, chromium: Browser
+) -> None:
+    hour, account = timedelta(hours=1), "one-farm"
+    scenes.stack.cli("leaf", "alerts", "register")
+    grower = scenes.mailed()
+    grower.person.connect(account)
+    grower.person.wait_for_code("connected")
+    wait_until(grower.mails, what="the mail that it works has come")
+    control.move_clock(until_march(hour=20))
+    grower.look_at_leaf()
+    control.set_policies(leaf_finds_out_after_seconds=6 * 3600)
+    control.revoke(account)
+    grower.look_at_leaf()
+    assert grower.person.connection().health is Health.OK, "Leaf does not know yet"
+    control.move_clock(7 * hour)
+    wait_until(
+        lambda: grower.person.connection().health is Health.UNAUTHENTICATED,
+        what="Leaf's alert has made us look",
+    )
+    control.move_clock(2 * hour)
+    wait_until(lambda: len(grower.mails()) == 2, what="the mail about it has come")
+    with watched(chromium) as (page, _):
+        page.goto(f"{scenes.stack.sandbox_url}/mail")
+        mine = page.get_by_role("row").filter(has_text=grower.address)
+        mine.get_by_role("link", name="Please connect again").click()
+        letter = page.frame_locator("iframe")
+        with page.context.expect_page() as opened:
+            letter.get_by_role("link", name="Open the page", exact=True).click()
+        phone = Walker(opened.value)
+        phone.reads("Please connect again")
+        phone.press("Connect again")
+        phone.reads("Sign in")
+        # Agreed and shared already: from signing in straight to our own page.
+        phone.press(account)
+        phone.reads("Connected")
+    wait_until(lambda: len(grower.mails()) == 3, what="the mail that it works again has come")
+    control.move_clock(timedelta(days=10))  # longer than until a reminder
+    grower.look_at_leaf()
+    assert [mail["subject"] for mail in grower.deliver()] == [
+        "Prairie Co-op: John Deere is connected",
+        "Prairie Co-op: Please connect again",
+        "Prairie Co-op: John Deere is connected",
+    ]
+    shown = scenes.stack.cli("connection", "show", grower.person.connection().reference).stdout
+    assert "repaired" in shown

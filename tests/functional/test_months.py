@@ -14,7 +14,7 @@ from onboarding.clock import now
 from onboarding.models import LeafEvent, Mail
 from onboarding.states import Health, MailState, Stage
 from tests.support.control import Control, points
-from tests.support.mailed import Mailed, header, link_in
+from tests.support.mailed import Mailed, header, link_in, until_march
 from tests.support.people import People, Person
 from tests.support.stack import PARTNER, WORKER, Stack
 from tests.support.wait import wait_until
@@ -213,12 +213,6 @@ def test_grower_revokes_in_march_and_leaf_notices_in_the_night(
     shown = stack.cli("connection", "show", phone.connection().reference).stdout
     assert "repaired" in shown
     assert "alert_received" in shown
-
-
-def until_march(*, hour: int) -> timedelta:
-    """How far the clock has to go to an evening of the next March."""
-    evening = now().replace(month=3, day=10, hour=hour, minute=0, second=0)
-    return (evening if evening > now() else evening.replace(year=evening.year + 1)) - now()
 
 
 def pass_time(grower: Mailed, by: timedelta) -> None:

@@ -151,3 +151,9 @@ def stop_by_program(mail: Taken) -> requests.Response:
         timeout=30,
         allow_redirects=False,
     )
+
+
+def until_march(*, hour: int) -> timedelta:
+    """How far the clock has to go to an evening of the next March."""
+    evening = now().replace(month=3, day=10, hour=hour, minute=30)
+    return (evening if evening > now() else evening.replace(year=evening.year + 1)) - now()
