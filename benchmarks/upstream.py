@@ -34,6 +34,7 @@ CREDENTIALS = re.compile(USERS + r"/([^/]+)/john-deere-credentials(/status)?")
 EVENTS = re.compile(USERS + r"/[^/]+/john-deere-credentials/events")
 ORGANIZATIONS = re.compile(USERS + r"/[^/]+/organizations/JohnDeere")
 CHOICES = re.compile(USERS + r"/[^/]+/JohnDeere/organizations")
+FAILED_CALLS = "/services/alerts/api/alerts/webhooks/failed-calls"
 SUMMARY = "/services/integrations/api/resources"
 SYNC = re.compile(USERS + r"/[^/]+/JohnDeere/organizations/sync")
 
@@ -142,6 +143,8 @@ class Upstream:
             return 200, {"connectedOrganizations": [shared], "notConnectedOrganizations": [other]}
         if CHOICES.fullmatch(path):
             return 200, [{"providerOrgId": "1", "status": "SELECTED"}]
+        if path == FAILED_CALLS:
+            return 200, []
         if path == SUMMARY:
             arrived = {"provider": "JohnDeere", "growers": 1, "farms": 4, "fields": 37}
             return 200, {"message": "SUCCESS", "summaries": [arrived]}
