@@ -271,17 +271,20 @@ def _form_expired(scenes: Scenes) -> Opening:
 def _too_many(scenes: Scenes) -> Opening:
     url = f"{scenes.stack.public_url}/deere/callback"
     as_flooder = {"X-Forwarded-For": FLOODER}
-    refused = 0
-    # Each connection may end at another of web's processes, and each of them counts for itself.
-    for _ in range(FLOOD):
-        status = requests.get(url, headers=as_flooder, timeout=10).status_code
-        refused = refused + 1 if status == 429 else 0
-        if refused > 20:
-            break
+
+    def flood() -> None:
+        refused = 0
+        # Each connection may end at another of web's processes, and each of them counts for itself.
+        for _ in range(FLOOD):
+            status = requests.get(url, headers=as_flooder, timeout=10).status_code
+            refused = refused + 1 if status == 429 else 0
+            if refused > 20:
+                break
 
     def go(page: Page) -> None:
         page.set_extra_http_headers(as_flooder)
-        for _ in range(20):
+        for _ in range(5):
+            flood()  # anew, since the minute that is counted may end at any moment
             answer = page.goto(url)
             if answer is not None and answer.status == 429:
                 return
