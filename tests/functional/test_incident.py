@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-import sqlalchemy as sa
-
 from onboarding.clock import now
 from onboarding.connections.incidents import LEAST
-from onboarding.models import Incident
 from onboarding.states import Health
 from tests.support.control import Control
 from tests.support.mailed import Mailed
 from tests.support.people import People
-from tests.support.stack import WORKER, Stack
+from tests.support.stack import Stack
 from tests.support.tokens import change
 from tests.support.wait import wait_until
-
-SETTINGS = {"INCIDENT_SHARE_PERCENT": "1", "INCIDENT_WITHIN_MINUTES": "10"}
-
-
-@pytest.fixture
-def watchful(stack: Stack) -> Iterator[None]:
-    """A worker that takes five for many, among all those of other tests."""
-    usual = {name: stack.environment[name] for name in SETTINGS}
-    stack.environment |= SETTINGS
-    stack.kill(WORKER)
-    stack.start_worker()
-    yield
-    stack.environment |= usual
-    stack.kill(WORKER)
-    with stack.installation.database.transaction() as session:
-        session.execute(sa.delete(Incident))
-    stack.start_worker()
 
 
 def let_leaf_say(control: Control, grower: Mailed, word: Health | None) -> None:
@@ -42,7 +19,6 @@ def let_leaf_say(control: Control, grower: Mailed, word: Health | None) -> None:
     control.set_leaf_status(user, word)
 
 
-@pytest.mark.usefixtures("watchful")
 def test_secret_that_is_changed_at_john_deere_is_no_matter_of_each_grower(
     stack: Stack, people: People, control: Control
 ) -> None:

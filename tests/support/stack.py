@@ -20,7 +20,7 @@ from onboarding.installation import Installation, assemble
 from onboarding.local import commands
 from onboarding.local.child import Child
 from onboarding.local.supervisor import answers
-from onboarding.models import Connection, Mail, Pace
+from onboarding.models import Connection, Incident, Mail, Pace
 from tests.support.control import Control
 from tests.support.ports import free_ports
 from tests.support.wait import wait_until
@@ -84,9 +84,6 @@ class Stack:
             "LEAF_ALERT_SECRET": secrets.token_urlsafe(32),
             # No test waits for its turn among the growers of others.
             "LEAF_REQUESTS_PER_MINUTE": "60000",
-            # Nor are several tests that take permissions away one incident.
-            "INCIDENT_SHARE_PERCENT": "100",
-            "INCIDENT_WITHIN_MINUTES": "1",
             "SANDBOX_URL": url,
             "SANDBOX_MAIL_PORT": str(self.mail_port),
             "MAIL_URL": f"smtp://127.0.0.1:{self.mail_port}",
@@ -136,7 +133,8 @@ class Stack:
         """Back to what `start` leaves: the usual processes, and a sandbox as new.
 
         What is still owed to the growers of earlier tests is dropped: it would meet the faults
-        of the next one.
+        of the next one. Nor do they count as asked about or turned lately: several tests that take
+        permissions away are no incident, and in a test of one nobody else is well.
         """
         for name in self._children.keys() - USUAL:
             self.kill(name)
@@ -148,8 +146,11 @@ class Stack:
                     hand_over_due_at=None,
                     check_number=Connection.check_number + 1,
                     check_due_at=None,
+                    checked_at=None,
+                    health_since=None,
                 )
             )
+            session.execute(sa.delete(Incident))
             session.execute(sa.delete(Pace))  # what was known of Leaf as it was
             session.execute(sa.delete(Mail))
         self.control.reset()
