@@ -141,6 +141,7 @@ def _configure_templates(app: Flask, installation: Installation) -> None:
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters["date"] = i18n.date
+    app.jinja_env.filters["ago"] = i18n.ago
     app.jinja_env.filters["together"] = typesetting.together
     app.jinja_env.globals["connections_page"] = installation.deere.connections_page
     app.jinja_env.globals["banner"] = _banner(installation.settings)

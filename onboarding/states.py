@@ -149,3 +149,19 @@ class IncidentKind(StrEnum):
 
 OF_APPLICATION = frozenset({IncidentKind.REFUSED, IncidentKind.LIMITED})
 """Only the connections that turned within such an incident have it."""
+
+
+class Role(StrEnum):
+    """What a person may do on the dashboard; each may do what the one before may."""
+
+    VIEWER = "viewer"
+    """Sees."""
+    OPERATOR = "operator"
+    """Acts on connections."""
+    ADMINISTRATOR = "administrator"
+    """Partners, applications, staff, keys."""
+
+    def includes(self, other: Role) -> bool:
+        """Whether who has this role may do what the other may."""
+        order = list(Role)
+        return order.index(self) >= order.index(other)

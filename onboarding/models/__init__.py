@@ -9,6 +9,7 @@ from onboarding.models.growers import Grower, Link, Partner
 from onboarding.models.history import Event, LeafEvent, SeenAlert
 from onboarding.models.mail import Mail
 from onboarding.models.running import Copy, Incident, Pace, Worker
+from onboarding.models.staff import Audit, Staff, StaffSession
 
 __all__ = [
     "ATTEMPT_LIFETIME",
@@ -16,6 +17,7 @@ __all__ = [
     "HAS_TURNED",
     "IS_OUR_FAULT",
     "Attempt",
+    "Audit",
     "Base",
     "Connection",
     "Copy",
@@ -29,6 +31,8 @@ __all__ = [
     "Pace",
     "Partner",
     "SeenAlert",
+    "Staff",
+    "StaffSession",
     "UtcDateTime",
     "Worker",
     "locked",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from flask_wtf import CSRFProtect
 
-from onboarding.views import errors, limits, renewal, stop
+from onboarding.views import errors, limits, renewal, staff, stop
 from onboarding.views.alerts import bp as alerts
 from onboarding.views.connect import bp as connect
 from onboarding.views.deere import bp as deere
@@ -21,4 +21,5 @@ def init_app(app: Flask) -> None:
     for blueprint in (connect, disconnect, deere, health, alerts, renewal.bp, stop.bp):
         app.register_blueprint(blueprint)
     csrf.exempt(stop.stop)
+    staff.init_app(app)
     errors.init_app(app)

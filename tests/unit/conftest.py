@@ -12,10 +12,12 @@ import hypothesis
 import pytest
 from pytest_httpserver import HTTPServer
 
+from onboarding import create_app
 from onboarding.db import Database
 from onboarding.models import Link
 from onboarding.settings import WELL_KNOWN, Settings
 from onboarding.states import Environment
+from tests.support.desk import Desk
 from tests.support.postgres import Cluster
 from tests.unit.databases import Postgresql, Sqlite, as_settings_write_it
 from tests.unit.failures import Server, ThreadedServer
@@ -155,3 +157,13 @@ def tries(walk: Walk, leaf: LeafDouble, link: Link) -> Tries:
     tries = Tries(walk, leaf, link)
     tries.consent()
     return tries
+
+
+@pytest.fixture
+def desk(
+    settings_for: SettingsFor, httpserver: ThreadedServer, fresh_database: Database, fresh_url: str
+) -> Iterator[Desk]:
+    """The dashboard on that database, and browsers of those who use it."""
+    app = create_app(settings_for(httpserver, database_url=fresh_url))
+    yield Desk(app, fresh_database)
+    app.extensions["onboarding"].database.engine.dispose()

@@ -1,0 +1,98 @@
+"""In which browsers a person is signed in. The cookie holds a secret, the database its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from onboarding.clock import now
+from onboarding.models import Staff, StaffSession
+
+IDLE = timedelta(hours=12)
+CONFIRMED_FOR = timedelta(minutes=10)
+"""For so long a person who has just proved who they are does dangerous things unasked."""
+SEEN_EVERY = timedelta(minutes=1)
+SECRET_BYTES = 32
+
+
+def begin(
+    session: Session, staff: Staff, *, address: str, browser: str, by_provider: bool = False
+) -> str:
+    """Sign a person in.
+
+    :param address: where the request came from, for the list of sessions
+    :param browser: what the browser calls itself, for the same list
+    :return: what the cookie holds
+    """
+    secret = secrets.token_urlsafe(SECRET_BYTES)
+    moment = now()
+    session.add(
+        StaffSession(
+            staff_id=staff.id,
+            digest=_digest(secret),
+            created_at=moment,
+            seen_at=moment,
+            confirmed_at=moment,
+            address=address[:64],
+            browser=browser[:200],
+            is_by_provider=by_provider,
+        )
+    )
+    return secret
+
+
+def find(session: Session, secret: str | None) -> StaffSession | None:
+    """The session of a cookie, unless it was idle for too long or the person is disabled."""
+    if not secret:
+        return None
+    found = session.scalar(
+        sa.select(StaffSession)
+        .where(StaffSession.digest == _digest(secret), StaffSession.seen_at > now() - IDLE)
+        .options(joinedload(StaffSession.staff).options(selectinload(Staff.partners)))
+    )
+    return None if found is None or found.staff.disabled_at is not None else found
+
+
+def is_to_be_seen(found: StaffSession) -> bool:
+    """Whether it is long enough since it was noted that the session is in use."""
+    return now() - found.seen_at >= SEEN_EVERY
+
+
+def see(session: Session, session_id: UUID) -> None:
+    """Note that the session is in use."""
+    change = sa.update(StaffSession).where(StaffSession.id == session_id)
+    session.execute(change.values(seen_at=now()))
+
+
+def is_confirmed(found: StaffSession) -> bool:
+    """Whether the person has just proved who they are."""
+    return now() - found.confirmed_at < CONFIRMED_FOR
+
+
+def confirm(session: Session, session_id: UUID) -> None:
+    """Note that the person has just proved who they are."""
+    change = sa.update(StaffSession).where(StaffSession.id == session_id)
+    session.execute(change.values(confirmed_at=now(), seen_at=now()))
+
+
+def of(session: Session, staff_id: UUID) -> Sequence[StaffSession]:
+    """A person's sessions, the one in use last first."""
+    query = sa.select(StaffSession).where(
+        StaffSession.staff_id == staff_id, StaffSession.seen_at > now() - IDLE
+    )
+    return session.scalars(query.order_by(StaffSession.seen_at.desc())).all()
+
+
+def end(session: Session, *which: sa.ColumnElement[bool]) -> None:
+    """Sign out: those sessions for which the conditions hold."""
+    session.execute(sa.delete(StaffSession).where(*which))
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
