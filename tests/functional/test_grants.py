@@ -26,8 +26,15 @@ def grower(stack: Stack, people: People) -> Person:
     grower = people.invited()
     grower.connect(ACCOUNT)
     grower.wait_for_code("connected")
+    wait_until(lambda: fetches_all(grower), what="Leaf fetches what is shared")
     let_hours_pass(stack, grower)
     return grower
+
+
+def fetches_all(grower: Person) -> bool:
+    """Whether Leaf has nothing left to be told: what was chosen at last comes after "connected"."""
+    connection = grower.connection()
+    return not connection.sync_owed and not connection.selection_owed
 
 
 def let_hours_pass(stack: Stack, grower: Person) -> None:

@@ -26,7 +26,7 @@ def connect_all(stack: Stack, names: Collection[str], account: str, **more: Any)
 
 
 def assert_each_delivered(
-    stack: Stack, names: Collection[str], account: str, *, limit: float = 60.0
+    stack: Stack, names: Collection[str], account: str, *, limit: float = 180.0
 ) -> None:
     """Each of them, and nobody else, has one of the account's tokens at Leaf, and no two the same.
 
