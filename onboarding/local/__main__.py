@@ -11,8 +11,9 @@ import os
 import socket
 import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from onboarding import settings
@@ -47,8 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with Supervisor(plan.environ, _say) as supervisor:
             _write(f"{mode}. Starting…")
-            _start(supervisor, plan)
-            _write(_in_short(supervisor, plan, mode))
+            world = _start(supervisor, plan)
+            _write(_in_short(supervisor, plan, mode, world))
             supervisor.watch()
     except (StopAsked, KeyboardInterrupt):
         _write("Stopped.")
@@ -59,8 +60,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _start(supervisor: Supervisor, plan: Plan) -> None:
+def _start(supervisor: Supervisor, plan: Plan) -> dict[str, Any]:
+    """Start all of it.
+
+    :return: what there is to tell of the demo world; empty without it
+    """
     supervisor.command("db upgrade", commands.flask("db", "upgrade"))
+    world = _make_world(supervisor, plan)
     if plan.sandbox:
         supervisor.start("sandbox", commands.sandbox(plan.sandbox_port))
     supervisor.start("web", commands.web(plan.port))
@@ -78,10 +84,18 @@ def _start(supervisor: Supervisor, plan: Plan) -> None:
         limit=READY_SECONDS,
         what=f"{plan.public_url}/health/ready",
     )
+    return world
 
 
-def _in_short(supervisor: Supervisor, plan: Plan, mode: str) -> str:
-    what = _open_sandbox(supervisor, plan) if plan.sandbox else _open_app(plan)
+def _make_world(supervisor: Supervisor, plan: Plan) -> dict[str, Any]:
+    if plan.residents is None:
+        return {}
+    made: dict[str, Any] = json.loads(supervisor.command("world", commands.world(plan.residents)))
+    return made
+
+
+def _in_short(supervisor: Supervisor, plan: Plan, mode: str, world: Mapping[str, Any]) -> str:
+    what = _open_sandbox(supervisor, plan, world) if plan.sandbox else _open_app(plan)
     return "\n".join(["", RULE, f"  {mode.upper()}", RULE, *what, "", "  Stop: Ctrl-C", RULE])
 
 
@@ -91,8 +105,8 @@ def _mode(found: Settings) -> str:
     return f"The real John Deere ({found.deere_environment}) and the real Leaf"
 
 
-def _open_sandbox(supervisor: Supervisor, plan: Plan) -> list[str]:
-    link = _demo_link(supervisor)
+def _open_sandbox(supervisor: Supervisor, plan: Plan, world: Mapping[str, Any]) -> list[str]:
+    link = _demo_link(supervisor, world.get("partner"))
     with urllib.request.urlopen(f"{plan.sandbox_url}/control/accounts", timeout=10) as answer:  # noqa: S310
         known = json.load(answer)
     width = max(len(account["name"]) for account in known["accounts"])
@@ -133,11 +147,23 @@ def _more(plan: Plan) -> list[str]:
     ]
 
 
-def _demo_link(supervisor: Supervisor) -> str:
-    """A link for a grower of the demo partner, who stays the same from run to run.
+def _demo_link(supervisor: Supervisor, partner: str | None) -> str:
+    """A link for a grower who stays the same from run to run.
 
     It is mailed as well, so that the sandbox's mail server has something to show.
+
+    :param partner: one of the demo world; None: the demo partner, who is made if need be
     """
+    if partner is None:
+        _add_demo_partner(supervisor)
+    grower = ["--external-id", "demo-1", "--name", "Maple Farm"]
+    grower += ["--email", "maple@farm.example", "--send"]
+    return supervisor.command(
+        "link", commands.flask("link", partner or DEMO_PARTNER, *grower)
+    ).strip()
+
+
+def _add_demo_partner(supervisor: Supervisor) -> None:
     try:
         supervisor.command(
             "partner add", commands.flask("partner", "add", DEMO_PARTNER, "--name", "Demo Co-op")
@@ -145,9 +171,6 @@ def _demo_link(supervisor: Supervisor) -> str:
     except ProgramEnded as err:
         if "already" not in str(err):
             raise
-    grower = ["--external-id", "demo-1", "--name", "Maple Farm"]
-    grower += ["--email", "maple@farm.example", "--send"]
-    return supervisor.command("link", commands.flask("link", DEMO_PARTNER, *grower)).strip()
 
 
 def _check_ports(plan: Plan) -> None:

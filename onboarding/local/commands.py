@@ -15,6 +15,11 @@ def flask(*arguments: str) -> list[str]:
     return [*_PYTHON, "flask", "--app", "wsgi", *arguments]
 
 
+def world(residents: Path) -> list[str]:
+    """Make the demo world, if nobody is there; the file is for the sandbox."""
+    return [*_PYTHON, "onboarding.local.world", str(residents)]
+
+
 def web(port: int) -> list[str]:
     """The web process, on loopback."""
     return [*_gunicorn(port, _WEB_CONFIG), "wsgi:app"]

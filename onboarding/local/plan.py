@@ -22,9 +22,12 @@ REAL_SERVICES = (
 )
 """With all of these it runs against John Deere and Leaf, with none of them on the sandbox."""
 KEYS_FILE = "local-keys.env"
+RESIDENTS_FILE = "sandbox-residents.jsonl"
 PORTS = {"PORT": 8000, "SANDBOX_PORT": 8001, "SANDBOX_MAIL_PORT": 8002}
 """Where it listens unless told otherwise."""
 HIGHEST_PORT = 65_535
+EMPTY = "EMPTY"
+"""Set to anything, the sandbox starts without the demo world."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,7 @@ class Plan:
     """What to start.
 
     :ivar sandbox: whether a sandbox is started, and used
+    :ivar residents: the file of those who live in the demo world; None: without it
     :ivar environ: the whole environment of every program
     """
 
@@ -40,6 +44,7 @@ class Plan:
     sandbox_port: int
     mail_port: int
     public_url: str
+    residents: Path | None
     environ: Mapping[str, str] = field(repr=False)
 
     @property
@@ -75,12 +80,14 @@ def make(environ: Mapping[str, str], instance: Path) -> Plan:
     public_url = found.get("PUBLIC_URL", f"http://localhost:{port}").rstrip("/")
     instance.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys = _keys(instance / KEYS_FILE)
+    is_empty = not sandbox or EMPTY in found
     return Plan(
         sandbox=sandbox,
         port=port,
         sandbox_port=sandbox_port,
         mail_port=mail_port,
         public_url=public_url,
+        residents=None if is_empty else instance.resolve() / RESIDENTS_FILE,
         # Empty values stay, since each program reads .env again below its environment.
         environ=dict(environ)
         | {name: value for name, value in keys.items() if name not in found}
@@ -98,6 +105,8 @@ def _sandbox(found: Mapping[str, str], port: int, mail_port: int, instance: Path
         "SANDBOX_URL": url,
         "SANDBOX_DATABASE": str(instance.resolve() / "sandbox.sqlite"),
         "SANDBOX_CLOCK": str(instance.resolve() / "sandbox.clock"),
+        # Also without the demo world: those who were there once stay.
+        "SANDBOX_RESIDENTS": str(instance.resolve() / RESIDENTS_FILE),
         "DEERE_METADATA_URL": url + urlsplit(DEERE_METADATA_URL).path,
         "DEERE_API_URL": f"{url}/platform",
         "DEERE_CLIENT_KEY": "sandbox-client",

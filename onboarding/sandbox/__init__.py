@@ -23,6 +23,7 @@ from onboarding.sandbox.leaf import credentials
 from onboarding.sandbox.mailbox import Mailbox
 from onboarding.sandbox.pace import Pace
 from onboarding.sandbox.policies import Policies
+from onboarding.sandbox.residents import Residents
 from onboarding.sandbox.runtime import Sandbox
 from onboarding.sandbox.store import Store
 
@@ -79,6 +80,8 @@ def _open(config: configuration.Config, app: Flask) -> Sandbox:
     clock = Clock(config.clock)
     store = Store(config.database)
     policies = Policies(store)
+    residents = Residents(store, config)
+    residents.settle()
     faults = Faults(store, gate.points(app) | smtp.POINTS)
     mailbox = Mailbox(store)
     port = config.mail_port
@@ -87,7 +90,8 @@ def _open(config: configuration.Config, app: Flask) -> Sandbox:
         clock=clock,
         store=store,
         policies=policies,
-        grants=Grants(store, policies),
+        residents=residents,
+        grants=Grants(store, policies, residents),
         faults=faults,
         journal=Journal(store),
         pace=Pace(),

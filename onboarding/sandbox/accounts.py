@@ -36,6 +36,8 @@ class Farm:
     """Whether it is connected before the first visit."""
     permitted: bool = True
     """Whether its connection allows at once all that the application asks for."""
+    fields: int = 12
+    """So many of it Leaf fetches."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,8 @@ class Config:
     """Where the simulated mail server listens; None: there is none."""
     clock: Path | None = None
     """The file that makes the app's clock stand ahead; None: the clock can't be moved."""
+    residents: Path | None = None
+    """The file of those who are here before the first visitor (see `residents`)."""
 
     @property
     def issuer(self) -> str:
@@ -73,6 +75,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         leaf_password=values.get("LEAF_PASSWORD") or "sandbox-password",
         mail_port=_port(values.get("SANDBOX_MAIL_PORT", "")),
         clock=Path(file) if (file := values.get("SANDBOX_CLOCK")) else None,
+        residents=Path(file) if (file := values.get("SANDBOX_RESIDENTS")) else None,
     )
 
 

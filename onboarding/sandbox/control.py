@@ -20,6 +20,7 @@ for _part in (control_deere, control_leaf):
     bp.register_blueprint(_part.bp)
 
 SHOWN_ENTRIES = 50
+SHOWN_CREDENTIALS = 20
 MOVES = {"a day": 86_400, "a week": 7 * 86_400, "a month": 30 * 86_400}
 """How far the buttons move the clock, in seconds."""
 
@@ -140,7 +141,8 @@ def _page(status: int = 200, *, told: str = "") -> Response:
         points=now.faults.points,
         kinds=faults.KINDS,
         moments=faults.MOMENTS,
-        credentials=control_leaf.shown(),
+        credentials=control_leaf.newest(SHOWN_CREDENTIALS),
+        credentials_held=control_leaf.count(),
         words=[word for word in Health if word is not Health.UNKNOWN],
         webhooks=now.alerts.webhooks(),
         alert_kinds=alerts.KINDS.values(),

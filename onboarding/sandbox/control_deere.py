@@ -143,9 +143,10 @@ def _account_of_form() -> Account:
 
 
 def _known_account(name: str) -> Account:
-    if name not in ACCOUNTS:
+    account = sandbox().residents.account(name)
+    if account is None:
         raise InputInvalid(f"There is no account {name!r}.")
-    return ACCOUNTS[name]
+    return account
 
 
 def _known_farm(account: Account, id: str) -> Farm:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -69,24 +70,42 @@ def shown(leaf_user_id: str | None = None, external_id: str | None = None) -> li
         leaf_user_id,
         external_id,
     )
-    return [
-        {
-            "id": row["id"],
-            "leafUserId": row["leaf_user_id"],
-            "externalId": row["external_id"],
-            "account": row["account"],
-            "clientKey": row["client_key"],
-            "clientEnvironment": row["environment"],
-            "refreshToken": row["refresh_token"],
-            "givenRefreshToken": row["given_token"],
-            "refreshTokenSha256": gate.token_hash(row["given_token"]),
-            "live": not row["fails"] and upstream.accepts(row["refresh_token"]),
-            "status": row["forced"] or row["status"],
-            "forced": row["forced"] is not None,
-            "createdTime": row["created"],
-        }
-        for row in rows
-    ]
+    return [_credential(row) for row in rows]
+
+
+def newest(number: int) -> list[dict[str, Any]]:
+    """The last credentials that Leaf was given, the newest last."""
+    rows = sandbox().store.all(
+        "SELECT leaf_credentials.*, external_id FROM leaf_credentials"
+        " JOIN leaf_users ON leaf_users.id = leaf_user_id"
+        " ORDER BY leaf_credentials.number DESC LIMIT ?",
+        number,
+    )
+    return [_credential(row) for row in reversed(rows)]
+
+
+def count() -> int:
+    """How many credentials Leaf holds."""
+    row = sandbox().store.one("SELECT count(*) AS number FROM leaf_credentials")
+    return int(row["number"]) if row else 0
+
+
+def _credential(row: sqlite3.Row) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "leafUserId": row["leaf_user_id"],
+        "externalId": row["external_id"],
+        "account": row["account"],
+        "clientKey": row["client_key"],
+        "clientEnvironment": row["environment"],
+        "refreshToken": row["refresh_token"],
+        "givenRefreshToken": row["given_token"],
+        "refreshTokenSha256": gate.token_hash(row["given_token"]),
+        "live": not row["fails"] and upstream.accepts(row["refresh_token"]),
+        "status": row["forced"] or row["status"],
+        "forced": row["forced"] is not None,
+        "createdTime": row["created"],
+    }
 
 
 def _say() -> None:

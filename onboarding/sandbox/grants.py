@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from onboarding import clock
-from onboarding.sandbox.accounts import ACCOUNTS, Account
+from onboarding.sandbox.accounts import Account
 from onboarding.sandbox.policies import Policies
+from onboarding.sandbox.residents import Residents
 from onboarding.sandbox.store import Store
 
 ACCESS_TOKEN_SECONDS = 43200
@@ -64,9 +65,10 @@ class Issued:
 class Grants:
     """Codes and tokens in the store. Each method is one transaction."""
 
-    def __init__(self, store: Store, policies: Policies) -> None:
+    def __init__(self, store: Store, policies: Policies, residents: Residents) -> None:
         self._store = store
         self._policies = policies
+        self._residents = residents
 
     def save_code(self, code: Code) -> None:
         """Keep a code until it is redeemed."""
@@ -95,7 +97,7 @@ class Grants:
             return None
         return Code(
             code=row["code"],
-            account=ACCOUNTS[row["account"]],
+            account=self._residents.known(row["account"]),
             client_id=row["client_id"],
             redirect_uri=row["redirect_uri"],
             scope=row["scope"],
@@ -153,7 +155,7 @@ class Grants:
                 refresh_token = _new_refresh_token(connection, row["id"])
             access_token = _new_access_token(connection, row["id"], row["scope"])
         return Issued(
-            account=ACCOUNTS[row["account"]],
+            account=self._residents.known(row["account"]),
             access_token=access_token,
             refresh_token=refresh_token,
             scope=row["scope"],
@@ -186,7 +188,7 @@ class Grants:
             access_token,
             clock.seconds(),
         )
-        return None if row is None else ACCOUNTS[row["account"]]
+        return None if row is None else self._residents.known(row["account"])
 
     def described(self, refresh_token: str) -> dict[str, Any] | None:
         """What a test may want to know about a refresh token; None if it was never given out."""

@@ -48,7 +48,8 @@ def sign_in() -> Response:
         return _page("refused.html", 400, text="next must be a path of the sandbox.")
     if request.method == "GET":
         return _sign_in_page(target)
-    account = ACCOUNTS.get(request.form.get("account") or request.form.get("username", ""))
+    name = request.form.get("account") or request.form.get("username", "")
+    account = sandbox().residents.account(name)
     chosen_from_list = "account" in request.form
     if account is None or not (chosen_from_list or request.form.get("password") == PASSWORD):
         return _sign_in_page(target, wrong=True)
@@ -180,7 +181,7 @@ def _signed_in() -> Account | None:
     if not session:
         return None
     row = sandbox().store.one("SELECT account FROM sessions WHERE id = ?", session)
-    account = ACCOUNTS.get(row["account"]) if row else None
+    account = sandbox().residents.account(row["account"]) if row else None
     g.account = account
     return account
 

@@ -19,6 +19,7 @@ from onboarding.sandbox.journal import Journal
 from onboarding.sandbox.mailbox import Mailbox
 from onboarding.sandbox.pace import Pace
 from onboarding.sandbox.policies import Policies
+from onboarding.sandbox.residents import Residents
 from onboarding.sandbox.smtp import Sink
 from onboarding.sandbox.store import Store
 
@@ -35,6 +36,7 @@ class Sandbox:
     clock: Clock
     store: Store
     policies: Policies
+    residents: Residents
     grants: Grants
     faults: Faults
     journal: Journal
@@ -50,6 +52,7 @@ class Sandbox:
         Held requests go on.
         """
         self.store.wipe()
+        self.residents.settle()
         self.policies.reset()
         self.journal.reset()
         self.pace.reset()

@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS standings (
     account TEXT NOT NULL, organization TEXT NOT NULL, has_left INTEGER NOT NULL,
     permitted INTEGER NOT NULL, PRIMARY KEY (account, organization));
 CREATE TABLE IF NOT EXISTS accepted_terms (account TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS residents (name TEXT PRIMARY KEY, data TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS leaf_users (
     id TEXT PRIMARY KEY, number INTEGER NOT NULL, name TEXT, email TEXT, phone TEXT,
     address TEXT, external_id TEXT);

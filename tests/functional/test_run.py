@@ -6,9 +6,11 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -42,7 +44,7 @@ class Running:
         self.port, self.sandbox_port, self.mail_port = free_ports(3)
         self.lines: list[str] = []
         environ = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        environ |= {"PYTHONPATH": str(ROOT), "PORT": str(self.port)}
+        environ |= {"PYTHONPATH": str(ROOT), "PORT": str(self.port), "EMPTY": "1"}
         environ |= {"SANDBOX_PORT": str(self.sandbox_port)}
         environ |= {"SANDBOX_MAIL_PORT": str(self.mail_port)}
         self.child = Child(
@@ -110,10 +112,16 @@ def _wait_for_mail(inbox: str, subject: str) -> None:
     )
 
 
+def _number(folder: Path, table: str) -> int:
+    with closing(sqlite3.connect(folder / "instance" / "with-sandbox.sqlite")) as database:
+        number: int = database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - a table of ours
+    return number
+
+
 def test_without_settings_the_sandbox_starts_and_a_grower_can_connect(
     run: Run, tmp_path: Path
 ) -> None:
-    running = run()
+    running = run(EMPTY="")
     running.wait_for("Stop: Ctrl-C")
     assert "SANDBOX: NOTHING HERE REACHES JOHN DEERE OR LEAF" in running.output
     assert re.search(r"^ +one-farm +One organization", running.output, re.MULTILINE)
@@ -121,18 +129,32 @@ def test_without_settings_the_sandbox_starts_and_a_grower_can_connect(
     assert link is not None
     inbox = re.search(r"Mails to growers: (http://\S+/mail)", running.output)
     assert inbox is not None
-    _wait_for_mail(inbox[1], "Demo Co-op asks for your John Deere data")
+    _wait_for_mail(inbox[1], "Heartland Grain Co-op asks for your John Deere data")
     grower = Grower(link[1])
     grower.connect("one-farm")
     grower.wait_for(lambda page: page.main["data-polling"] == "false", what="the hand-over is done")
     assert grower.page.heading == "Connected"
     grower.close()
-    _wait_for_mail(inbox[1], "Demo Co-op: John Deere is connected")
+    _wait_for_mail(inbox[1], "Heartland Grain Co-op: John Deere is connected")
     assert (tmp_path / "instance" / "local-keys.env").stat().st_mode & 0o777 == 0o600
 
     assert running.child.stop(STOP_SECONDS) == 0
     assert "Stopped." in running.output
     wait_until(lambda: commands_in(tmp_path) == {}, what="all have ended", limit=STOP_SECONDS)
+    assert (_number(tmp_path, "partner"), _number(tmp_path, "grower")) == (3, 2001)
+
+    again = run(EMPTY="")
+    again.wait_for("Stop: Ctrl-C")
+    assert (_number(tmp_path, "partner"), _number(tmp_path, "grower")) == (3, 2001)
+
+
+def test_the_sandbox_starts_empty_if_it_is_asked_to(run: Run, tmp_path: Path) -> None:
+    running = run()
+    running.wait_for("Stop: Ctrl-C")
+    inbox = re.search(r"Mails to growers: (http://\S+/mail)", running.output)
+    assert inbox is not None
+    _wait_for_mail(inbox[1], "Demo Co-op asks for your John Deere data")
+    assert (_number(tmp_path, "partner"), _number(tmp_path, "grower")) == (1, 1)
 
 
 def test_commands_that_it_shows_do_what_they_say_as_typed(run: Run, tmp_path: Path) -> None:

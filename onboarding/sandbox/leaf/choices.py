@@ -6,7 +6,6 @@ import json
 import sqlite3
 
 from onboarding.sandbox import connections
-from onboarding.sandbox.accounts import ACCOUNTS
 from onboarding.sandbox.connections import Seen
 from onboarding.sandbox.leaf import upstream
 from onboarding.sandbox.runtime import sandbox
@@ -21,7 +20,7 @@ def visible(account_name: str | None) -> list[Seen]:
     """What Leaf gets from John Deere; nothing without an account or before its terms."""
     if account_name is None:
         return []
-    account = ACCOUNTS[account_name]
+    account = sandbox().residents.known(account_name)
     return connections.seen(account) if connections.terms_accepted(account) else []
 
 

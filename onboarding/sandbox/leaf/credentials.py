@@ -13,7 +13,6 @@ from flask import Blueprint, Response
 
 from onboarding import clock
 from onboarding.sandbox import alerts
-from onboarding.sandbox.accounts import ACCOUNTS
 from onboarding.sandbox.grants import Issued
 from onboarding.sandbox.leaf import choices, upstream
 from onboarding.sandbox.leaf.access import (
@@ -287,7 +286,7 @@ def _has_found_out(credential_id: str) -> bool:
 def _true_status(row: sqlite3.Row) -> str:
     if row["fails"] or not upstream.accepts(row["refresh_token"]):
         return Health.UNAUTHENTICATED
-    return upstream.health_of(ACCOUNTS[row["account"]])
+    return upstream.health_of(sandbox().residents.known(row["account"]))
 
 
 def _status(row: sqlite3.Row) -> dict[str, str]:

@@ -24,8 +24,6 @@ from onboarding.sandbox.runtime import as_json, at, sandbox
 
 bp = Blueprint("organizations", __name__)
 
-FIELDS_PER_FARM = 12
-
 USER = f"{USER_MANAGEMENT}/users/<leaf_user_id>"
 
 
@@ -100,9 +98,10 @@ def resources() -> Response:
     age = clock.now() - datetime.fromisoformat(row["created"])
     if age < timedelta(seconds=int(sandbox().policies["leaf_data_seconds"])):
         fetched = []
-    farms = len(fetched)
+    fields = {one.farm.id: one.farm.fields for one in choices.visible(row["account"])}
     summary: dict[str, Any] = {"provider": "JohnDeere", "leafUserId": leaf_user_id}
-    summary |= {"growers": farms, "farms": farms, "fields": FIELDS_PER_FARM * farms}
+    summary |= {"growers": len(fetched), "farms": len(fetched)}
+    summary["fields"] = sum(fields[one["providerOrgId"]] for one in fetched)
     return as_json({"message": "SUCCESS", "summaries": [summary | {"syncReferenceTime": now()}]})
 
 

@@ -45,11 +45,13 @@ def serving(
     port: int | None = None,
     mail_port: int | None = None,
     clock: Path | None = None,
+    residents: Path | None = None,
 ) -> Iterator[str]:
     """The origin of a running sandbox. Use the same database again for a restart.
 
     :param mail_port: of its mail server; None: without one
     :param clock: the file by which its clock moves, and that of this process; None: it can't
+    :param residents: the file of those who live there; None: nobody does
     """
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
@@ -60,6 +62,7 @@ def serving(
             "PUBLIC_URL": PUBLIC_URL,
             "SANDBOX_MAIL_PORT": str(mail_port or ""),
             "SANDBOX_CLOCK": str(clock or ""),
+            "SANDBOX_RESIDENTS": str(residents or ""),
         }
     )
     server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)

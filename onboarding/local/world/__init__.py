@@ -1,0 +1,12 @@
+"""The demo world of `make run`: three partners, 2,000 growers, 90 days of history.
+
+people     who they are: names, farms, addresses; nobody real
+life       one grower, and what happened to them, as rows
+story      the usual ways through those days
+standings  where each of them stands today, and how many stand there
+making     all of them, the same ones each time
+rows       into the database
+residents  and into the simulated John Deere and Leaf, which must agree
+
+It is made once, before anything runs, and never beside growers who are there already.
+"""

@@ -1,0 +1,81 @@
+"""Writes the demo world into the database, many rows at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Session
+
+from onboarding.local.world.making import World
+from onboarding.models import (
+    Attempt,
+    Connection,
+    Event,
+    Grower,
+    Incident,
+    LeafEvent,
+    Link,
+    Mail,
+    Organization,
+    Partner,
+)
+from onboarding.vault import KEY_BYTES, Vault
+
+NUMBERED_BY_TIME = (Event, LeafEvent)
+"""The database numbers them: the earliest first, as if it had been there."""
+
+
+def write(session: Session, vault: Vault, world: World) -> None:
+    """Write all of it."""
+    _keep_tokens(vault, world)
+    lives = world.lives
+    _insert(session, Partner, world.partners)
+    _insert(session, Grower, [life.grower for life in lives])
+    _insert(session, Connection, [life.connection for life in lives])
+    _insert(session, Organization, [row for life in lives for row in life.organizations])
+    _insert(session, Link, [row for life in lives for row in life.links])
+    _insert(session, Attempt, [row for life in lives for row in life.attempts])
+    _insert(session, Mail, [row for life in lives for row in life.mails])
+    events = [row for life in lives for row in life.events]
+    _insert(session, Event, sorted(events, key=lambda row: row.at))
+    told = [row for life in lives for row in life.leaf_events]
+    _insert(session, LeafEvent, sorted(told, key=lambda row: row.at))
+    _insert(session, Incident, world.incidents)
+
+
+def _keep_tokens(vault: Vault, world: World) -> None:
+    """Encrypt the tokens that wait; some with a key that nobody has any more."""
+    lost = Vault([os.urandom(KEY_BYTES)])
+    for life in world.lives:
+        if life.account.get("is_waiting"):
+            keeper = lost if life.account.get("is_unreadable") else vault
+            place = life.connection.token_place
+            life.connection.refresh_token = keeper.encrypt(life.refresh_token, place=place)
+
+
+def _insert(session: Session, model: type[DeclarativeBase], rows: Iterable[Any]) -> None:
+    values = [_values(model, row) for row in rows]
+    if values:
+        session.execute(sa.insert(model.__table__), values)  # type: ignore[arg-type]
+
+
+def _values(model: type[DeclarativeBase], row: Any) -> dict[str, Any]:
+    values = {}
+    for column in sa.inspect(model).columns:
+        is_numbered = column.primary_key and isinstance(column.type, sa.BigInteger)
+        if not is_numbered:
+            value = getattr(row, column.key)
+            values[column.key] = _default(column) if value is None else value
+    return values
+
+
+def _default(column: sa.Column[Any]) -> Any:
+    default = column.default
+    if default is None:
+        return None
+    if isinstance(default, sa.ColumnDefault) and default.is_scalar:
+        return default.arg
+    return [] if column.type.python_type is list else {}

@@ -1,0 +1,140 @@
+"""Those who are here before the first visitor, so that a demo does not begin in an empty country.
+
+`SANDBOX_RESIDENTS` names a file with a JSON object in each line: a person with a John Deere
+account, what they share, and what Leaf has of them. They are in no list, but can sign in by name:
+
+    {"name": "erin@maple.example", "leaf_status": "OK", "withheld_scopes": [], "terms_url": null,
+     "farms": [{"id": "1", "name": "Maple Farm", "member": true, "connected": true,
+                "permitted": true, "fields": 37}],
+     "grant": {"refresh_token": "…", "scope": "ag1 …", "created": 1764000000, "revoked": false},
+     "leaf_user": {"id": "…", "name": "…", "email": null, "external_id": "…", "syncs": "ALL"},
+     "credential": {"id": "…", "created": "2026-09-01T10:00:00.000000Z", "status": "OK",
+                    "forced": null},
+     "choices": {"1": "SELECTED"}}
+
+`grant`, `leaf_user` and `credential` may be null.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from onboarding.sandbox.accounts import ACCOUNTS, Account, Farm
+from onboarding.sandbox.config import Config
+from onboarding.sandbox.store import Store
+from onboarding.states import Health
+
+CONNECTED = "connected"
+
+
+class Residents:
+    """The accounts of the file, beside those of the table."""
+
+    def __init__(self, store: Store, config: Config) -> None:
+        self._store = store
+        self._config = config
+
+    def account(self, name: str) -> Account | None:
+        """An account of either kind; None if there is none of that name."""
+        if name in ACCOUNTS:
+            return ACCOUNTS[name]
+        row = self._store.one("SELECT data FROM residents WHERE name = ?", name)
+        return None if row is None else _account(json.loads(row["data"]))
+
+    def known(self, name: str) -> Account:
+        """An account that somebody has signed in with.
+
+        :raise KeyError: if there is none
+        """
+        found = self.account(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def settle(self) -> None:
+        """Let those of the file move in, unless they are here already."""
+        file = self._config.residents
+        if file is None or not file.exists():
+            return
+        stamp = str(file.stat().st_mtime_ns)
+        row = self._store.one("SELECT value FROM meta WHERE key = 'residents'")
+        if row is not None and row["value"] == stamp:
+            return
+        with self._store.write() as connection, file.open() as lines:
+            _Settlement(connection, self._config).take_in(map(json.loads, lines))
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('residents', ?)", (stamp,))
+
+
+def _account(data: dict[str, Any]) -> Account:
+    return Account(
+        name=data["name"],
+        does="Lives here.",
+        farms=tuple(Farm(**farm) for farm in data["farms"]),
+        withheld_scopes=frozenset(data["withheld_scopes"]),
+        terms_url=data["terms_url"],
+        leaf_status=Health(data["leaf_status"]),
+    )
+
+
+class _Settlement:
+    """Writes what John Deere and Leaf have of each."""
+
+    def __init__(self, connection: sqlite3.Connection, config: Config) -> None:
+        self._connection = connection
+        self._config = config
+
+    def take_in(self, people: Iterable[dict[str, Any]]) -> None:
+        for number, one in enumerate(people, start=1):
+            self._at_deere(one)
+            if user := one["leaf_user"]:
+                self._at_leaf(number, one, user)
+
+    def _at_deere(self, one: dict[str, Any]) -> None:
+        kept = ("name", "farms", "withheld_scopes", "terms_url", "leaf_status")
+        self._write("residents", one["name"], json.dumps({key: one[key] for key in kept}))
+        for farm in one["farms"]:
+            if farm[CONNECTED]:
+                self._write("connections", one["name"], farm["id"])
+        if grant := one["grant"]:
+            made = self._connection.execute(
+                "INSERT INTO grants (account, client_id, scope, created, revoked)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (
+                    one["name"],
+                    self._config.client_key,
+                    grant["scope"],
+                    grant["created"],
+                    grant["revoked"],
+                ),
+            )
+            self._write("refresh_tokens", grant["refresh_token"], made.lastrowid, 0, 0)
+
+    def _at_leaf(self, number: int, one: dict[str, Any], user: dict[str, Any]) -> None:
+        given = (user["name"], user["email"], None, None, user["external_id"])
+        self._write("leaf_users", user["id"], number, *given)
+        self._write("leaf_configs", user["id"], json.dumps({"organizationDataSync": user["syncs"]}))
+        for organization, status in one["choices"].items():
+            self._write("leaf_choices", user["id"], organization, status)
+        if held := one["credential"]:
+            self._hold(number, one, user["id"], held)
+
+    def _hold(
+        self, number: int, one: dict[str, Any], leaf_user_id: str, held: dict[str, Any]
+    ) -> None:
+        config, grant = self._config, one["grant"]
+        token = grant["refresh_token"]
+        application = (config.client_key, config.client_secret, config.environment)
+        tokens = (token, token, f"access-{held['id']}", one["name"], grant["scope"])
+        says = (held["created"], held["status"], 0, 0, held["forced"])
+        key = (held["id"], number, leaf_user_id)
+        self._write("leaf_credentials", *key, *application, *tokens, *says)
+
+    def _write(self, table: str, *values: Any) -> None:
+        marks = ", ".join("?" * len(values))
+        self._connection.execute(
+            f"INSERT OR REPLACE INTO {table} VALUES ({marks})",  # noqa: S608 - own table names
+            values,
+        )

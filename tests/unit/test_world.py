@@ -1,0 +1,81 @@
+"""The demo world of `make run`: everybody is there, and stands where they are said to stand."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import sqlalchemy as sa
+from pytest_httpserver import HTTPServer
+
+from onboarding import describe
+from onboarding.clock import now
+from onboarding.connections import attention, consent, incidents
+from onboarding.db import Database
+from onboarding.local.world import making, rows
+from onboarding.local.world.life import SPAN
+from onboarding.models import Attempt, Connection, Event, Grower, LeafEvent, Mail
+from onboarding.states import Outcome
+from onboarding.vault import Vault
+from tests.unit.conftest import SettingsFor
+
+DESCRIBED = ("choosing", "connection", "ending", "leaf", "outcome")
+"""Modules of `describe` that say where a connection stands."""
+FEW = 3
+
+
+def _codes() -> set[str]:
+    folder = Path(describe.__file__).parent
+    texts = [(folder / f"{name}.py").read_text() for name in DESCRIBED]
+    return {code for text in texts for code in re.findall(r'code="(\w+)"', text)}
+
+
+def test_of_every_code_there_are_some_and_each_is_told_what_the_world_says(
+    fresh_database: Database, settings_for: SettingsFor, httpserver: HTTPServer
+) -> None:
+    settings, moment = settings_for(httpserver), now()
+    world = making.make(settings, moment)
+    with fresh_database.transaction() as session:
+        rows.write(session, Vault(settings.encryption_keys), world)
+
+    said = {life.connection.id: code for life, code in zip(world.lives, world.codes, strict=True)}
+    with fresh_database.reading() as session:
+        told = {
+            found.id: describe.connection(
+                found,
+                latest=consent.latest(session, found.id),
+                moment=moment,
+                incident=incidents.of(session, found),
+            ).code
+            for found in session.scalars(sa.select(Connection))
+        }
+        waiting_for_staff = attention.count(session)
+        outcomes = set(session.scalars(sa.select(Attempt.outcome).distinct()))
+        latest = [
+            session.scalar(sa.select(sa.func.max(column)))
+            for column in (Event.at, LeafEvent.at, Mail.ended_at, Attempt.ended_at)
+        ]
+        growers = session.scalars(sa.select(Grower)).all()
+    assert told == said
+    assert len(told) == 2000
+    counted = Counter(told.values())
+    assert set(counted) == _codes()
+    assert min(counted.values()) >= FEW
+    assert 0 < waiting_for_staff < 100
+    assert outcomes == {None, *Outcome}
+    assert max(filter(None, latest)) <= moment
+    assert min(grower.created_at for grower in growers) > moment - SPAN - timedelta(days=5)
+    assert len({grower.name for grower in growers}) > 1000
+
+
+def test_it_is_the_same_world_each_time(settings_for: SettingsFor, httpserver: HTTPServer) -> None:
+    settings, moment = settings_for(httpserver), now()
+    one, other = (making.make(settings, moment) for _ in range(2))
+    assert [life.connection.reference for life in one.lives] == [
+        life.connection.reference for life in other.lives
+    ]
+    assert [event.at for event in one.lives[7].events] == [
+        event.at for event in other.lives[7].events
+    ]
