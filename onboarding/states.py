@@ -151,6 +151,21 @@ OF_APPLICATION = frozenset({IncidentKind.REFUSED, IncidentKind.LIMITED})
 """Only the connections that turned within such an incident have it."""
 
 
+class FigureKind(StrEnum):
+    """What the worker counts for the dashboard."""
+
+    NOW = "now"
+    """Connections by whose turn it is and by what is told of them."""
+    HEALTH = "health"
+    """The same day by day, in a few words."""
+    FUNNEL = "funnel"
+    """By the week of the invitation: how far they came."""
+    DURATION = "duration"
+    """By week: how long it took from the click to connected."""
+    FAILED = "failed"
+    """Attempts that failed, day by day, by their outcome."""
+
+
 class Role(StrEnum):
     """What a person may do on the dashboard; each may do what the one before may."""
 

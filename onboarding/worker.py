@@ -43,6 +43,7 @@ from onboarding.queue import (
     VERSION,
     database_url,
 )
+from onboarding.staff import figures
 
 log = logging.getLogger(__name__)
 
@@ -255,6 +256,8 @@ def _sweep(installation: Installation, worker: Worker) -> None:
     installation.queue.tidy(
         living=lambda: _living(installation), ended_before=clock.real() - FINISHED_KEPT
     )
+    # Last: the longer it takes, the less anything may wait for it.
+    figures.count_if_due(installation.database)
 
 
 def _catch_up(installation: Installation, leaf: Leaf) -> None:

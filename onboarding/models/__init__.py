@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from onboarding.models.attempt import ATTEMPT_LIFETIME, EXCHANGE_LIMIT, IS_OUR_FAULT, Attempt
+from onboarding.models.attempt import (
+    ATTEMPT_LIFETIME,
+    EXCHANGE_LIMIT,
+    HAS_FAILED,
+    IS_OUR_FAULT,
+    Attempt,
+)
 from onboarding.models.base import Base, UtcDateTime
 from onboarding.models.connection import HAS_TURNED, Connection, Organization, locked, new_reference
+from onboarding.models.figures import Figure, FigureCount
 from onboarding.models.growers import Grower, Link, Partner
 from onboarding.models.history import Event, LeafEvent, SeenAlert
 from onboarding.models.mail import Mail
@@ -14,6 +21,7 @@ from onboarding.models.staff import Audit, Staff, StaffSession
 __all__ = [
     "ATTEMPT_LIFETIME",
     "EXCHANGE_LIMIT",
+    "HAS_FAILED",
     "HAS_TURNED",
     "IS_OUR_FAULT",
     "Attempt",
@@ -22,6 +30,8 @@ __all__ = [
     "Connection",
     "Copy",
     "Event",
+    "Figure",
+    "FigureCount",
     "Grower",
     "Incident",
     "LeafEvent",

@@ -18,6 +18,8 @@ EXCHANGE_LIMIT = timedelta(minutes=1)
 """The token call is given up before this; an attempt that says "exchanging" for longer was cut."""
 IS_OUR_FAULT = "outcome IN ({})".format(", ".join(f"'{one.value}'" for one in sorted(OUR_FAULT)))
 """Written out, since a database finds an index on a part of a table only so."""
+HAS_FAILED = "outcome <> 'authorized'"
+"""It has ended, and brought no token. Written out for the same reason."""
 
 
 class Attempt(Base):
@@ -37,6 +39,21 @@ class Attempt(Base):
             "connection_id",
             postgresql_where=sa.text(IS_OUR_FAULT),
             sqlite_where=sa.text(IS_OUR_FAULT),
+        ),
+        sa.Index(
+            "ix_attempt_failed",
+            "ended_at",
+            "id",
+            postgresql_where=sa.text(HAS_FAILED),
+            sqlite_where=sa.text(HAS_FAILED),
+        ),
+        sa.Index(
+            "ix_attempt_failed_as",
+            "outcome",
+            "ended_at",
+            "id",
+            postgresql_where=sa.text(HAS_FAILED),
+            sqlite_where=sa.text(HAS_FAILED),
         ),
     )
 

@@ -164,6 +164,12 @@ class Connection(Base):
             postgresql_where=sa.text("checked_at IS NOT NULL"),
             sqlite_where=sa.text("checked_at IS NOT NULL"),
         ),
+        sa.Index(
+            "ix_connection_token_kept",
+            "id",
+            postgresql_where=sa.text("refresh_token IS NOT NULL"),
+            sqlite_where=sa.text("refresh_token IS NOT NULL"),
+        ),
     )
 
     @property

@@ -58,6 +58,12 @@ class Pace(Base):
     """Since when it has been taken for down: then one request decides for all."""
     reason: Mapped[str] = mapped_column(sa.Text, default="")
     """For staff: what it answered last, redacted."""
+    minute_at: Mapped[datetime | None]
+    """When the present minute of the two that are counted began."""
+    used: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Requests sent within it, as far as the workers have told."""
+    used_before: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Requests sent within the minute before."""
 
 
 class Incident(Base):

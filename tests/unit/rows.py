@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import secrets
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,8 +12,8 @@ import sqlalchemy as sa
 from onboarding.clock import now
 from onboarding.connections import invitations
 from onboarding.db import Database
-from onboarding.models import Connection, Event, Grower, Link, Organization, Partner
-from onboarding.states import Health, Stage
+from onboarding.models import Attempt, Connection, Event, Grower, Link, Organization, Partner
+from onboarding.states import Health, Outcome, Stage
 
 PARTNER = "demo"
 
@@ -82,6 +83,26 @@ def watched(database: Database, count: int, **values: Any) -> list[UUID]:
         session.add_all(connections)
         session.flush()
         return [connection.id for connection in connections]
+
+
+def attempted(
+    database: Database, link: Link, outcome: Outcome, *, ended: datetime, detail: str = ""
+) -> None:
+    """An attempt of a link's grower that has ended."""
+    with database.transaction() as session:
+        session.add(
+            Attempt(
+                connection_id=invitations.connection_id_of(session, link.grower_id),
+                link_id=link.id,
+                state_digest=secrets.token_bytes(32),
+                browser_digest=secrets.token_bytes(32),
+                created_at=ended,
+                used_at=ended,
+                ended_at=ended,
+                outcome=outcome,
+                detail=detail,
+            )
+        )
 
 
 def connection_of(database: Database, link: Link) -> Connection:

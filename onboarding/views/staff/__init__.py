@@ -1,6 +1,6 @@
 """The dashboard, a module a page."""
 
-from onboarding.views.staff import overview, sign_in
+from onboarding.views.staff import attempts, overview, sign_in
 from onboarding.views.staff.parts import init_app
 
-__all__ = ["init_app", "overview", "sign_in"]
+__all__ = ["attempts", "init_app", "overview", "sign_in"]

@@ -59,6 +59,7 @@ def init_app(app: Flask) -> None:
     app.register_blueprint(bp)
     check(app)
     app.jinja_env.globals["staff_link"] = _link
+    app.jinja_env.globals["connection_url"] = connection_url
     app.jinja_env.globals["role_names"] = {role: gettext(name) for role, name in ROLES.items()}
 
 
@@ -88,6 +89,11 @@ def visible_connection(session: Session, reference: str) -> Connection:
     if found is None or not member().sees(found.grower.partner_id):
         abort(404)
     return found
+
+
+def connection_url(reference: str) -> str:
+    """The address of the page of one connection."""
+    return f"{url_for('staff.home')}connections/{reference}"
 
 
 def set_cookie(response: Response, secret: str) -> None:
