@@ -17,6 +17,7 @@ LOUD = {"error", "warning"}
 TOO_WIDE = """() =>
   [...document.querySelectorAll("body *:not(.unseen, .skip)")]
     .filter((one) => {
+      if (one.parentElement.closest(".scrolled")) return false;
       const box = one.getBoundingClientRect();
       return box.width && (box.right > innerWidth + 0.5 || box.left < -0.5
         || (one.matches("h1, h2, p, li, a, button, strong")

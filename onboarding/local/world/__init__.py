@@ -5,6 +5,7 @@ life       one grower, and what happened to them, as rows
 story      the usual ways through those days
 standings  where each of them stands today, and how many stand there
 making     all of them, the same ones each time
+opening    once, before anything runs
 rows       into the database
 residents  and into the simulated John Deere and Leaf, which must agree
 

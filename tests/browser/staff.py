@@ -1,0 +1,131 @@
+"""The dashboard over the demo world: its pages, and people who look at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+from flask import url_for
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
+
+from onboarding import clock, create_app
+from onboarding.local.world import opening
+from onboarding.models import Connection, Grower
+from onboarding.states import Health, Role, Stage
+from onboarding.views.staff.parts import COOKIE
+from tests.support.browser import visitor
+from tests.support.desk import signed_in
+from tests.support.stack import Stack
+
+PHONE: ViewportSize = {"width": 360, "height": 740}
+DESK: ViewportSize = {"width": 1440, "height": 900}
+NOT_PAGES = frozenset({"staff.sign_out"})
+
+
+class World:
+    """The processes, and 2,000 growers who were there before."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.stack = Stack(folder, database_url)
+        file = folder / "residents.jsonl"
+        self.stack.environment["SANDBOX_RESIDENTS"] = str(file)
+        self.stack.cli("db", "upgrade")
+        (folder / "migrated").touch()
+        self.partner = opening.begin(self.stack.installation, file) or ""
+        self.stack.start()
+
+    @property
+    def url(self) -> str:
+        """The dashboard's first page."""
+        return f"{self.stack.public_url}/staff/"
+
+    def pages(self) -> dict[str, str]:
+        """The paths of all pages, by their endpoints: a new one is among them by itself.
+
+        What names a connection or a partner is opened for one that there is.
+        """
+        app = create_app(self.stack.installation.settings)
+        given: dict[str, Any] = {"reference": self.broken().reference, "slug": self.partner}
+        found = {}
+        with app.test_request_context():
+            for rule in app.url_map.iter_rules():
+                is_page = rule.endpoint.startswith("staff.") and "GET" in (rule.methods or ())
+                if not is_page or rule.endpoint in NOT_PAGES or not rule.arguments <= set(given):
+                    continue
+                path = url_for(rule.endpoint, **{name: given[name] for name in rule.arguments})
+                if "." not in path.rpartition("/")[2]:
+                    found[rule.endpoint.removeprefix("staff.")] = path
+        app.extensions["onboarding"].database.engine.dispose()
+        return found
+
+    def broken(self) -> Connection:
+        """A connection that John Deere does not accept any more, of a grower with an address."""
+        with self.stack.installation.database.reading() as session:
+            query = (
+                sa.select(Connection)
+                .join(Grower)
+                .where(
+                    Connection.stage == Stage.CONNECTED,
+                    Connection.health == Health.UNAUTHENTICATED,
+                    Grower.email.is_not(None),
+                )
+            )
+            return session.scalars(query.order_by(Connection.reference)).first() or _nobody()
+
+    @contextmanager
+    def at_desk(
+        self,
+        browser: Browser,
+        role: Role = Role.ADMINISTRATOR,
+        *,
+        size: ViewportSize = DESK,
+        script: bool = True,
+        dark: bool = False,
+        partners: tuple[str, ...] | None = None,
+    ) -> Iterator[BrowserContext]:
+        """The browser of somebody who has just signed in.
+
+        :param partners: slugs of those that they are limited to; None: they see all
+        """
+        email = f"{role.value}-{len(partners or ())}@example.com"
+        database = self.stack.installation.database
+        secret = signed_in(database, role, email=email, partners=partners)
+        with visitor(browser, size=size, script=script, dark=dark) as context:
+            self.let_in(context, secret)
+            yield context
+
+    def let_in(self, context: BrowserContext, secret: str) -> None:
+        """Give a browser the cookie of who is signed in."""
+        host = urlsplit(self.stack.public_url).hostname or ""
+        context.add_cookies(
+            [
+                {
+                    "name": COOKIE,
+                    "value": secret,
+                    "domain": host,
+                    "path": "/",
+                    "secure": True,
+                    "httpOnly": True,
+                    "sameSite": "Lax",
+                }
+            ]
+        )
+
+    def open(self, page: Page, path: str) -> int:
+        """Open a page of the dashboard; the status of its answer."""
+        answer = page.goto(f"{self.stack.public_url}{path}")
+        assert answer is not None
+        return answer.status
+
+    def close(self) -> None:
+        """End everything."""
+        self.stack.close()
+        clock.follow(None)
+
+
+def _nobody() -> Connection:
+    raise AssertionError("nobody has to connect again in this world")
