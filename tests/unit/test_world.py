@@ -16,7 +16,7 @@ from onboarding.connections import attention, consent, incidents
 from onboarding.db import Database
 from onboarding.local.world import making, rows
 from onboarding.local.world.life import SPAN
-from onboarding.models import Attempt, Connection, Event, Grower, LeafEvent, Mail
+from onboarding.models import Attempt, Connection, Event, Figure, Grower, LeafEvent, Mail
 from onboarding.states import Outcome
 from onboarding.vault import Vault
 from tests.unit.conftest import SettingsFor
@@ -58,6 +58,8 @@ def test_of_every_code_there_are_some_and_each_is_told_what_the_world_says(
             for column in (Event.at, LeafEvent.at, Mail.ended_at, Attempt.ended_at)
         ]
         growers = session.scalars(sa.select(Grower)).all()
+        of_health = sa.select(Figure.day, sa.func.sum(Figure.number)).group_by(Figure.day)
+        days = session.execute(of_health.order_by(Figure.day)).all()
     assert told == said
     assert len(told) == 2000
     counted = Counter(told.values())
@@ -68,6 +70,13 @@ def test_of_every_code_there_are_some_and_each_is_told_what_the_world_says(
     assert max(filter(None, latest)) <= moment
     assert min(grower.created_at for grower in growers) > moment - SPAN - timedelta(days=5)
     assert len({grower.name for grower in growers}) > 1000
+    # Each day has all who were there, so that the picture of them only grows.
+    assert [day for day, _ in days] == [
+        moment.date() - timedelta(days=back) for back in range(89, 0, -1)
+    ]
+    numbers = [number for _, number in days]
+    assert numbers == sorted(numbers)
+    assert 1900 < numbers[-1] <= 2000
 
 
 def test_it_is_the_same_world_each_time(settings_for: SettingsFor, httpserver: HTTPServer) -> None:

@@ -6,6 +6,7 @@ story      the usual ways through those days
 standings  where each of them stands today, and how many stand there
 making     all of them, the same ones each time
 opening    once, before anything runs
+days       how they were on each day until today
 rows       into the database
 residents  and into the simulated John Deere and Leaf, which must agree
 

@@ -9,11 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Session
 
+from onboarding.local.world import days
 from onboarding.local.world.making import World
 from onboarding.models import (
     Attempt,
     Connection,
     Event,
+    Figure,
     Grower,
     Incident,
     LeafEvent,
@@ -44,6 +46,7 @@ def write(session: Session, vault: Vault, world: World) -> None:
     told = [row for life in lives for row in life.leaf_events]
     _insert(session, LeafEvent, sorted(told, key=lambda row: row.at))
     _insert(session, Incident, world.incidents)
+    _insert(session, Figure, days.health(world))
 
 
 def _keep_tokens(vault: Vault, world: World) -> None:

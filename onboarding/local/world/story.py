@@ -39,7 +39,7 @@ REMIND_AFTER = timedelta(days=7)
 REMINDERS = 3
 FIRST_MAIL_AFTER = timedelta(hours=1)
 CHECKS_OF_OLD = 9
-PAUSES = ((71.3, 3.2), (38.6, 1.1), (12.4, 5.4))
+PAUSES = ((71.3, 3.2), (38.6, 31.0), (12.4, 26.0))
 """When John Deere did not answer Leaf: so many days ago, for so many hours."""
 
 
