@@ -407,6 +407,15 @@ def word(session: Session) -> Word:
     return Word()
 
 
+def outage(session: Session) -> Word:
+    """Whether Leaf is down, and no more: one query."""
+    down = sa.select(Pace).where(Pace.service == SERVICE, Pace.down_since.is_not(None))
+    row = session.scalar(down)
+    if row is None or row.down_since is None:
+        return Word()
+    return Word(down_since=as_shown(row.down_since), reason=row.reason)
+
+
 def _row(session: Session) -> tuple[Pace, datetime]:
     """The row for writing, and the moment; whoever else wants it waits."""
     row = session.get(Pace, SERVICE, with_for_update=True)

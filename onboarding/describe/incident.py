@@ -46,6 +46,10 @@ TO_STAFF = {
         "later at the latest each is asked to allow what is missing."
     ),
 }
+TO_LIMITED = mark(
+    "Incident since %(began)s UTC: many connections stopped working at once, so it is about none "
+    "of them. Those who look after the installation see more here."
+)
 
 
 def incident_for_growers(subject: Connection, told: Told, *, service: Service | None) -> str | None:
@@ -60,8 +64,13 @@ def incident_for_growers(subject: Connection, told: Told, *, service: Service | 
     return text if told.who == "grower" else f"{text} {_('You do not have to do anything.')}"
 
 
-def incident_for_staff(incident: Incident) -> str:
-    """What staff are told instead of one alarm for each connection: what was seen, what to do."""
+def incident_for_staff(incident: Incident, *, with_numbers: bool = True) -> str:
+    """What staff are told instead of one alarm for each connection: what was seen, what to do.
+
+    :param with_numbers: else only that there is one, for who may not know how many others have it
+    """
+    if not with_numbers:
+        return _(TO_LIMITED) % {"began": f"{incident.began_at:%Y-%m-%d %H:%M}"}
     return _(TO_STAFF[incident.kind]) % {
         "began": f"{incident.began_at:%Y-%m-%d %H:%M}",
         "asked": incident.asked,

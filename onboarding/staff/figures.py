@@ -7,9 +7,11 @@ gets their sum. The longer it takes, the rarer it is done.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -19,6 +21,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from onboarding import clock
 from onboarding.db import Database
 from onboarding.models import HAS_FAILED, Attempt, Connection, Figure, FigureCount, Grower
+from onboarding.staff import overview, standings
+from onboarding.staff.overview import Step
+from onboarding.staff.standings import Standing
+from onboarding.staff.words import area
 from onboarding.states import FigureKind, Outcome
 
 KEPT_DAYS = 90
@@ -28,6 +34,7 @@ LONGEST_PAUSE = timedelta(minutes=15)
 LEASE = timedelta(minutes=5)
 """So long another worker waits for one that counts and may have been killed."""
 ONLY_ROW = 1
+ORDER = list(Step)
 
 Key = tuple[date, UUID, str]
 """Day, partner, what was counted."""
@@ -56,7 +63,14 @@ def count(database: Database, moment: datetime) -> None:
     with database.reading() as session:
         since = _first_day_of_failures(session, today)
         failed = _failed(session, since)
+        tally = Tally(today)
+        for standing in standings.all_of(session, moment):
+            tally.add(standing)
     _keep(database, FigureKind.FAILED, since, failed)
+    _keep(database, FigureKind.NOW, date.min, tally.now)
+    _keep(database, FigureKind.HEALTH, today, tally.health)
+    _keep(database, FigureKind.FUNNEL, tally.first_week, tally.funnel)
+    _keep(database, FigureKind.DURATION, tally.first_week, tally.durations)
     with database.transaction() as session:
         session.execute(
             sa.delete(Figure).where(
@@ -64,6 +78,49 @@ def count(database: Database, moment: datetime) -> None:
                 Figure.day < today - timedelta(days=KEPT_DAYS),
             )
         )
+
+
+class Tally:
+    """Numbers by day, partner and key, of connections that come one after the other."""
+
+    def __init__(self, today: date) -> None:
+        self._today = today
+        self.first_week = overview.weeks_until(today)[-1]
+        self.now: Counter[Key] = Counter()
+        self.health: Counter[Key] = Counter()
+        self.funnel: Counter[Key] = Counter()
+        self.durations: Counter[Key] = Counter()
+
+    def add(self, one: Standing) -> None:
+        """Count one more."""
+        partner = one.partner_id
+        self.now[self._today, partner, overview.now_key(one.turn, one.code)] += 1
+        self.health[self._today, partner, area(one.code, one.turn).value] += 1
+        invited = _week(one.invited_at)
+        if invited >= self.first_week:
+            for step in _steps(one):
+                self.funnel[invited, partner, step.value] += 1
+        if one.began_at is not None and one.connected_at is not None:
+            connected = _week(one.connected_at)
+            if connected >= self.first_week:
+                seconds = (one.connected_at - one.began_at).total_seconds()
+                self.durations[connected, partner, overview.bound_of(seconds)] += 1
+
+
+def _steps(one: Standing) -> Sequence[Step]:
+    """All that it has come by; who has come far has come by all before."""
+    reached = {
+        Step.BEGAN: one.began_at,
+        Step.CONSENTED: one.consented_at,
+        Step.AT_LEAF: one.at_leaf_at,
+        Step.CONNECTED: one.connected_at,
+    }
+    furthest = max((step for step, at in reached.items() if at), key=ORDER.index, default=Step.SENT)
+    return [step for step in ORDER[: ORDER.index(furthest) + 1] if step is not Step.OPENED]
+
+
+def _week(moment: datetime) -> date:
+    return overview.monday_of(moment.astimezone(UTC).date())
 
 
 def _claim(database: Database) -> bool:
@@ -121,16 +178,21 @@ def _keep(database: Database, kind: FigureKind, since: date, found: Mapping[Key,
             session.execute(
                 sa.delete(Figure).where(Figure.kind == kind, sa.tuple_(*place).in_(part))
             )
-        rows = [
-            {"kind": kind, "day": key[0], "partner_id": key[1], "key": key[2], "number": number}
+        new = [_row(kind, key, number) for key, number in found.items() if key not in known]
+        changed = [
+            _row(kind, key, number)
             for key, number in found.items()
-            if known.get(key) != number
+            if key in known and known[key] != number
         ]
-        new = [row for row in rows if (row["day"], row["partner_id"], row["key"]) not in known]
         if new:
             session.execute(sa.insert(Figure), new)
-        if changed := [row for row in rows if row not in new]:
+        if changed:
             session.execute(sa.update(Figure), changed)
+
+
+def _row(kind: FigureKind, key: Key, number: int) -> dict[str, Any]:
+    day, partner_id, what = key
+    return {"kind": kind, "day": day, "partner_id": partner_id, "key": what, "number": number}
 
 
 def _parts(keys: list[Key], size: int = 200) -> Iterable[list[Key]]:

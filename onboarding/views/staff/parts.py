@@ -60,6 +60,7 @@ def init_app(app: Flask) -> None:
     check(app)
     app.jinja_env.globals["staff_link"] = _link
     app.jinja_env.globals["connection_url"] = connection_url
+    app.jinja_env.globals["table_url"] = table_url
     app.jinja_env.globals["role_names"] = {role: gettext(name) for role, name in ROLES.items()}
 
 
@@ -94,6 +95,12 @@ def visible_connection(session: Session, reference: str) -> Connection:
 def connection_url(reference: str) -> str:
     """The address of the page of one connection."""
     return f"{url_for('staff.home')}connections/{reference}"
+
+
+def table_url(**asked: str | None) -> str:
+    """The address of the table of connections, with what is asked of it."""
+    given = {name: value for name, value in asked.items() if value}
+    return f"{url_for('staff.home')}connections?{urlencode(given)}"
 
 
 def set_cookie(response: Response, secret: str) -> None:
