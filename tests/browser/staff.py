@@ -14,12 +14,13 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 from onboarding import clock, create_app
 from onboarding.local.world import opening
-from onboarding.models import Connection, Grower
+from onboarding.models import Connection, FigureCount, Grower
 from onboarding.states import Health, Role, Stage
 from onboarding.views.staff.parts import COOKIE
 from tests.support.browser import visitor
 from tests.support.desk import signed_in
 from tests.support.stack import Stack
+from tests.support.wait import wait_until
 
 PHONE: ViewportSize = {"width": 360, "height": 740}
 DESK: ViewportSize = {"width": 1440, "height": 900}
@@ -61,6 +62,15 @@ class World:
                     found[rule.endpoint.removeprefix("staff.")] = path
         app.extensions["onboarding"].database.engine.dispose()
         return found
+
+    def wait_for_figures(self) -> None:
+        """Wait until the worker has counted what the pages show."""
+
+        def counted() -> bool:
+            with self.stack.installation.database.reading() as session:
+                return session.scalar(sa.select(FigureCount.counted_at)) is not None
+
+        wait_until(counted, what="the figures are counted")
 
     def broken(self) -> Connection:
         """A connection that John Deere does not accept any more, of a grower with an address."""

@@ -35,6 +35,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_every_page_in_both_sizes_and_colours(
     world: World, chromium: Browser, artifacts: Path
 ) -> None:
+    world.wait_for_figures()
     wrong: list[str] = []
     for size in (PHONE, DESK):
         with world.at_desk(chromium, size=size) as context:

@@ -7,6 +7,7 @@ standings  where each of them stands today, and how many stand there
 making     all of them, the same ones each time
 opening    once, before anything runs
 days       how they were on each day until today
+desk       the staff, and what they did
 rows       into the database
 residents  and into the simulated John Deere and Leaf, which must agree
 

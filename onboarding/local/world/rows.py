@@ -9,10 +9,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from onboarding.local.world import days
+from onboarding.local.world import days, desk
 from onboarding.local.world.making import World
 from onboarding.models import (
     Attempt,
+    Audit,
     Connection,
     Event,
     Figure,
@@ -23,7 +24,9 @@ from onboarding.models import (
     Mail,
     Organization,
     Partner,
+    Staff,
 )
+from onboarding.models.staff import staff_partner
 from onboarding.vault import KEY_BYTES, Vault
 
 NUMBERED_BY_TIME = (Event, LeafEvent)
@@ -47,6 +50,11 @@ def write(session: Session, vault: Vault, world: World) -> None:
     _insert(session, LeafEvent, sorted(told, key=lambda row: row.at))
     _insert(session, Incident, world.incidents)
     _insert(session, Figure, days.health(world))
+    people = desk.staff(world)
+    _insert(session, Staff, people)
+    limits = desk.limits(world, people)
+    session.execute(sa.insert(staff_partner), limits)
+    _insert(session, Audit, desk.audit(world, people))
 
 
 def _keep_tokens(vault: Vault, world: World) -> None:
