@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from tests.browser.watch import Shown, too_wide
+from tests.browser.watch import FOCUSED, Shown, too_wide
 from tests.support.browser import NARROWEST, PHONE
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
@@ -24,17 +24,6 @@ TOO_SMALL = f"""() =>
     .filter(([, box]) => box.height < {TARGET_PIXELS} || box.width < {TARGET_PIXELS})
     .map(([text, box]) => `${{text}}: ${{box.width}} by ${{box.height}}`)
 """
-FOCUSED = """() => {
-  const one = document.activeElement;
-  if (one === document.body) return null;
-  const box = one.getBoundingClientRect();
-  const style = getComputedStyle(one);
-  return {
-    id: one.id, text: one.textContent.trim(), place: one.closest("main") ? "main" : "outside",
-    x: box.x, y: box.y + scrollY, seen: box.top >= 0 && box.bottom <= innerHeight + 1,
-    ring: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
-  };
-}"""
 
 
 def test_page_is_the_one_that_it_should_be(shown: Shown) -> None:

@@ -12,11 +12,14 @@ from playwright.sync_api import Browser, Page, ViewportSize
 
 from onboarding.states import Role
 from tests.browser.staff import DESK, PHONE, World
-from tests.browser.watch import Watch, too_wide
+from tests.browser.watch import FOCUSED, Watch, too_wide
 from tests.support.browser import NARROWEST
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WIDEST: ViewportSize = {"width": 2560, "height": 1300}
+WITH_TARGETS = {"rules": {"target-size": {"enabled": True}}}
+"""WCAG 2.2 asks for it, and axe only if it is told to."""
+MOST_STEPS = 60
 OWN = frozenset({"account", "confirm", "sign_in", "set_password"})
 """Pages on which a person acts on nothing but their own account."""
 
@@ -57,6 +60,22 @@ def test_every_page_is_whole_without_script(world: World, chromium: Browser) -> 
             assert _headings(bare) == _headings(full) != []
 
 
+def test_keyboard_sees_where_it_is_on_every_page(world: World, chromium: Browser) -> None:
+    with world.at_desk(chromium) as context:
+        page = context.new_page()
+        for path in world.pages().values():
+            world.open(page, path)
+            page.keyboard.press("Tab")
+            assert page.evaluate(FOCUSED)["text"] == "Skip to the text"
+            for _ in range(MOST_STEPS):
+                page.keyboard.press("Tab")
+                step = page.evaluate(FOCUSED)
+                if step is None:
+                    break
+                assert step["ring"], (path, step)
+                assert step["seen"] or step["tall"], (path, step)
+
+
 def test_viewer_sees_and_cannot_act(world: World, chromium: Browser) -> None:
     with world.at_desk(chromium, Role.VIEWER) as context:
         page = context.new_page()
@@ -80,7 +99,7 @@ def _faults(page: Page) -> Iterator[str]:
     if len(_headings(page)) != 1:
         yield f"headings: {_headings(page)}"
     yield from too_wide(page)
-    found = Axe().run(page)
+    found = Axe().run(page, options=WITH_TARGETS)
     if found.violations_count:
         yield found.generate_report()
     page.emulate_media(color_scheme="dark")

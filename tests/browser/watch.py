@@ -26,6 +26,19 @@ TOO_WIDE = """() =>
     .map((one) => `${one.tagName}.${one.className}: ${one.textContent.trim().slice(0, 60)}`)
 """
 
+FOCUSED = """() => {
+  const one = document.activeElement;
+  if (one === document.body) return null;
+  const box = one.getBoundingClientRect();
+  const style = getComputedStyle(one);
+  return {
+    id: one.id, text: one.textContent.trim(), place: one.closest("main") ? "main" : "outside",
+    x: box.x, y: box.y + scrollY, seen: box.top >= 0 && box.bottom <= innerHeight + 1,
+    tall: box.height > innerHeight,
+    ring: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
+  };
+}"""
+
 
 class Watch:
     """Notes everything that a browser complains about, violations of the CSP included."""

@@ -136,7 +136,7 @@ class Life:
         """
         if outcome is Outcome.EXPIRED:
             at = min(at, self.moment - ATTEMPT_LIFETIME - timedelta(minutes=1))
-        minutes = self.chance.uniform(0.4, 4)
+        minutes = min(self.chance.lognormvariate(0.6, 0.7), 25)
         ended = min(at + timedelta(minutes=minutes), self.moment - timedelta(seconds=1))
         if outcome is Outcome.EXPIRED:
             ended = at + ATTEMPT_LIFETIME

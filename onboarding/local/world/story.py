@@ -63,8 +63,15 @@ def stumble(life: Life, at: datetime) -> datetime:
     while life.chance.random() < 0.16:
         (outcome,) = life.chance.choices(list(FAILURES), list(FAILURES.values()))
         life.attempt(at, outcome, detail=DETAILS.get(outcome, ""))
-        at = life.later(at, minutes=35)
+        at = life.later(at, minutes=_pause(life, outcome))
     return at
+
+
+def _pause(life: Life, outcome: Outcome) -> float:
+    """Minutes until the next attempt: most try at once, some sleep on it."""
+    if outcome is Outcome.EXPIRED:
+        return life.chance.uniform(35, 600)
+    return 3 + life.chance.expovariate(0.1) * (1 if life.chance.random() < 0.8 else 60)
 
 
 def authorize(life: Life, at: datetime) -> datetime:
@@ -120,9 +127,9 @@ def connect(life: Life, at: datetime) -> datetime:
     connection = life.connection
     received = authorize(life, stumble(life, at))
     taken = hand_over(life, received)
-    see_farms(life, life.later(received, seconds=50), life.person.farms, shared=True)
+    see_farms(life, life.later(received, seconds=15), life.person.farms, shared=True)
     connection.stage = Stage.CONNECTED
-    connection.connected_at = life.later(taken, seconds=60)
+    connection.connected_at = life.later(taken, seconds=25)
     _say(life, connection.connected_at)
     tell_connected(life, connection.connected_at)
     _let_data_arrive(life, taken)
