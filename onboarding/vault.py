@@ -65,6 +65,11 @@ class Vault:
         """Whether the first key encrypted this, so that rotation has nothing to do."""
         return stored[1 : 1 + KEY_ID_BYTES] == self._current
 
+    @property
+    def heads(self) -> list[bytes]:
+        """With what that begins which a key of ours reads; the first is that of the first key."""
+        return [VERSION + key_id for key_id in self._ciphers]
+
     def has_key_of(self, head: bytes) -> bool:
         """Whether a key of ours is the one that encrypted what begins with these bytes."""
         return head[:1] == VERSION and head[1:HEAD_BYTES] in self._ciphers

@@ -48,6 +48,8 @@ from onboarding.staff import figures
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
+FIGURES_SECONDS = 2.0
+"""After which it is seen whether figures are to be counted; they say themselves when."""
 SWEEP_SCHEDULE = "*/10 * * * * *"
 CATCH_UP_SCHEDULE = "0 23 * * * *"
 """Every hour, and when a worker starts."""
@@ -95,7 +97,16 @@ def run(installation: Installation) -> None:
     watching.start()
     DBOS.start_workflow(catch_up, clock.now(), None)
     log.info("Worker %s works", worker.id)
-    with _heart(installation, worker):
+    with (
+        _every(HEARTBEAT_SECONDS, lambda: _beat(installation, worker), name="heartbeat"),
+        _every(HEARTBEAT_SECONDS, turns.report, name="number of requests"),
+        _every(
+            FIGURES_SECONDS,
+            lambda: figures.count_if_due(installation.database),
+            name="figures",
+            is_awaited=False,
+        ),
+    ):
         stopping.wait()
         log.info("Worker %s stops", worker.id)
         latest = time.monotonic() + STOPPING_SECONDS
@@ -112,21 +123,32 @@ def run(installation: Installation) -> None:
 
 
 @contextmanager
-def _heart(installation: Installation, worker: Worker) -> Iterator[None]:
-    """Beats on while the worker stops: it is finishing what nobody else should begin."""
+def _every(
+    seconds: float, action: Callable[[], None], *, name: str, is_awaited: bool = True
+) -> Iterator[None]:
+    """Do something again and again, in a thread of its own, also while the worker stops.
+
+    A database that is away for a moment is not a reason to end.
+
+    :param is_awaited: at the end; else it is cut off, and whoever comes next begins anew
+    """
     stopped = threading.Event()
 
-    def beat() -> None:
-        while not stopped.wait(HEARTBEAT_SECONDS):
-            _beat(installation, worker)
+    def go_on() -> None:
+        while not stopped.wait(seconds):
+            try:
+                action()
+            except SQLAlchemyError:
+                log.exception("The database did not take the %s", name)
 
-    heart = threading.Thread(target=beat, name="heart")
-    heart.start()
+    thread = threading.Thread(target=go_on, name=name, daemon=not is_awaited)
+    thread.start()
     try:
         yield
     finally:
         stopped.set()
-        heart.join()
+        if is_awaited:
+            thread.join()
 
 
 def _define_workflows(
@@ -256,8 +278,6 @@ def _sweep(installation: Installation, worker: Worker) -> None:
     installation.queue.tidy(
         living=lambda: _living(installation), ended_before=clock.real() - FINISHED_KEPT
     )
-    # Last: the longer it takes, the less anything may wait for it.
-    figures.count_if_due(installation.database)
 
 
 def _catch_up(installation: Installation, leaf: Leaf) -> None:

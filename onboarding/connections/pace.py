@@ -36,6 +36,7 @@ from onboarding.models import Pace
 
 SERVICE = "Leaf"
 MINUTE = 60.0
+A_MINUTE = timedelta(seconds=MINUTE)
 SLACK = 1.5
 """Seconds by which requests may arrive later than planned, one more and one less, and a minute
 still sees no more than the limit; what it costs is 2.4 % of the pace."""
@@ -134,6 +135,8 @@ class Turns:
         self._closed: _Closed | None = None
         self._failures = 0
         """In a row, as far as this process knows."""
+        self._used = 0
+        """Turns that were taken since the others were told."""
 
     def of(self, rank: Rank) -> Turn:
         """What a client of Leaf takes its turns from."""
@@ -172,6 +175,14 @@ class Turns:
         else:
             self._note_failure(failure)
 
+    def report(self) -> None:
+        """Let the others know how many requests were sent; the next lease does so, too."""
+        with self._lock:
+            used, self._used = self._used, 0
+        if used:
+            with self._database.transaction() as session:
+                _note_used(*_row(session), used)
+
     def try_leaf(self, leaf: Leaf) -> None:
         """If Leaf is down and it is time, ask for something small: that decides for all."""
         with self._database.reading() as session:
@@ -209,6 +220,7 @@ class Turns:
             return pause
         self._left -= 1
         self._next += self._interval
+        self._used += 1
         return 0
 
     def _closed_for(self, *, can_wait: bool) -> float:
@@ -248,6 +260,8 @@ class Turns:
         waiting = sum(place[0] is Rank.HAND_OVER for place in self._queue)
         with self._database.transaction() as session:
             row, moment = _row(session)
+            _note_used(row, moment, self._used)
+            self._used = 0
             self._failures = row.failures
             closed = _closed_for(row, moment)
             if closed and not trying:
@@ -397,14 +411,34 @@ class _Trying:
 
 def word(session: Session) -> Word:
     """What all workers together know of Leaf; its moments are as people read them."""
+    return standing(session)[0]
+
+
+def standing(session: Session) -> tuple[Word, int]:
+    """The same, and about how many requests all workers sent in the last minute."""
     row = session.get(Pace, SERVICE)
     if row is None:
-        return Word()
+        return Word(), 0
+    moment = _moment(session)
+    used = _used_lately(row, moment)
     if row.down_since is not None:
-        return Word(down_since=as_shown(row.down_since), reason=row.reason)
-    if row.closed_until is not None and row.closed_until > _moment(session):
-        return Word(paused_until=as_shown(row.closed_until), reason=row.reason)
-    return Word()
+        return Word(down_since=as_shown(row.down_since), reason=row.reason), used
+    if row.closed_until is not None and row.closed_until > moment:
+        return Word(paused_until=as_shown(row.closed_until), reason=row.reason), used
+    return Word(), used
+
+
+def _used_lately(row: Pace, moment: datetime) -> int:
+    """Two minutes are counted, the present one and the one before.
+
+    Of that one counts the part that is less than a minute ago.
+    """
+    if row.minute_at is None:
+        return 0
+    age = (moment - row.minute_at) / A_MINUTE
+    if age < 1:
+        return round(row.used + row.used_before * (1 - max(age, 0.0)))
+    return round(row.used * max(2 - age, 0.0))
 
 
 def outage(session: Session) -> Word:
@@ -435,6 +469,17 @@ def _moment(session: Session) -> datetime:
     if session.get_bind().dialect.name == "postgresql":
         return session.scalar(sa.select(sa.func.clock_timestamp())) or real()
     return real()
+
+
+def _note_used(row: Pace, moment: datetime, used: int) -> None:
+    """Count requests that were sent, into the minute of now."""
+    age = None if row.minute_at is None else moment - row.minute_at
+    if age is None or not timedelta(0) <= age < A_MINUTE:
+        follows = age is not None and A_MINUTE <= age < 2 * A_MINUTE
+        row.used_before = row.used if follows else 0
+        row.minute_at = row.minute_at + A_MINUTE if row.minute_at and follows else moment
+        row.used = 0
+    row.used += used
 
 
 def _is_to_be_tried(row: Pace, moment: datetime) -> bool:

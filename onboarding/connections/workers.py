@@ -30,6 +30,17 @@ def living(session: Session) -> Sequence[UUID]:
     return session.scalars(sa.select(Worker.id)).all()
 
 
+def heard_of(session: Session) -> Sequence[Worker]:
+    """Those whose heart beats, the newest first; their moments as people read them."""
+    alive = sa.select(Worker).where(Worker.seen_at > clock.real() - SILENT_AFTER)
+    found = session.scalars(alive.order_by(Worker.started_at.desc())).all()
+    session.expunge_all()
+    for worker in found:
+        worker.started_at = clock.as_shown(worker.started_at)
+        worker.seen_at = clock.as_shown(worker.seen_at)
+    return found
+
+
 def bury(session: Session, process_is_gone: Callable[[Worker], bool]) -> None:
     """Forget workers that have ended.
 

@@ -15,6 +15,7 @@ from onboarding.connections.mails.outbox import (
     enqueue_due,
     tidy,
     undelivered,
+    undelivered_number,
 )
 from onboarding.connections.mails.owed import consider, invite
 from onboarding.connections.mails.renewal import ask, is_offered, was_asked
@@ -34,5 +35,6 @@ __all__ = [
     "stop",
     "tidy",
     "undelivered",
+    "undelivered_number",
     "was_asked",
 ]

@@ -89,7 +89,12 @@ def undelivered(session: Session, limit: int) -> Sequence[Mail]:
 
 def count_undelivered(session: Session) -> int:
     """How many there are."""
-    return session.scalar(sa.select(sa.func.count()).where(_undelivered())) or 0
+    return session.scalar(undelivered_number()) or 0
+
+
+def undelivered_number() -> sa.Select[int]:
+    """The query for it."""
+    return sa.select(sa.func.count()).where(_undelivered())
 
 
 def _undelivered() -> sa.ColumnElement[bool]:

@@ -1,0 +1,171 @@
+"""Whether the installation works: workers, what waits, those whom we ask, keys, database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from onboarding.clock import now
+from onboarding.connections import mails, pace, workers
+from onboarding.connections.pace import Word
+from onboarding.models import (
+    HAS_FAILED,
+    Attempt,
+    Connection,
+    Copy,
+    FigureCount,
+    Mail,
+    UtcDateTime,
+    Worker,
+)
+from onboarding.states import MailState, Outcome, Stage, Urgency
+from onboarding.vault import HEAD_BYTES, Vault
+
+MANY = 10_000
+"""What waits is counted no further."""
+RECENT = timedelta(days=1)
+"""A failure at John Deere that is older than this is not told."""
+HAND_OVER_LATE = timedelta(hours=1)
+MAIL_LATE = timedelta(hours=1)
+CHECKS_LATE = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the rows say. Of what waits no more than `MANY` + 1 is counted."""
+
+    hand_overs: int
+    oldest_token: datetime | None
+    """When the token came in that has waited for longest."""
+    ending: int
+    mails: int
+    oldest_mail: datetime | None
+    undelivered: int
+    checks_due: int
+    oldest_check: datetime | None
+    checked_at: datetime | None
+    """When Leaf last answered a check."""
+    deere_failed_at: datetime | None
+    deere_failed_as: str | None
+    metadata_at: datetime | None
+    old_keys: int
+    """Waiting tokens that another key than the first reads."""
+    unreadable: int
+    """Those that none reads."""
+    figures_at: datetime | None
+    migration: str
+    size: int
+    """Of the database, in bytes."""
+
+
+@dataclass(frozen=True)
+class System:
+    """All of it, as of one moment."""
+
+    workers: Sequence[Worker]
+    rows: Rows
+    leaf: Word
+    requests: int
+    """To Leaf, in the last minute."""
+
+    def is_late(self, moment: datetime | None, limit: timedelta) -> bool:
+        """Whether something has waited for longer than it may."""
+        return moment is not None and now() - moment > limit
+
+
+def read(session: Session, vault: Vault, *, metadata: str) -> System:
+    """Look at everything, in four queries.
+
+    :param metadata: name of the copy of John Deere's metadata
+    """
+    rows = Rows(*session.execute(sa.select(*_rows(session, vault, metadata))).one())
+    found = workers.heard_of(session)
+    leaf, requests = pace.standing(session)
+    return System(workers=found, rows=rows, leaf=leaf, requests=requests)
+
+
+def _rows(session: Session, vault: Vault, metadata: str) -> list[sa.ScalarSelect[Any]]:
+    """In the order of `Rows`."""
+    is_waiting = Mail.state == MailState.WAITING
+    late = (Connection.check_due_at <= now(), Connection.check_due_at.is_not(None))
+    owed = Connection.hand_over_due_at.is_not(None)
+    ending = Connection.stage == Stage.DISCONNECTING
+    others = vault.heads[1:]
+    head = sa.func.substr(Connection.refresh_token, 1, HEAD_BYTES, type_=sa.LargeBinary)
+    kept = Connection.refresh_token.is_not(None)
+    return [
+        _count(Connection.id, owed, ~ending),
+        _first(sa.func.min(Connection.token_received_at), owed, ~ending),
+        _count(Connection.id, owed, ending),
+        _count(Mail.id, is_waiting),
+        _first(sa.func.min(Mail.created_at), is_waiting),
+        mails.undelivered_number().scalar_subquery(),
+        _count(Connection.id, *late),
+        _oldest_check(),
+        _first(sa.func.max(Connection.checked_at), Connection.checked_at.is_not(None)),
+        *(_failure_of_deere(column) for column in (Attempt.ended_at, Attempt.detail)),
+        _first(Copy.fetched_at, Copy.name == metadata),
+        _count(Connection.id, kept, head.in_(others)) if others else _nothing(),
+        _count(Connection.id, kept, head.not_in(vault.heads)),
+        _first(FigureCount.counted_at),
+        sa.select(sa.column("version_num", sa.String))
+        .select_from(sa.table("alembic_version"))
+        .limit(1)
+        .scalar_subquery(),
+        _size(session),
+    ]
+
+
+def _count(key: Any, *where: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
+    some = sa.select(key).where(*where).limit(MANY + 1).subquery()
+    return sa.select(sa.func.count()).select_from(some).scalar_subquery()
+
+
+def _first(what: Any, *where: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
+    return sa.select(what).where(*where).scalar_subquery()
+
+
+def _nothing() -> sa.ScalarSelect[Any]:
+    return sa.select(sa.literal(0)).scalar_subquery()
+
+
+def _oldest_check() -> sa.ScalarSelect[Any]:
+    """By the index of each urgency, so that none of the others is looked at."""
+    oldest = [
+        sa.select(
+            sa.select(sa.func.min(Connection.check_due_at))
+            .where(Connection.check_urgency == urgency, Connection.check_due_at.is_not(None))
+            .scalar_subquery()
+            .label("due")
+        )
+        for urgency in Urgency
+    ]
+    every = sa.union_all(*oldest).subquery()
+    return sa.select(sa.func.min(every.c.due, type_=UtcDateTime())).scalar_subquery()
+
+
+def _failure_of_deere(column: Any) -> sa.ScalarSelect[Any]:
+    return (
+        sa.select(column)
+        .where(
+            sa.text(HAS_FAILED),
+            Attempt.outcome == Outcome.DEERE_UNAVAILABLE,
+            Attempt.ended_at > now() - RECENT,
+        )
+        .order_by(Attempt.ended_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def _size(session: Session) -> sa.ScalarSelect[Any]:
+    if session.get_bind().dialect.name == "postgresql":
+        size = sa.func.pg_database_size(sa.func.current_database())
+        return sa.select(size).scalar_subquery()
+    pages = sa.text("(SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())")
+    return sa.select(sa.type_coerce(pages, sa.Integer)).scalar_subquery()
