@@ -9,9 +9,6 @@ if TYPE_CHECKING:
 
     from onboarding.settings import Settings
 
-__version__ = "0.1.0"
-"""As in pyproject.toml."""
-
 
 def create_app(settings: Settings | None = None) -> Flask:
     """The web application, complete with its commands.

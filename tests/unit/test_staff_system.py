@@ -9,7 +9,6 @@ from uuid import uuid4
 import html5lib
 import sqlalchemy as sa
 
-import onboarding
 from onboarding.clock import now
 from onboarding.connections import pace
 from onboarding.connections.pace import Rank, Turns
@@ -17,6 +16,7 @@ from onboarding.db import Database
 from onboarding.models import Connection, Link, Mail, Pace, Worker
 from onboarding.states import MailKind, Outcome, Role, Stage
 from onboarding.vault import Vault
+from onboarding.version import VERSION
 from tests.support.desk import Desk
 from tests.support.queries import counted
 from tests.support.stack import ROOT
@@ -136,4 +136,4 @@ def move_minute(database: Database, back: timedelta) -> None:
 
 def test_version_is_that_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert onboarding.__version__ == project["version"]
+    assert project["version"] == VERSION

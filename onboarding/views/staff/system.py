@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from flask import render_template
 from flask.typing import ResponseReturnValue
 
-from onboarding import __version__
 from onboarding.i18n import gettext as _
 from onboarding.installation import METADATA_COPY
 from onboarding.staff import system as reading
@@ -19,6 +18,7 @@ from onboarding.staff.system import (
     System,
 )
 from onboarding.states import Role
+from onboarding.version import VERSION
 from onboarding.views.parts import installation
 from onboarding.views.staff.parts import bp, member, staff_only
 
@@ -46,7 +46,7 @@ def system() -> ResponseReturnValue:
         limit=MANY,
         database=parts.database.engine.dialect.name,
         mebibytes=found.rows.size / MEBIBYTE,
-        version=__version__,
+        version=VERSION,
     )
 
 
