@@ -166,6 +166,14 @@ class FigureKind(StrEnum):
     """Attempts that failed, day by day, by their outcome."""
 
 
+class Turn(StrEnum):
+    """Who must act next, in the order in which it is told."""
+
+    STAFF = "staff"
+    GROWER = "grower"
+    NOBODY = "nobody"
+
+
 class Role(StrEnum):
     """What a person may do on the dashboard; each may do what the one before may."""
 

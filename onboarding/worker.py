@@ -25,7 +25,7 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding import clock
-from onboarding.connections import alerts, incidents, leaf_events, mails, workers
+from onboarding.connections import alerts, incidents, leaf_events, listing, mails, workers
 from onboarding.connections import hand_over as handing_over
 from onboarding.connections import sweep as sweeping
 from onboarding.connections.pace import Rank, Turns
@@ -278,6 +278,8 @@ def _sweep(installation: Installation, worker: Worker) -> None:
     installation.queue.tidy(
         living=lambda: _living(installation), ended_before=clock.real() - FINISHED_KEPT
     )
+    # After the incidents, which change what many are told.
+    listing.refresh_due(installation.database)
 
 
 def _catch_up(installation: Installation, leaf: Leaf) -> None:

@@ -16,6 +16,8 @@
     leaf_events    copies of Leaf's events, for staff; `timeline` shows them with ours
     mails          what growers are written to about
     attention      which connections wait for staff
+    listing        the rows of the dashboard's table, in step with what is told of each (`standing`)
+    spelling       words as a search compares them
     sweep          what was left lying is set going again
     rotation       stored secrets get the newest key
     workers        which processes live that do this work
@@ -25,3 +27,8 @@ A function that only touches rows takes a session, and its caller commits. A fun
 John Deere or Leaf takes the `Database` and opens its own transactions, so that none is open
 during a call.
 """
+
+# Whoever writes a connection keeps its row in step: not only who thinks of it.
+from onboarding.connections import listing
+
+__all__ = ["listing"]

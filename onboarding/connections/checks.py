@@ -23,6 +23,7 @@ from onboarding.connections import arrivals, health, history, selection, trouble
 from onboarding.connections.health import Answer
 from onboarding.connections.owed import CHECK_LEASE
 from onboarding.db import Database
+from onboarding.describe.leaf import CONFIRMED_FOR
 from onboarding.errors import UpstreamError
 from onboarding.leaf import Leaf, LeafOrganizations
 from onboarding.models import Connection, locked
@@ -192,8 +193,16 @@ def brings_nothing_new(claimed: Connection, answer: Answer) -> bool:
         and claimed.connected_at is not None
         and claimed.health_since is not None
         and claimed.trouble_told_from is None
+        and _is_told_as_of_now(claimed)
         and _knows(claimed, told)
     )
+
+
+def _is_told_as_of_now(connection: Connection) -> bool:
+    """Whether people are not told, and will not be within the hour, that Leaf was not heard of
+    lately: else its word is news to them."""
+    said = connection.leaf_said_at
+    return said is None or now() - said < CONFIRMED_FOR - timedelta(hours=1)
 
 
 def _is_selection_owed(connection: Connection) -> bool:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import history, invitations
+from onboarding.connections import history, invitations, listing
 from onboarding.connections.owed import give_up_token, owe_hand_over
 from onboarding.db import Database
 from onboarding.deere import Tokens
@@ -126,6 +126,7 @@ def use(session: Session, vault: Vault, attempt: Attempt) -> str | None:
     ).one_or_none()
     if used is None or used.code_verifier is None:
         return None
+    listing.touch(session, attempt.connection_id)
     try:
         verifier = vault.decrypt(used.code_verifier, place=attempt.verifier_place)
     except TokenUnreadable as err:

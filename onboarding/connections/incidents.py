@@ -21,7 +21,7 @@ from onboarding import describe
 from onboarding.clock import now
 from onboarding.connections import pace
 from onboarding.db import Database
-from onboarding.models import HAS_TURNED, Connection, Incident
+from onboarding.models import HAS_TURNED, Connection, Incident, Listing
 from onboarding.states import OF_APPLICATION, Health, IncidentKind, Service, Stage
 
 LEAST = 5
@@ -37,6 +37,8 @@ WORDS = {
     IncidentKind.REFUSED: frozenset({Health.UNAUTHENTICATED}),
     IncidentKind.LIMITED: frozenset({Health.MISSING_PERMISSION}),
 }
+AT_ONCE = 500
+"""Rows that one statement names."""
 AT_LEAF = frozenset({Stage.CHOOSING_ORGANIZATIONS, Stage.CONNECTED})
 
 log = logging.getLogger(__name__)
@@ -108,6 +110,7 @@ def look(database: Database, *, share: float, within: timedelta) -> None:
                 _begin(window, kind, turned)
             elif _is_over(window, incident):
                 incident.ended_at = now()
+                _tell_anew(session, incident)
                 log.warning("The incident of the kind %s is over", kind.value)
             elif turned > incident.turned:
                 incident.turned, incident.asked = turned, max(turned, window.asked)
@@ -126,6 +129,22 @@ def of(session: Session, connection: Connection) -> IncidentKind | None:
     began = Incident.began_at <= connection.health_since
     return session.scalar(
         sa.select(Incident.kind).where(Incident.ended_at.is_(None), Incident.kind == kind, began)
+    )
+
+
+def may_be_of_many(connection: Connection) -> bool:
+    """Whether what Leaf says of a connection may be an incident of our application."""
+    return connection.is_at_leaf and any(connection.health in WORDS[one] for one in OF_APPLICATION)
+
+
+def is_within(incident: Incident, connection: Connection) -> bool:
+    """Whether a connection turned within an incident of our application; see `of`."""
+    return (
+        incident.kind in OF_APPLICATION
+        and connection.health in WORDS[incident.kind]
+        and connection.is_at_leaf
+        and connection.health_since is not None
+        and incident.began_at <= connection.health_since
     )
 
 
@@ -165,7 +184,32 @@ def _begin(window: _Window, kind: IncidentKind, turned: int) -> None:
         )
         session.add(incident)
         session.flush()
+        _tell_anew(session, incident)
         log.error("%s", describe.incident_for_staff(incident))
+
+
+def _tell_anew(session: Session, incident: Incident) -> None:
+    """Let the rows of the table be computed anew of all that turned within it."""
+    if incident.kind not in OF_APPLICATION:
+        return  # nothing else is told of any of them
+    turned = sa.select(Connection.id).where(
+        _has_turned(incident.kind), Connection.health_since >= incident.began_at
+    )
+    concerned = (
+        sa.select(Listing.number)
+        .where(Listing.connection_id.in_(turned))
+        .order_by(Listing.connection_id)
+        .with_for_update()
+    )
+    # Locked in the order in which others take several.
+    numbers = session.scalars(concerned).all()
+    for start in range(0, len(numbers), AT_ONCE):
+        session.execute(
+            sa.update(Listing)
+            .where(Listing.number.in_(numbers[start : start + AT_ONCE]))
+            .values(due_at=now())
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _is_over(window: _Window, incident: Incident) -> bool:

@@ -15,8 +15,14 @@ def render(kind: str, item: Any, _context: AutogenContext) -> str | Literal[Fals
     return False
 
 
+OF_ONE_DATABASE = {"ix_listing_text"}
+"""Indexes that only PostgreSQL has; no model names them."""
+
+
 def is_ours(name: str | None, kind: str, _parents: object) -> bool:
     """On SQLite the queue's tables stand beside ours; no migration may drop them."""
+    if kind == "index":
+        return name not in OF_ONE_DATABASE
     return kind != "table" or name in Base.metadata.tables
 
 

@@ -14,6 +14,7 @@ from onboarding.models.connection import HAS_TURNED, Connection, Organization, l
 from onboarding.models.figures import Figure, FigureCount
 from onboarding.models.growers import Grower, Link, Partner
 from onboarding.models.history import Event, LeafEvent, SeenAlert
+from onboarding.models.listing import Listing, SavedView
 from onboarding.models.mail import Mail
 from onboarding.models.running import Copy, Incident, Pace, Worker
 from onboarding.models.staff import Audit, Staff, StaffSession
@@ -36,10 +37,12 @@ __all__ = [
     "Incident",
     "LeafEvent",
     "Link",
+    "Listing",
     "Mail",
     "Organization",
     "Pace",
     "Partner",
+    "SavedView",
     "SeenAlert",
     "Staff",
     "StaffSession",

@@ -16,8 +16,8 @@ from onboarding.i18n import mark
 from onboarding.models import Figure, FigureCount
 from onboarding.staff.roles import Member
 from onboarding.staff.scope import of_partners
-from onboarding.staff.words import Area, Turn, Words, words
-from onboarding.states import FigureKind
+from onboarding.staff.words import Area, Words, words
+from onboarding.states import FigureKind, Turn
 
 HEALTH_DAYS = 90
 WEEKS = 26

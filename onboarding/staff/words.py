@@ -6,14 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from onboarding.i18n import mark
-
-
-class Turn(StrEnum):
-    """Whose turn it is, in the order in which it is told."""
-
-    STAFF = "staff"
-    GROWER = "grower"
-    NOBODY = "nobody"
+from onboarding.states import Turn
 
 
 class Area(StrEnum):

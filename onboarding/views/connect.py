@@ -25,7 +25,15 @@ from sqlalchemy.orm import Session
 from onboarding import describe
 from onboarding.clock import now
 from onboarding.colours import accent_css
-from onboarding.connections import consent, incidents, invitations, mails, organizations, owed
+from onboarding.connections import (
+    consent,
+    incidents,
+    invitations,
+    listing,
+    mails,
+    organizations,
+    owed,
+)
 from onboarding.errors import LinkInvalid
 from onboarding.forms import NewLinkForm, OrganizationsForm, StartForm
 from onboarding.links import (
@@ -59,9 +67,16 @@ def landing() -> ResponseReturnValue:
 
 @bp.get("/c/<token>")
 def show(token: str) -> ResponseReturnValue:
-    """The grower's page. It changes nothing but when Leaf is asked: mail scanners open links."""
+    """The grower's page. It changes nothing but when Leaf is asked: mail scanners open links.
+
+    Staff see that a browser opened it (see decision 0034).
+    """
     with installation().database.reading() as session:
         view = _view(session, token)
+        is_first = _is_shown_by_a_browser() and listing.is_unopened(session, view.connection.id)
+    if is_first:
+        with installation().database.transaction() as session:
+            listing.note_opened(session, view.connection.id)
     if owed.is_look_due(view.connection, view.moment):
         with installation().database.transaction() as session:
             owed.look(session, view.connection)
@@ -77,6 +92,17 @@ def show(token: str) -> ResponseReturnValue:
             link_expires=view.link.expires_at,
         )
     return render_template("connect/status.html", **view.common(), **view.status())
+
+
+def _is_shown_by_a_browser() -> bool:
+    """Whether the page will be before somebody's eyes, as browsers say it (Fetch Metadata)."""
+    headers = request.headers
+    return (
+        request.method == "GET"
+        and headers.get("Sec-Fetch-Dest") in {"document", "iframe"}
+        and headers.get("Sec-Fetch-Mode") == "navigate"
+        and not {"Sec-Purpose", "Purpose", "X-Moz"} & set(headers.keys())
+    )
 
 
 @bp.get("/c/<token>/state")

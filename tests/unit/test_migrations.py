@@ -41,6 +41,10 @@ def alembic(database: Database) -> Iterator[Config]:
         connection.commit()
 
 
+SEARCH_ON_SQLITE = "listing_search"
+"""A virtual table and what it keeps its index in."""
+
+
 def our_tables(database: Database) -> set[str]:
     """The tables of the models that are there."""
     return set(sa.inspect(database.engine).get_table_names()) & set(Base.metadata.tables)
@@ -110,7 +114,8 @@ def test_no_table_is_left_that_no_model_knows(empty_database: Database) -> None:
     with alembic(empty_database) as config:
         command.upgrade(config, "head")
 
-    made = set(sa.inspect(empty_database.engine).get_table_names())
+    tables = sa.inspect(empty_database.engine).get_table_names()
+    made = {name for name in tables if not name.startswith(SEARCH_ON_SQLITE)}
     assert made == {*Base.metadata.tables, "alembic_version"}
 
 

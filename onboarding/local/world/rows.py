@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Session
 
+from onboarding.connections import listing
 from onboarding.local.world import days, desk
 from onboarding.local.world.making import World
 from onboarding.models import (
@@ -49,6 +50,7 @@ def write(session: Session, vault: Vault, world: World) -> None:
     told = [row for life in lives for row in life.leaf_events]
     _insert(session, LeafEvent, sorted(told, key=lambda row: row.at))
     _insert(session, Incident, world.incidents)
+    listing.rebuild(session, [life.connection.id for life in lives])
     _insert(session, Figure, days.health(world))
     people = desk.staff(world)
     _insert(session, Staff, people)

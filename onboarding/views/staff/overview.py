@@ -19,8 +19,8 @@ from onboarding.staff import charts
 from onboarding.staff import overview as reading
 from onboarding.staff.overview import HEALTH_DAYS, STEPS, USUAL_WEEKS, Overview, Reached
 from onboarding.staff.scope import visible_partners
-from onboarding.staff.words import AREAS, Area, Turn
-from onboarding.states import Role
+from onboarding.staff.words import AREAS, Area
+from onboarding.states import Role, Turn
 from onboarding.views.parts import installation
 from onboarding.views.staff.parts import bp, member, staff_only
 
