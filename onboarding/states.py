@@ -188,3 +188,70 @@ class Role(StrEnum):
         """Whether who has this role may do what the other may."""
         order = list(Role)
         return order.index(self) >= order.index(other)
+
+
+class BulkKind(StrEnum):
+    """What is done with many connections at once."""
+
+    RECHECK = "recheck"
+    NEW_LINK = "new_link"
+    MAIL = "mail"
+
+
+class BulkState(StrEnum):
+    """How far work on many connections has come."""
+
+    COLLECTING = "collecting"
+    """The worker writes down which they are."""
+    RUNNING = "running"
+    DONE = "done"
+    STOPPED = "stopped"
+    """By a person, or since nobody may do it any more; `stopped_for` says which."""
+
+
+class BulkRowState(StrEnum):
+    """What became of one of them."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    LEFT_OUT = "left_out"
+    FAILED = "failed"
+
+
+class LeftOut(StrEnum):
+    """Why one of them was left out, or failed."""
+
+    NOT_AT_LEAF = "not_at_leaf"
+    NO_ADDRESS = "no_address"
+    ADDRESS_UNFIT = "address_unfit"
+    ADDRESS_REFUSED = "address_refused"
+    MAIL_STOPPED = "mail_stopped"
+    MAIL_WAITS = "mail_waits"
+    NOT_SEEN = "not_seen"
+    OUR_ERROR = "our_error"
+
+
+class StoppedFor(StrEnum):
+    """Why work on many connections ended early."""
+
+    PERSON = "person"
+    NOT_ALLOWED = "not_allowed"
+    """Who began it is disabled, or may not do it any more."""
+    MAIL_OFF = "mail_off"
+
+
+class ImportState(StrEnum):
+    """How far a file of growers has come."""
+
+    SHOWN = "shown"
+    """What would happen is shown; nothing has."""
+    DONE = "done"
+
+
+class RowVerdict(StrEnum):
+    """What a row of such a file comes to."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    SAME = "same"
+    WRONG = "wrong"

@@ -44,6 +44,7 @@ from onboarding.queue import (
     database_url,
 )
 from onboarding.staff import figures
+from onboarding.staff.bulk.work import Bulk
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,9 @@ def run(installation: Installation) -> None:
     )
     watching = threading.Thread(target=watch.run, name="watch")
     watching.start()
+    bulk = Bulk(installation.database, installation.settings)
+    working = threading.Thread(target=bulk.run, name="bulk")
+    working.start()
     DBOS.start_workflow(catch_up, clock.now(), None)
     log.info("Worker %s works", worker.id)
     with (
@@ -111,8 +115,10 @@ def run(installation: Installation) -> None:
         log.info("Worker %s stops", worker.id)
         latest = time.monotonic() + STOPPING_SECONDS
         watch.stop()
+        bulk.stop()
         DBOS.destroy(workflow_completion_timeout_sec=STOPPING_SECONDS)
         watching.join(max(0.0, latest - time.monotonic()))
+        working.join(max(0.0, latest - time.monotonic()))
     if not installation.queue.is_busy(worker.id):
         # Else its silence frees the work, which may still be at Leaf at this moment.
         with installation.database.transaction() as session:

@@ -63,10 +63,17 @@ def partner_add(
 @click.option("--external-id", required=True, help="The partner's own id of the grower.")
 @click.option("--name", required=True, help="The grower's or farm's name.")
 @click.option("--email", help="Where the grower is reached.")
+@click.option("--phone", help="The grower's telephone number, for staff.")
 @click.option("--leaf-user", help="The grower's Leaf user, if there is one already.")
 @click.option("--send", is_flag=True, help="Mail it to the grower as well.")
 def link(
-    slug: str, external_id: str, name: str, email: str | None, leaf_user: str | None, send: bool
+    slug: str,
+    external_id: str,
+    name: str,
+    email: str | None,
+    phone: str | None,
+    leaf_user: str | None,
+    send: bool,
 ) -> None:
     """Make a link for a grower, and print its URL alone."""
     parts = installation()
@@ -77,6 +84,7 @@ def link(
             external_id=external_id,
             name=name,
             email=email,
+            phone=phone,
             leaf_user_id=leaf_user,
             lifetime=timedelta(days=parts.settings.link_lifetime_days),
         )

@@ -22,6 +22,7 @@ SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 LEAF_USER = re.compile(r"[A-Za-z0-9-]{1,64}")
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+PHONE = re.compile(r"\+?[0-9(][0-9 ()/.x-]{3,}")
 SLUG_MAX = 64
 NAME_MAX = 200
 EXTERNAL_ID_MAX = 200
@@ -87,6 +88,7 @@ def invite(
     name: str,
     lifetime: timedelta,
     email: str | None = None,
+    phone: str | None = None,
     leaf_user_id: str | None = None,
 ) -> Link:
     """A new link for a grower, who is made or brought up to date first.
@@ -108,11 +110,17 @@ def invite(
         _set_leaf_user(session, grower, _text(leaf_user_id, "Leaf user", LEAF_USER_MAX))
     if email:
         _set_address(session, grower, _email(email))
+    if phone:
+        grower.phone = check_phone(phone)
     grower.name = name
+    return new_link(session, connection_of(session, grower.id), lifetime=lifetime)
+
+
+def new_link(session: Session, connection: Connection, *, lifetime: timedelta) -> Link:
+    """One more link for a grower. Those that they have go on working until they end."""
     moment = now()
-    link = Link(grower=grower, created_at=moment, expires_at=moment + lifetime)
+    link = Link(grower=connection.grower, created_at=moment, expires_at=moment + lifetime)
     session.add(link)
-    connection = connection_of(session, grower.id)
     history.record(session, connection, "link_made", who=history.STAFF)
     return link
 
@@ -206,6 +214,20 @@ def _may_change_leaf_user(connection: Connection) -> bool:
     return connection.cause is Cause.LEAF_USER_MISSING or (
         connection.stage is not Stage.DISCONNECTING and not any(traces)
     )
+
+
+def check_phone(value: str) -> str:
+    """A telephone number as people write it.
+
+    :raise InputInvalid: if it is none
+    """
+    number = value.strip()
+    if len(number) > PHONE_MAX or not PHONE.fullmatch(number):
+        raise InputInvalid(
+            f"{value!r} is not a telephone number: write at most {PHONE_MAX} digits, spaces and "
+            "+ ( ) / . -"
+        )
+    return number
 
 
 def _text(value: str, what: str, limit: int) -> str:

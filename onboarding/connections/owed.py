@@ -54,14 +54,16 @@ def _owe_try(session: Session, queue: Queue, connection: Connection) -> None:
     queue.hand_over(session, connection.id, number=connection.hand_over_try, after=timedelta(0))
 
 
-def owe_check(connection: Connection) -> None:
+def owe_check(connection: Connection, *, urgency: Urgency = Urgency.LOOK) -> None:
     """Let Leaf be asked now, since somebody waits for it or something has happened.
 
     What a check that is under way brings does not count any more.
+
+    :param urgency: another one for those of which there are many, so that nobody waits for them
     """
     connection.check_number += 1
     connection.check_due_at = now()
-    connection.check_urgency = Urgency.LOOK
+    connection.check_urgency = urgency
 
 
 def is_look_due(connection: Connection, moment: datetime) -> bool:

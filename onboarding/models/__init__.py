@@ -10,10 +10,12 @@ from onboarding.models.attempt import (
     Attempt,
 )
 from onboarding.models.base import Base, UtcDateTime
+from onboarding.models.bulk import BulkJob, BulkRow
 from onboarding.models.connection import HAS_TURNED, Connection, Organization, locked, new_reference
 from onboarding.models.figures import Figure, FigureCount
 from onboarding.models.growers import Grower, Link, Partner
 from onboarding.models.history import Event, LeafEvent, SeenAlert
+from onboarding.models.imports import Import, ImportRow
 from onboarding.models.listing import Listing, SavedView
 from onboarding.models.mail import Mail
 from onboarding.models.running import Copy, Incident, Pace, Worker
@@ -28,12 +30,16 @@ __all__ = [
     "Attempt",
     "Audit",
     "Base",
+    "BulkJob",
+    "BulkRow",
     "Connection",
     "Copy",
     "Event",
     "Figure",
     "FigureCount",
     "Grower",
+    "Import",
+    "ImportRow",
     "Incident",
     "LeafEvent",
     "Link",

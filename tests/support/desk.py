@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from flask import Flask
+from flask import session as cookie
 from flask.testing import FlaskClient
+from flask_wtf.csrf import generate_csrf
 from werkzeug.test import TestResponse
 
 from onboarding.clock import now
@@ -79,3 +81,12 @@ class Desk:
         secret = signed_in(self.database, role, email=email, partners=partners)
         client.set_cookie(COOKIE, secret, domain=urlsplit(ORIGIN).netloc, secure=True)
         return client
+
+    def token(self, browser: FlaskClient) -> str:
+        """What forms in this browser carry, for those that no page has to be fetched for."""
+        with self.app.test_request_context(base_url=ORIGIN):
+            made: str = generate_csrf()
+            secret = cookie["csrf_token"]
+        with browser.session_transaction(base_url=ORIGIN) as kept:
+            kept["csrf_token"] = secret
+        return made

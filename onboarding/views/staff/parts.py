@@ -151,7 +151,7 @@ def keep(response: Response) -> Response:
 
 def _to(endpoint: str) -> ResponseReturnValue:
     """Go there, and come back to the page that was asked for; what was posted is asked for anew."""
-    here = request.full_path.rstrip("?") if request.method == "GET" else _page_before()
+    here = request.full_path.rstrip("?") if request.method == "GET" else page_before()
     target = f"{url_for(endpoint)}?{urlencode({'next': here})}"
     if request.headers.get("HX-Request"):
         # A part of a page is no place for a sign-in.
@@ -159,7 +159,7 @@ def _to(endpoint: str) -> ResponseReturnValue:
     return redirect(target, 303)
 
 
-def _page_before() -> str:
+def page_before() -> str:
     """The page from which something was posted, as the browser tells us of our own pages."""
     origin, path = installation().settings.public_url, request.referrer or ""
     return (

@@ -1,0 +1,210 @@
+"""The worker's part in work on many connections.
+
+A part of the rows at a time, each part in one transaction that holds the job's row: so no two
+workers are at the same job, and what a killed one had not committed has not happened. What is done
+with a connection and that it is done stand in the same transaction, so nothing is done twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from onboarding.clock import now
+from onboarding.connections import invitations, mails, owed
+from onboarding.db import Database
+from onboarding.errors import InputInvalid
+from onboarding.models import BulkJob, BulkRow, Connection, Link
+from onboarding.settings import Settings
+from onboarding.staff import audit
+from onboarding.staff.bulk import choice, jobs
+from onboarding.staff.roles import Member, member_of
+from onboarding.states import (
+    BulkKind,
+    BulkRowState,
+    BulkState,
+    LeftOut,
+    Role,
+    StoppedFor,
+    Urgency,
+)
+
+AT_ONCE = {BulkKind.RECHECK: 25, BulkKind.NEW_LINK: 100, BulkKind.MAIL: 100}
+"""So many rows a transaction: others wait for its locks."""
+SHARE_OF_RATE = 2 / 3
+"""Of what Leaf allows, for checks that nobody waits for."""
+REQUESTS_PER_CHECK = 2
+POLLING_SECONDS = 1.0
+PAUSE_AFTER_AN_ERROR = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class Bulk:
+    """Works on what is due until it is told to stop."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Work until `stop`; the part that is being worked on is finished."""
+        while not self._stopping.is_set():
+            try:
+                pause = 0.0 if step(self._database, self._settings) else POLLING_SECONDS
+            except Exception:
+                # This thread's end would be the end of all bulk work. The part comes again.
+                log.exception("Bulk work broke off")
+                pause = PAUSE_AFTER_AN_ERROR
+            self._stopping.wait(pause)
+
+    def stop(self) -> None:
+        """Begin no part any more."""
+        self._stopping.set()
+
+
+def step(database: Database, settings: Settings) -> bool:
+    """Work on one part of the job that has been due for longest.
+
+    :return: whether there was one
+    """
+    due = sa.select(BulkJob).where(BulkJob.due_at <= now()).order_by(BulkJob.due_at).limit(1)
+    with database.reading() as session:
+        if session.scalar(due) is None:
+            return False  # without a lock, which SQLite has only one of
+    with database.transaction() as session:
+        job = session.scalar(due.with_for_update(of=BulkJob, skip_locked=True))
+        if job is None:
+            return False
+        if (why := _why_not(job, settings)) is not None:
+            jobs.end(job, BulkState.STOPPED, why=why)
+        else:
+            _work(session, settings, job, member_of(job.staff))
+    return True
+
+
+def _why_not(job: BulkJob, settings: Settings) -> StoppedFor | None:
+    if job.staff.disabled_at is not None or not job.staff.role.includes(Role.OPERATOR):
+        return StoppedFor.NOT_ALLOWED
+    if job.kind is BulkKind.MAIL and settings.mail is None:
+        return StoppedFor.MAIL_OFF
+    return None
+
+
+def _work(session: Session, settings: Settings, job: BulkJob, by: Member) -> None:
+    at_once = AT_ONCE[job.kind]
+    query = sa.select(BulkRow).where(BulkRow.job_id == job.id)
+    if job.worked_to is not None:
+        query = query.where(BulkRow.connection_id > job.worked_to)
+    rows = session.scalars(query.order_by(BulkRow.connection_id).limit(at_once)).all()
+    connections = _locked(session, [row.connection_id for row in rows])
+    reasons = choice.reasons(session, job.kind, list(connections))
+    for row in rows:
+        connection = connections[row.connection_id]
+        row.at = now()
+        if not by.sees(connection.grower.partner_id):
+            row.state, row.reason = BulkRowState.LEFT_OUT, LeftOut.NOT_SEEN
+        elif (reason := reasons[row.connection_id]) is not None:
+            row.state, row.reason = BulkRowState.LEFT_OUT, reason
+        else:
+            _try(session, settings, job, by, row, connection)
+        job.worked_to = row.connection_id
+    _count(job, rows)
+    if len(rows) < at_once:
+        jobs.end(job, BulkState.DONE)
+    else:
+        job.due_at = now() + _pause(job, rows, settings)
+
+
+def _locked(session: Session, ids: Sequence[UUID]) -> dict[UUID, Connection]:
+    """Connections by their ids, in whose order others lock them, too."""
+    query = (
+        sa.select(Connection)
+        .where(Connection.id.in_(ids))
+        .order_by(Connection.id)
+        .with_for_update(of=Connection)
+    )
+    return {one.id: one for one in session.scalars(query)}
+
+
+def _try(
+    session: Session,
+    settings: Settings,
+    job: BulkJob,
+    by: Member,
+    row: BulkRow,
+    connection: Connection,
+) -> None:
+    try:
+        with session.begin_nested():
+            _do(session, settings, job.kind, row, connection)
+            action = f"connection.{job.kind.value}"
+            audit.record(session, by, action, connection=connection, bulk=str(job.id))
+        row.state = BulkRowState.DONE
+    except InputInvalid:
+        row.state, row.reason = BulkRowState.LEFT_OUT, LeftOut.ADDRESS_UNFIT
+    except OperationalError:
+        raise  # it is about the database, not about this row
+    except Exception:
+        # One row that can't be worked on must not hold up all that come after it.
+        log.exception("Bulk work on %s failed", connection.reference)
+        row.state, row.reason = BulkRowState.FAILED, LeftOut.OUR_ERROR
+
+
+def _do(
+    session: Session, settings: Settings, kind: BulkKind, row: BulkRow, connection: Connection
+) -> None:
+    match kind:
+        case BulkKind.RECHECK:
+            if not connection.is_being_looked_at:
+                owed.owe_check(connection, urgency=Urgency.CHANGED)
+        case BulkKind.NEW_LINK:
+            row.link_id = _new_link(session, settings, connection).id
+        case BulkKind.MAIL:
+            link = session.get(Link, row.link_id) if row.link_id else None
+            if link is None or not link.is_usable(now()):
+                link = _new_link(session, settings, connection)
+            mails.invite(session, settings, link, connection)
+            row.link_id = link.id
+
+
+def _new_link(session: Session, settings: Settings, connection: Connection) -> Link:
+    lifetime = timedelta(days=settings.link_lifetime_days)
+    link = invitations.new_link(session, connection, lifetime=lifetime)
+    session.flush()
+    return link
+
+
+def _count(job: BulkJob, rows: Sequence[BulkRow]) -> None:
+    counted = dict(job.reasons)
+    for row in rows:
+        match row.state:
+            case BulkRowState.DONE:
+                job.done += 1
+            case BulkRowState.LEFT_OUT:
+                job.left_out += 1
+            case _:
+                job.failed += 1
+        if row.reason is not None:
+            counted[row.reason.value] = counted.get(row.reason.value, 0) + 1
+    job.reasons = counted
+
+
+def _pause(job: BulkJob, rows: Sequence[BulkRow], settings: Settings) -> timedelta:
+    """So long that checks come no faster than Leaf is asked, and those that people wait for pass.
+
+    Mails wait in their own queue, which has its own pace.
+    """
+    if job.kind is not BulkKind.RECHECK:
+        return timedelta(0)
+    per_minute = settings.leaf_requests_per_minute * SHARE_OF_RATE / REQUESTS_PER_CHECK
+    asked = sum(row.state is BulkRowState.DONE for row in rows)
+    return timedelta(minutes=asked / per_minute)
