@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -144,19 +144,23 @@ def trend(
 
 
 def newest(
-    session: Session, by: Member, asked: Filter, *, since: datetime
+    session: Session, by: Member, asked: Filter, counted: Mapping[Outcome, Mapping[date, int]]
 ) -> dict[Outcome, Failure]:
-    """The last one of each cause."""
-    parts = [
-        sa.select(
-            _of(by, asked.partner, since)
-            .with_only_columns(Attempt.id)
-            .where(Attempt.outcome == outcome)
-            .limit(1)
-            .subquery()
-        )
-        for outcome in FAILURES
-    ]
+    """The last one of each cause, as of the last count.
+
+    :param counted: as `trend` gave it: only the last day that has one is searched, since a partner
+        may have few among many attempts of others
+    """
+    parts = []
+    for outcome, days in counted.items():
+        last = max((day for day, number in days.items() if number), default=None)
+        if last is not None:
+            begin = datetime(last.year, last.month, last.day, tzinfo=UTC)
+            within = (Attempt.outcome == outcome, Attempt.ended_at < begin + timedelta(days=1))
+            one = _of(by, asked.partner, begin).with_only_columns(Attempt.id)
+            parts.append(sa.select(one.where(*within).limit(1).subquery()))
+    if not parts:
+        return {}
     query = _with_grower().where(Attempt.id.in_(sa.union_all(*parts)))
     return {one.outcome: one for one in map(_failure, session.execute(query))}
 

@@ -72,7 +72,7 @@ def attempts() -> ResponseReturnValue:
         asked = _asked(partners)
         since = now() - timedelta(days=asked.days)
         trend = reading.trend(session, member(), asked, today=now().date())
-        newest = reading.newest(session, member(), asked, since=since)
+        newest = reading.newest(session, member(), asked, trend)
         after = Place.parse(request.args.get("after", ""))
         found, has_more = reading.page(session, member(), asked, since=since, after=after)
     causes = [Cause(one, MEANINGS[one], trend[one], newest.get(one)) for one in FAILURES]
