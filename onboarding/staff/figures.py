@@ -7,25 +7,21 @@ gets their sum. The longer it takes, the rarer it is done.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from onboarding import clock
 from onboarding.db import Database
-from onboarding.models import HAS_FAILED, Attempt, Connection, Figure, FigureCount, Grower
-from onboarding.staff import overview, standings
-from onboarding.staff.overview import Step
-from onboarding.staff.standings import Standing
-from onboarding.staff.words import area
-from onboarding.states import FigureKind, Outcome
+from onboarding.models import Figure, FigureCount
+from onboarding.staff import overview, tallies
+from onboarding.staff.tallies import Key
+from onboarding.states import FigureKind
 
 KEPT_DAYS = 90
 SHARE_OF_TIME = 0.02
@@ -34,10 +30,6 @@ LONGEST_PAUSE = timedelta(minutes=15)
 LEASE = timedelta(minutes=5)
 """So long another worker waits for one that counts and may have been killed."""
 ONLY_ROW = 1
-ORDER = list(Step)
-
-Key = tuple[date, UUID, str]
-"""Day, partner, what was counted."""
 
 
 def count_if_due(database: Database) -> None:
@@ -60,17 +52,18 @@ def count_if_due(database: Database) -> None:
 def count(database: Database, moment: datetime) -> None:
     """Count everything, and write down what has changed."""
     today = moment.astimezone(UTC).date()
+    first_week = overview.weeks_until(today)[-1]
     with database.reading() as session:
         since = _first_day_of_failures(session, today)
-        failed = _failed(session, since)
-        tally = Tally(today)
-        for standing in standings.all_of(session, moment):
-            tally.add(standing)
+        failed = tallies.failed(session, since)
+        told, health = tallies.now_and_health(session, today)
+        funnel = tallies.funnel(session, first_week)
+        durations = tallies.durations(session, first_week)
     _keep(database, FigureKind.FAILED, since, failed)
-    _keep(database, FigureKind.NOW, date.min, tally.now)
-    _keep(database, FigureKind.HEALTH, today, tally.health)
-    _keep(database, FigureKind.FUNNEL, tally.first_week, tally.funnel)
-    _keep(database, FigureKind.DURATION, tally.first_week, tally.durations)
+    _keep(database, FigureKind.NOW, date.min, told)
+    _keep(database, FigureKind.HEALTH, today, health)
+    _keep(database, FigureKind.FUNNEL, first_week, funnel)
+    _keep(database, FigureKind.DURATION, first_week, durations)
     with database.transaction() as session:
         session.execute(
             sa.delete(Figure).where(
@@ -78,49 +71,6 @@ def count(database: Database, moment: datetime) -> None:
                 Figure.day < today - timedelta(days=KEPT_DAYS),
             )
         )
-
-
-class Tally:
-    """Numbers by day, partner and key, of connections that come one after the other."""
-
-    def __init__(self, today: date) -> None:
-        self._today = today
-        self.first_week = overview.weeks_until(today)[-1]
-        self.now: Counter[Key] = Counter()
-        self.health: Counter[Key] = Counter()
-        self.funnel: Counter[Key] = Counter()
-        self.durations: Counter[Key] = Counter()
-
-    def add(self, one: Standing) -> None:
-        """Count one more."""
-        partner = one.partner_id
-        self.now[self._today, partner, overview.now_key(one.turn, one.code)] += 1
-        self.health[self._today, partner, area(one.code, one.turn).value] += 1
-        invited = _week(one.invited_at)
-        if invited >= self.first_week:
-            for step in _steps(one):
-                self.funnel[invited, partner, step.value] += 1
-        if one.began_at is not None and one.connected_at is not None:
-            connected = _week(one.connected_at)
-            if connected >= self.first_week:
-                seconds = (one.connected_at - one.began_at).total_seconds()
-                self.durations[connected, partner, overview.bound_of(seconds)] += 1
-
-
-def _steps(one: Standing) -> Sequence[Step]:
-    """All that it has come by; who has come far has come by all before."""
-    reached = {
-        Step.BEGAN: one.began_at,
-        Step.CONSENTED: one.consented_at,
-        Step.AT_LEAF: one.at_leaf_at,
-        Step.CONNECTED: one.connected_at,
-    }
-    furthest = max((step for step, at in reached.items() if at), key=ORDER.index, default=Step.SENT)
-    return [step for step in ORDER[: ORDER.index(furthest) + 1] if step is not Step.OPENED]
-
-
-def _week(moment: datetime) -> date:
-    return overview.monday_of(moment.astimezone(UTC).date())
 
 
 def _claim(database: Database) -> bool:
@@ -146,21 +96,6 @@ def _first_day_of_failures(session: Session, today: date) -> date:
     )
     oldest = today - timedelta(days=KEPT_DAYS)
     return oldest if newest is None else max(oldest, newest - timedelta(days=1))
-
-
-def _failed(session: Session, since: date) -> dict[Key, int]:
-    day = _day(session, Attempt.ended_at)
-    query = (
-        sa.select(day, Grower.partner_id, Attempt.outcome, sa.func.count())
-        .join(Connection, Connection.id == Attempt.connection_id)
-        .join(Grower, Grower.id == Connection.grower_id)
-        .where(sa.text(HAS_FAILED), Attempt.ended_at >= _midnight(since))
-        .group_by(day, Grower.partner_id, Attempt.outcome)
-    )
-    return {
-        (_as_date(at), partner, (outcome or Outcome.EXPIRED).value): number
-        for at, partner, outcome, number in session.execute(query)
-    }
 
 
 def _keep(database: Database, kind: FigureKind, since: date, found: Mapping[Key, int]) -> None:
@@ -198,19 +133,3 @@ def _row(kind: FigureKind, key: Key, number: int) -> dict[str, Any]:
 def _parts(keys: list[Key], size: int = 200) -> Iterable[list[Key]]:
     """So few at once that no database minds."""
     return (keys[start : start + size] for start in range(0, len(keys), size))
-
-
-def _day(session: Session, column: InstrumentedAttribute[datetime | None]) -> sa.Function[date]:
-    """The day of a moment, in UTC."""
-    if session.get_bind().dialect.name == "postgresql":
-        return sa.func.date(sa.func.timezone("UTC", column))
-    return sa.func.date(column)
-
-
-def _as_date(value: date | str) -> date:
-    """SQLite knows no dates."""
-    return date.fromisoformat(value) if isinstance(value, str) else value
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)

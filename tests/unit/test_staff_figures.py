@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from onboarding import describe
 from onboarding.clock import now
-from onboarding.connections import consent, incidents
+from onboarding.connections import consent, incidents, listing
 from onboarding.db import Database
-from onboarding.models import Connection, Figure, Incident, Link
+from onboarding.models import Connection, Figure, Incident, Link, Listing
 from onboarding.staff import figures, overview, words
 from onboarding.states import (
     Cause,
@@ -43,9 +43,10 @@ def kept(database: Database, kind: FigureKind) -> Found:
 
 def put(database: Database, link: Link, **values: Any) -> None:
     """Change the connection of a link's grower."""
-    change = sa.update(Connection).where(Connection.grower_id == link.grower_id)
+    of = Connection.grower_id == link.grower_id
     with database.transaction() as session:
-        session.execute(change.values(**values))
+        session.execute(sa.update(Connection).where(of).values(**values))
+        listing.rebuild(session, session.scalars(sa.select(Connection.id).where(of)))
 
 
 def scatter(database: Database, chance: random.Random, moment: datetime) -> None:
@@ -71,6 +72,8 @@ def scatter(database: Database, chance: random.Random, moment: datetime) -> None
         began = moment - timedelta(minutes=30)
         kind = IncidentKind.REFUSED
         session.add(Incident(kind=kind, began_at=began, turned=9, asked=9))
+    with database.transaction() as session:
+        listing.rebuild(session, session.scalars(sa.select(Connection.id)))
 
 
 def test_what_is_told_is_counted_as_one_does_by_hand(fresh_database: Database) -> None:
@@ -108,36 +111,78 @@ def test_health_of_yesterday_stays_while_the_rest_is_of_now(fresh_database: Data
     assert [key for _, _, key in kept(fresh_database, FigureKind.NOW)] == ["nobody:disconnected"]
 
 
-def test_funnel_follows_each_week_and_durations_those_that_arrived(
-    fresh_database: Database,
-) -> None:
-    moment = datetime(2026, 11, 25, 12, tzinfo=UTC)
-    monday, weeks_ago = date(2026, 11, 23), date(2026, 11, 9)
-    links = [invited(fresh_database, f"g-{number}") for number in range(5)]
-    for link in links:
-        put(fresh_database, link, created_at=moment - 14 * DAY)
-    put(fresh_database, links[0], created_at=moment - DAY)
-    attempted(fresh_database, links[1], Outcome.DENIED, ended=moment - 13 * DAY)
-    for number, link in enumerate(links[2:]):
-        ended = moment - 2 * DAY
-        attempted(fresh_database, link, Outcome.AUTHORIZED, ended=ended)
-        put(fresh_database, link, handed_over_at=ended if number else None)
-    connected = moment - 2 * DAY + timedelta(seconds=100)
-    put(fresh_database, links[4], stage=Stage.CONNECTED, connected_at=connected)
+def test_funnel_and_durations_are_those_that_one_counts_by_hand(fresh_database: Database) -> None:
+    chance, moment = random.Random(5), datetime(2026, 11, 25, 12, tzinfo=UTC)
+    links = [invited(fresh_database, f"g-{n}", partner=f"p-{n % 2}") for n in range(40)]
+    funnel: Counter[tuple[date, UUID, str]] = Counter()
+    durations: Counter[tuple[date, UUID, str]] = Counter()
+    with fresh_database.transaction() as session:
+        for number, link in enumerate(links):
+            one = session.scalars(
+                sa.select(Connection).where(Connection.grower_id == link.grower_id)
+            ).one()
+            walk = walked(chance, moment)
+            if number == 0:
+                walk["created_at"] = moment - 200 * DAY  # longer ago than is followed
+            at_leaf = walk["first_connected_at"] or (
+                (chance.random() < 0.5 and walk["consented_at"]) or None
+            )
+            session.execute(
+                sa.update(Listing).where(Listing.connection_id == one.id).values(**walk)
+            )
+            session.execute(
+                sa.update(Connection)
+                .where(Connection.id == one.id)
+                .values(handed_over_at=at_leaf)
+                .execution_options(synchronize_session=False)
+            )
+            partner = one.grower.partner_id
+            reached = {
+                "sent": walk["created_at"],
+                "opened": walk["opened_at"],
+                "began": walk["started_at"],
+                "consented": walk["consented_at"],
+                "at_leaf": at_leaf,
+                "connected": walk["first_connected_at"],
+            }
+            if number:
+                week = overview.monday_of(walk["created_at"].date())
+                funnel.update((week, partner, step) for step, at in reached.items() if at)
+            if (connected := walk["first_connected_at"]) and walk["started_at"]:
+                seconds = (connected - walk["started_at"]).total_seconds()
+                week = overview.monday_of(connected.date())
+                durations[week, partner, overview.bound_of(seconds)] += 1
 
     figures.count(fresh_database, moment)
 
-    funnel = {(day, key): n for (day, _, key), n in kept(fresh_database, FigureKind.FUNNEL).items()}
-    assert funnel == {
-        (monday, "sent"): 1,
-        (weeks_ago, "sent"): 4,
-        (weeks_ago, "began"): 4,
-        (weeks_ago, "consented"): 3,
-        (weeks_ago, "at_leaf"): 2,
-        (weeks_ago, "connected"): 1,
-    }
-    durations = kept(fresh_database, FigureKind.DURATION)
-    assert {(day, key): n for (day, _, key), n in durations.items()} == {(monday, "120"): 1}
+    assert kept(fresh_database, FigureKind.FUNNEL) == funnel
+    assert kept(fresh_database, FigureKind.DURATION) == durations
+    assert len(durations) > 3
+
+
+def walked(chance: random.Random, moment: datetime) -> dict[str, datetime | Any]:
+    """When a grower came how far; no step is left out."""
+    at = moment - timedelta(days=chance.uniform(5, 90))
+    found: dict[str, datetime | None] = {"created_at": at}
+    steps = ("opened_at", "started_at", "consented_at", "first_connected_at")
+    far = chance.randint(0, len(steps))
+    for number, step in enumerate(steps):
+        at += timedelta(seconds=chance.uniform(1, 4000))
+        found[step] = at if number < far else None
+    return found
+
+
+def test_step_of_which_nobody_knows_when_counts_for_who_came_further(
+    fresh_database: Database,
+) -> None:
+    link = invited(fresh_database)
+    with fresh_database.transaction() as session:
+        session.execute(sa.update(Listing).values(first_connected_at=now()))
+        session.execute(sa.update(Connection).values(handed_over_at=now()))
+    figures.count(fresh_database, now())
+    assert link
+    counted = kept(fresh_database, FigureKind.FUNNEL)
+    assert {key for _, _, key in counted} == {step.value for step in overview.Step}
 
 
 def test_counting_again_what_has_not_changed_writes_nothing(fresh_database: Database) -> None:
