@@ -16,7 +16,7 @@ from onboarding.connections import attention, consent, incidents
 from onboarding.db import Database
 from onboarding.local.world import making, rows
 from onboarding.local.world.life import SPAN
-from onboarding.models import Attempt, Connection, Event, Figure, Grower, LeafEvent, Mail
+from onboarding.models import Attempt, Connection, Event, Figure, Grower, LeafEvent, Listing, Mail
 from onboarding.states import Outcome
 from onboarding.vault import Vault
 from tests.unit.conftest import SettingsFor
@@ -58,9 +58,16 @@ def test_of_every_code_there_are_some_and_each_is_told_what_the_world_says(
             for column in (Event.at, LeafEvent.at, Mail.ended_at, Attempt.ended_at)
         ]
         growers = session.scalars(sa.select(Grower)).all()
+        listed = session.scalars(sa.select(Listing)).all()
         of_health = sa.select(Figure.day, sa.func.sum(Figure.number)).group_by(Figure.day)
         days = session.execute(of_health.order_by(Figure.day)).all()
     assert told == said
+    assert {row.connection_id: row.code for row in listed} == said
+    assert len([row for row in listed if row.opened_at is None]) > 100
+    assert all(row.since <= moment for row in listed)
+    reached = [(row.started_at, row.first_connected_at) for row in listed if row.first_connected_at]
+    assert all(started and ended and started < ended for started, ended in reached)
+    assert len(reached) > 1300
     assert len(told) == 2000
     counted = Counter(told.values())
     assert set(counted) == _codes()

@@ -54,6 +54,8 @@ class Life:
     leaf_events: list[LeafEvent] = field(default_factory=list)
     account: dict[str, Any] = field(default_factory=dict)
     refresh_token: str = ""
+    opened_at: datetime | None = None
+    """When they opened the link, if that was not when they began."""
     settled: datetime = field(init=False)
     """Until then it is told what happened; what comes next is later."""
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 
 from onboarding.connections import listing
 from onboarding.local.world import days, desk
+from onboarding.local.world.life import Life
 from onboarding.local.world.making import World
 from onboarding.models import (
     Attempt,
@@ -22,6 +23,7 @@ from onboarding.models import (
     Incident,
     LeafEvent,
     Link,
+    Listing,
     Mail,
     Organization,
     Partner,
@@ -50,13 +52,33 @@ def write(session: Session, vault: Vault, world: World) -> None:
     told = [row for life in lives for row in life.leaf_events]
     _insert(session, LeafEvent, sorted(told, key=lambda row: row.at))
     _insert(session, Incident, world.incidents)
-    listing.rebuild(session, [life.connection.id for life in lives])
+    _list(session, lives)
     _insert(session, Figure, days.health(world))
     people = desk.staff(world)
     _insert(session, Staff, people)
     limits = desk.limits(world, people)
     session.execute(sa.insert(staff_partner), limits)
     _insert(session, Audit, desk.audit(world, people))
+
+
+def _list(session: Session, lives: list[Life]) -> None:
+    """Rows of the dashboard's table, and in them what nothing else tells."""
+    listing.rebuild(session, [life.connection.id for life in lives])
+    moments = [
+        {
+            "key": life.connection.id,
+            "opened": life.opened_at,
+            "connected": life.connection.connected_at,
+        }
+        for life in lives
+    ]
+    change = sa.update(Listing).where(Listing.connection_id == sa.bindparam("key"))
+    # Who began has opened it, and of what works the row knows the moment.
+    for name, column in (("opened", Listing.opened_at), ("connected", Listing.first_connected_at)):
+        session.connection().execute(
+            change.values({column: sa.bindparam(name)}),
+            [one for one in moments if one[name] is not None],
+        )
 
 
 def _keep_tokens(vault: Vault, world: World) -> None:

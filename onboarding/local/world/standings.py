@@ -60,13 +60,17 @@ def _connected(life: Life) -> None:
     story.connect(life, _began(life))
 
 
-def _never_opened(life: Life) -> None:
+def _not_begun(life: Life) -> None:
+    """Some have looked at the page, some have not even done that."""
     story.invite(life)
+    looked = life.born + timedelta(days=life.chance.expovariate(1))
+    if life.chance.random() < 0.4 and looked < life.moment:
+        life.opened_at = looked
 
 
 def _sent_again(life: Life) -> None:
     """The first link has expired, and staff or the page made another one."""
-    story.invite(life)
+    _not_begun(life)
     again = life.born + timedelta(days=15 + 10 * life.chance.random())
     if again < life.moment:
         story.ask_for_another_link(life, again)
@@ -315,6 +319,7 @@ def _disconnected(life: Life) -> None:
     at = _lately(life, hours=24 * 60)
     life.happens(at, "disconnect_asked", who, reason=reason)
     life.happens(at + timedelta(seconds=3), "disconnected")
+    connection.checked_at = at
     connection.stage, connection.health = Stage.DISCONNECTED, Health.UNKNOWN
     connection.health_text, connection.health_since = "", None
     connection.leaf_credential_id = connection.check_due_at = None
@@ -326,7 +331,7 @@ STANDINGS = (
     Standing("connected", 1216, _connected),
     Standing("connected", 18, _with(_fewer_scopes)),
     Standing("connected", 4, _with(_paused_just_now)),
-    Standing("invited", 150, _never_opened, (0.05, 30)),
+    Standing("invited", 150, _not_begun, (0.05, 30)),
     Standing("invited", 70, _sent_again, (16, 80)),
     Standing("denied", 16, _ended(Outcome.DENIED), (1, 60)),
     Standing("took_too_long", 40, _ended(Outcome.EXPIRED), (1, 80)),
