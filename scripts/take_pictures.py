@@ -10,6 +10,7 @@ import base64
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from playwright.sync_api import BrowserContext, ViewportSize, sync_playwright
 
@@ -19,20 +20,32 @@ from tests.support.browser import launch
 PLACE = Path(__file__).resolve().parents[1] / "docs" / "img"
 DESK: ViewportSize = {"width": 1280, "height": 860}
 PHONE: ViewportSize = {"width": 390, "height": 844}
+
+
+class Picture(NamedTuple):
+    """What a picture shows, and how large."""
+
+    page: str
+    size: ViewportSize = DESK
+    dark: bool = False
+    at: str = ""
+    """The id of what stands at the top of it."""
+
+
 PICTURES = {
-    "overview": ("home", DESK, False),
-    "overview-dark": ("home", DESK, True),
-    "overview-phone": ("home", PHONE, False),
-    "connections": ("connections", DESK, False),
-    "connection": ("connection", DESK, False),
-    "attempts": ("attempts", DESK, False),
-    "bulk": ("bulk_jobs", DESK, False),
-    "imports": ("imports", DESK, False),
-    "partner": ("partner", DESK, False),
-    "audit": ("audit", DESK, False),
-    "system": ("system", DESK, False),
+    "overview": Picture("home"),
+    "overview-health": Picture("home", dark=True, at="health"),
+    "overview-phone": Picture("home", PHONE),
+    "connections": Picture("connections"),
+    "connection": Picture("connection"),
+    "attempts": Picture("attempts"),
+    "bulk": Picture("bulk_jobs"),
+    "imports": Picture("imports"),
+    "partner": Picture("partner"),
+    "audit": Picture("audit"),
+    "system": Picture("system"),
 }
-"""Each with its page, how large it is, and whether it is dark."""
+"""By their names; of a page that there is not yet, there is no picture."""
 LARGEST = 60_000
 QUALITIES = (80, 65, 50, 35, 20)
 """Of WebP: the best that is small enough is kept."""
@@ -47,10 +60,10 @@ def main() -> int:
         try:
             world.wait_for_figures()
             pages = world.pages()
-            for name, (endpoint, size, dark) in PICTURES.items():
-                if endpoint in pages:
-                    with world.at_desk(browser, size=size, dark=dark) as context:
-                        picture = _taken(world, context, pages[endpoint])
+            for name, wanted in PICTURES.items():
+                if wanted.page in pages:
+                    with world.at_desk(browser, size=wanted.size, dark=wanted.dark) as context:
+                        picture = _taken(world, context, pages[wanted.page], wanted.at)
                     (PLACE / f"{name}.webp").write_bytes(picture)
                     sys.stdout.write(f"{name}.webp: {len(picture)} bytes\n")
         finally:
@@ -59,10 +72,12 @@ def main() -> int:
     return 0
 
 
-def _taken(world: World, context: BrowserContext, path: str) -> bytes:
+def _taken(world: World, context: BrowserContext, path: str, place: str) -> bytes:
     page = context.new_page()
     world.open(page, path)
     page.wait_for_load_state("networkidle")
+    if place:
+        page.locator(f"#{place}").evaluate("one => one.scrollIntoView()")
     session = context.new_cdp_session(page)
     for quality in QUALITIES:
         how = {"format": "webp", "quality": quality}

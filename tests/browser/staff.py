@@ -101,7 +101,8 @@ class World:
 
         :param partners: slugs of those that they are limited to; None: they see all
         """
-        email = f"{role.value}-{len(partners or ())}@example.com"
+        limited = "limited-" if partners else ""
+        email = f"{limited}{role.value}@example.com"
         database = self.stack.installation.database
         secret = signed_in(database, role, email=email, partners=partners)
         with visitor(browser, size=size, script=script, dark=dark) as context:
