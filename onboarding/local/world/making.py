@@ -10,9 +10,10 @@ from random import Random
 from typing import Any
 
 from onboarding.local.world import story
+from onboarding.local.world.at_leaf import OF_LATE
 from onboarding.local.world.life import SPAN, Life, begin
 from onboarding.local.world.people import somebody
-from onboarding.local.world.standings import OF_LATE, STANDINGS, Standing
+from onboarding.local.world.standings import STANDINGS, Standing
 from onboarding.models import Incident, Partner
 from onboarding.settings import Settings
 from onboarding.states import IncidentKind

@@ -10,12 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from onboarding.connections import listing
-from onboarding.local.world import days, desk
+from onboarding.local.world import bulk, days, desk
 from onboarding.local.world.life import Life
 from onboarding.local.world.making import World
 from onboarding.models import (
     Attempt,
     Audit,
+    BulkJob,
+    BulkRow,
     Connection,
     Event,
     Figure,
@@ -59,6 +61,9 @@ def write(session: Session, vault: Vault, world: World) -> None:
     limits = desk.limits(world, people)
     session.execute(sa.insert(staff_partner), limits)
     _insert(session, Audit, desk.audit(world, people))
+    work = bulk.jobs(world, people)
+    _insert(session, BulkJob, [job for job, _ in work])
+    _insert(session, BulkRow, [row for _, rows in work for row in rows])
 
 
 def _list(session: Session, lives: list[Life]) -> None:
