@@ -1,6 +1,6 @@
 """The dashboard, a module a page."""
 
-from onboarding.views.staff import attempts, bulk, overview, sign_in, system
+from onboarding.views.staff import attempts, bulk, connections, overview, sign_in, system
 from onboarding.views.staff.parts import init_app
 
-__all__ = ["attempts", "bulk", "init_app", "overview", "sign_in", "system"]
+__all__ = ["attempts", "bulk", "connections", "init_app", "overview", "sign_in", "system"]
