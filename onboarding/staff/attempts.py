@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +15,13 @@ from onboarding.i18n import mark
 from onboarding.models import HAS_FAILED, Attempt, Connection, Figure, Grower, Partner
 from onboarding.staff.roles import Member
 from onboarding.staff.scope import of_partners
+from onboarding.staff.tallies import midnight
 from onboarding.states import FigureKind, Outcome
 
 FAILURES: tuple[Outcome, ...] = tuple(one for one in Outcome if one is not Outcome.AUTHORIZED)
 PAGE = 50
+UNCOUNTED = timedelta(days=1)
+"""Figures may be missing of it, if no worker ran."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ def newest(
     for outcome, days in counted.items():
         last = max((day for day, number in days.items() if number), default=None)
         if last is not None:
-            begin = datetime(last.year, last.month, last.day, tzinfo=UTC)
+            begin = midnight(last)
             within = (Attempt.outcome == outcome, Attempt.ended_at < begin + timedelta(days=1))
             one = _of(by, asked.partner, begin).with_only_columns(Attempt.id)
             parts.append(sa.select(one.where(*within).limit(1).subquery()))
@@ -165,11 +168,26 @@ def newest(
     return {one.outcome: one for one in map(_failure, session.execute(query))}
 
 
+def since(
+    counted: Mapping[Outcome, Mapping[date, int]], asked: Filter, *, moment: datetime
+) -> datetime:
+    """From when on it is worth looking for those that are asked for.
+
+    A partner may have none of them, among many of others that would all be looked at.
+
+    :param counted: as `trend` gave it; what has happened since the last count is looked for, too
+    """
+    wanted = [days for outcome, days in counted.items() if asked.outcome in {None, outcome}]
+    first = min((day for days in wanted for day, number in days.items() if number), default=None)
+    begin = moment - UNCOUNTED if first is None else midnight(first)
+    return max(min(begin, moment - UNCOUNTED), moment - timedelta(days=asked.days))
+
+
 def page(
-    session: Session, by: Member, asked: Filter, *, since: datetime, after: Place | None
+    session: Session, by: Member, asked: Filter, *, begin: datetime, after: Place | None
 ) -> tuple[Sequence[Failure], bool]:
     """The next attempts, the last first, and whether there are more."""
-    query = _of(by, asked.partner, since)
+    query = _of(by, asked.partner, begin)
     if asked.outcome is not None:
         query = query.where(Attempt.outcome == asked.outcome)
     if after is not None:

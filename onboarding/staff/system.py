@@ -89,10 +89,9 @@ def read(session: Session, vault: Vault, *, metadata: str) -> System:
     return System(workers=found, rows=rows, leaf=leaf, requests=requests)
 
 
-def _rows(session: Session, vault: Vault, metadata: str) -> list[sa.ScalarSelect[Any]]:
+def _rows(session: Session, vault: Vault, metadata: str) -> list[sa.ColumnElement[Any]]:
     """In the order of `Rows`."""
     is_waiting = Mail.state == MailState.WAITING
-    late = (Connection.check_due_at <= now(), Connection.check_due_at.is_not(None))
     owed = Connection.hand_over_due_at.is_not(None)
     ending = Connection.stage == Stage.DISCONNECTING
     others = vault.heads[1:]
@@ -105,7 +104,7 @@ def _rows(session: Session, vault: Vault, metadata: str) -> list[sa.ScalarSelect
         _count(Mail.id, is_waiting),
         _first(sa.func.min(Mail.created_at), is_waiting),
         mails.undelivered_number().scalar_subquery(),
-        _count(Connection.id, *late),
+        _checks_due(),
         _oldest_check(),
         _first(sa.func.max(Connection.checked_at), Connection.checked_at.is_not(None)),
         *(_failure_of_deere(column) for column in (Attempt.ended_at, Attempt.detail)),
@@ -134,8 +133,20 @@ def _nothing() -> sa.ScalarSelect[Any]:
     return sa.select(sa.literal(0)).scalar_subquery()
 
 
+def _checks_due() -> sa.ColumnElement[Any]:
+    """By the index of each urgency, so that what is not due is not looked at."""
+    due = (Connection.check_due_at.is_not(None), Connection.check_due_at <= now())
+    first, *others = (
+        _count(Connection.id, Connection.check_urgency == one, *due) for one in Urgency
+    )
+    total: sa.ColumnElement[Any] = first
+    for one in others:
+        total = total + one
+    return total
+
+
 def _oldest_check() -> sa.ScalarSelect[Any]:
-    """By the index of each urgency, so that none of the others is looked at."""
+    """In the same way."""
     oldest = [
         sa.select(
             sa.select(sa.func.min(Connection.check_due_at))

@@ -118,6 +118,22 @@ def test_attempts_come_page_by_page_and_by_cause(desk: Desk) -> None:
     assert sorted(seen) == list(range(PAGE + 3))
 
 
+def test_attempt_that_has_not_been_counted_yet_is_in_the_list(desk: Desk) -> None:
+    link, moment = invited(desk.database), now()
+    attempted(desk.database, link, Outcome.DENIED, ended=moment - 20 * DAY, detail="long ago")
+    figures.count(desk.database, moment)
+    attempted(desk.database, link, Outcome.EXPIRED, ended=moment, detail="just now")
+    browser = desk.browser(Role.VIEWER)
+    for question, seen in (
+        ("", 2),
+        ("?outcome=expired", 1),
+        ("?outcome=denied", 1),
+        ("?days=7", 1),
+    ):
+        page = browser.get(f"/staff/attempts{question}").text
+        assert page.count("long ago") + page.count("just now") == seen, question
+
+
 def test_reference_code_finds_the_connection_and_no_other_partners(desk: Desk) -> None:
     ours, others = invited(desk.database, "a", partner="ours"), invited(desk.database, "b")
     attempted(desk.database, others, Outcome.DENIED, ended=now(), detail="of others")

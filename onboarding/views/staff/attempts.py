@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from urllib.parse import urlencode
 
 import sqlalchemy as sa
@@ -70,11 +70,11 @@ def attempts() -> ResponseReturnValue:
             return redirect(connection_url(code), 303)
         partners = visible_partners(session, member())
         asked = _asked(partners)
-        since = now() - timedelta(days=asked.days)
         trend = reading.trend(session, member(), asked, today=now().date())
         newest = reading.newest(session, member(), asked, trend)
         after = Place.parse(request.args.get("after", ""))
-        found, has_more = reading.page(session, member(), asked, since=since, after=after)
+        begin = reading.since(trend, asked, moment=now())
+        found, has_more = reading.page(session, member(), asked, begin=begin, after=after)
     causes = [Cause(one, MEANINGS[one], trend[one], newest.get(one)) for one in FAILURES]
     return render_template(
         "staff/attempts.html",
