@@ -14,11 +14,13 @@ from onboarding.cli.growers import link, partner, revoke_link
 from onboarding.cli.key_commands import keys
 from onboarding.cli.mailing import mail
 from onboarding.cli.processes import doctor, worker
+from onboarding.cli.staff import staff
 
 __all__ = ["init_app"]
 
 
 def init_app(app: Flask) -> None:
     """Register the commands."""
-    for command in (db, keys, partner, connection, mail, link, revoke_link, worker, doctor, leaf):
+    commands = (db, keys, partner, connection, mail, link, revoke_link, worker, doctor, leaf, staff)
+    for command in commands:
         app.cli.add_command(command)

@@ -12,6 +12,8 @@ from onboarding.staff.roles import Member
 
 COMMAND = "command"
 """Who acts where nobody has signed in: somebody with a shell on the server."""
+NOBODY = "nobody"
+"""Who acts where a sign-in failed."""
 
 
 def record(
@@ -21,11 +23,12 @@ def record(
     *,
     connection: Connection | None = None,
     partner: Partner | None = None,
+    who: str = COMMAND,
     **data: Any,
 ) -> None:
     """Write a line, in the transaction of what it is about.
 
-    :param by: None: a command
+    :param by: None: `who`
     :param action: what was done, in dotted words, e.g. `connection.recheck`
     :param partner: whose it is, if that does not follow from the connection
     :param data: small, as JSON takes it, without secrets
@@ -36,7 +39,7 @@ def record(
         Audit(
             at=now(),
             staff_id=by.id if by else None,
-            who=by.email if by else COMMAND,
+            who=by.email if by else who,
             action=action,
             connection_id=connection.id if connection else None,
             partner_id=partner.id if partner else None,

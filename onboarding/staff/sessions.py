@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from onboarding.clock import now
+from onboarding.db import delete_oldest
 from onboarding.models import Staff, StaffSession
 
 IDLE = timedelta(hours=12)
@@ -75,10 +76,16 @@ def is_confirmed(found: StaffSession) -> bool:
     return now() - found.confirmed_at < CONFIRMED_FOR
 
 
-def confirm(session: Session, session_id: UUID) -> None:
-    """Note that the person has just proved who they are."""
+def confirm(session: Session, session_id: UUID) -> str:
+    """Note that the person has just proved who they are.
+
+    :return: what the cookie holds from now on; who has read the old one is out
+    """
+    secret = secrets.token_urlsafe(SECRET_BYTES)
     change = sa.update(StaffSession).where(StaffSession.id == session_id)
-    session.execute(change.values(confirmed_at=now(), seen_at=now()))
+    moment = now()
+    session.execute(change.values(digest=_digest(secret), confirmed_at=moment, seen_at=moment))
+    return secret
 
 
 def of(session: Session, staff_id: UUID) -> Sequence[StaffSession]:
@@ -92,6 +99,11 @@ def of(session: Session, staff_id: UUID) -> Sequence[StaffSession]:
 def end(session: Session, *which: sa.ColumnElement[bool]) -> None:
     """Sign out: those sessions for which the conditions hold."""
     session.execute(sa.delete(StaffSession).where(*which))
+
+
+def forget_idle(session: Session) -> None:
+    """Delete the sessions that were idle for too long."""
+    delete_oldest(session, StaffSession, by=StaffSession.seen_at, before=now() - IDLE)
 
 
 def _digest(secret: str) -> bytes:

@@ -1,6 +1,15 @@
 """The dashboard, a module a page."""
 
-from onboarding.views.staff import attempts, bulk, connections, overview, sign_in, system
+from onboarding.views.staff import account, attempts, bulk, connections, overview, sign_in, system
 from onboarding.views.staff.parts import init_app
 
-__all__ = ["attempts", "bulk", "connections", "init_app", "overview", "sign_in", "system"]
+__all__ = [
+    "account",
+    "attempts",
+    "bulk",
+    "connections",
+    "init_app",
+    "overview",
+    "sign_in",
+    "system",
+]

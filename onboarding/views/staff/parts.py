@@ -114,6 +114,7 @@ def set_cookie(response: Response, secret: str) -> None:
         samesite="Lax",
         path="/",
     )
+    g.staff_seen = False  # so that `keep` does not put the old one back
 
 
 @bp.before_request

@@ -1,0 +1,69 @@
+"""Forms about the accounts of staff, and the form that is only a button."""
+
+from __future__ import annotations
+
+from flask_wtf import FlaskForm
+from wtforms import EmailField, HiddenField, PasswordField
+from wtforms.validators import InputRequired, Length
+
+from onboarding.i18n import gettext as _
+from onboarding.i18n import mark
+from onboarding.staff.passwords import LONGEST
+
+MISSING = mark("This is missing.")
+
+
+class Button(FlaskForm):  # type: ignore[misc]
+    """A button that carries nothing but what its address says."""
+
+
+class SignIn(FlaskForm):  # type: ignore[misc]
+    """Address and password."""
+
+    email = EmailField(
+        _("E-mail address"),
+        validators=[InputRequired(_(MISSING)), Length(max=254)],
+        render_kw={"autocomplete": "username", "autofocus": True},
+    )
+    password = PasswordField(
+        _("Password"),
+        validators=[InputRequired(_(MISSING)), Length(max=LONGEST)],
+        render_kw={"autocomplete": "current-password"},
+    )
+    next = HiddenField()
+
+
+class Confirm(FlaskForm):  # type: ignore[misc]
+    """The password once more."""
+
+    password = PasswordField(
+        _("Password"),
+        validators=[InputRequired(_(MISSING)), Length(max=LONGEST)],
+        render_kw={"autocomplete": "current-password", "autofocus": True},
+    )
+    next = HiddenField()
+
+
+class NewPassword(FlaskForm):  # type: ignore[misc]
+    """A password for an account."""
+
+    password = PasswordField(
+        _("New password"),
+        validators=[InputRequired(_(MISSING))],
+        render_kw={"autocomplete": "new-password"},
+    )
+
+
+class ChangePassword(FlaskForm):  # type: ignore[misc]
+    """Another password for one's own account."""
+
+    current = PasswordField(
+        _("Password until now"),
+        validators=[InputRequired(_(MISSING)), Length(max=LONGEST)],
+        render_kw={"autocomplete": "current-password"},
+    )
+    password = PasswordField(
+        _("New password"),
+        validators=[InputRequired(_(MISSING))],
+        render_kw={"autocomplete": "new-password"},
+    )
