@@ -135,7 +135,7 @@ def _staff(known: Sequence[Mapping[str, Any]]) -> list[str]:
         for one in known
     ]
     if known and not known[0]["password"]:
-        lines.append("    The passwords were printed when the demo world was made, and are not kept:")
+        lines.append("    They were printed when the demo world was made, and no copy is kept:")
         lines.append("    “staff link” below makes a link to set another one.")
     return lines
 
