@@ -1,6 +1,15 @@
 """The dashboard, a module a page."""
 
-from onboarding.views.staff import account, attempts, bulk, connections, overview, sign_in, system
+from onboarding.views.staff import (
+    account,
+    attempts,
+    bulk,
+    connections,
+    imports,
+    overview,
+    sign_in,
+    system,
+)
 from onboarding.views.staff.parts import init_app
 
 __all__ = [
@@ -8,6 +17,7 @@ __all__ = [
     "attempts",
     "bulk",
     "connections",
+    "imports",
     "init_app",
     "overview",
     "sign_in",
