@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import invitations
+from onboarding.connections.enrolment import Newcomer, enrol
 from onboarding.models import (
     BulkJob,
     Connection,
@@ -204,28 +205,19 @@ def _rows_of(shown: Import) -> sa.Select[ImportRow]:
 
 def _add(session: Session, partner_id: UUID, new: Sequence[ImportRow], lifetime: timedelta) -> None:
     """Growers, their connections and their links."""
-    moment = now()
-    connections = [
-        Connection(
-            grower=Grower(
-                partner_id=partner_id,
-                external_id=row.external_id,
-                name=row.name,
-                email=row.email or None,
-                phone=row.phone or None,
-                leaf_user_id=row.leaf_user_id or None,
-                created_at=moment,
-            ),
-            created_at=moment,
+    newcomers = [
+        Newcomer(
+            external_id=row.external_id,
+            name=row.name,
+            email=row.email or None,
+            phone=row.phone or None,
+            leaf_user_id=row.leaf_user_id or None,
         )
         for row in new
     ]
-    session.add_all(connections)
-    session.flush()
-    links = [invitations.new_link(session, one, lifetime=lifetime) for one in connections]
-    session.flush()
-    for row, link in zip(new, links, strict=True):
-        row.link_id = link.id
+    made = enrol(session, partner_id, newcomers, lifetime=lifetime)
+    for row, link_id in zip(new, made, strict=True):
+        row.link_id = link_id
 
 
 def _change(session: Session, judged: Sequence[Judged]) -> None:
