@@ -198,7 +198,7 @@ class Site:
         parts = self.parts
         link = self._invite(session)
         session.flush()
-        started = consent.start(session, parts.vault, link)
+        started = consent.start(session, parts.vault, parts.settings, link)
         attempt = session.get_one(Attempt, started.attempt_id)
         consent.use(session, parts.vault, attempt)
         tokens = Tokens(

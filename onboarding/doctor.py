@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding import clock, describe, schema
-from onboarding.connections import attention, checks, incidents, mails, pace
+from onboarding.connections import applications, attention, checks, incidents, mails, pace
 from onboarding.connections.registration import CREDENTIAL_EVENTS
 from onboarding.connections.workers import SILENT_AFTER
-from onboarding.errors import MailDelayed, UpstreamError
+from onboarding.errors import MailDelayed, TokenUnreadable, UpstreamError
 from onboarding.installation import Installation
-from onboarding.models import Connection, Organization, Worker
+from onboarding.models import Application, Connection, Organization, Worker
 from onboarding.settings import SECRET_KEY_MIN_CHARS
 from onboarding.states import Environment
 from onboarding.vault import HEAD_BYTES
@@ -37,6 +37,7 @@ def examine(installation: Installation) -> Iterator[Finding]:
     yield _world(installation)
     yield from _database(installation)
     yield _deere(installation)
+    yield from _applications(installation)
     leaf = _leaf(installation)
     yield leaf
     if leaf.fine:
@@ -187,6 +188,34 @@ def _deere(installation: Installation) -> Finding:
         sign,
         fine=f"John Deere's metadata is there, its issuer is {issuer}.",
         wrong="Check DEERE_METADATA_URL and the way out of this network.",
+    )
+
+
+def _applications(installation: Installation) -> Iterator[Finding]:
+    """Each application besides the default one: its secret can be read, its sign-in is there."""
+    try:
+        with installation.database.reading() as session:
+            found = session.scalars(sa.select(Application).order_by(Application.name)).all()
+    except SQLAlchemyError:
+        return  # said already
+    for application in found:
+        yield _application(installation, application)
+
+
+def _application(installation: Installation, application: Application) -> Finding:
+    named = f"Application {application.name} ({application.environment})"
+    try:
+        own = applications.complete(installation.settings, installation.vault, application)
+    except TokenUnreadable:
+        return Finding(
+            False,
+            f"{named}: no key in ENCRYPTION_KEYS reads its secret. Bring the old key back, or give "
+            "the secret again: flask --app wsgi application replace-secret",
+        )
+    return _call(
+        lambda: installation.clients.of(own).check_metadata(),
+        fine=f"{named}: its secret can be read, its issuer is {own.deere_issuer}.",
+        wrong=f"Check the metadata URL of {named}, and the way out of this network.",
     )
 
 

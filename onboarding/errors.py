@@ -8,6 +8,7 @@
     ├── ConsentExpired         state missing, unknown, too old  → start again
     ├── ConsentElsewhere       the callback in another browser  → go on there, or start again
     ├── TokenUnreadable        no key decrypts a stored secret  → staff: bring the old key back
+    ├── ApplicationUnknown     begun with one that is gone      → start again
     ├── MailError              (reason)
     │   ├── MailDelayed            later: no answer, 4xx, or the server refuses us, not the mail
     │   └── MailRefused            5xx for this mail: trying again will not help
@@ -75,6 +76,10 @@ class ConsentElsewhere(OnboardingError):
 
 class TokenUnreadable(OnboardingError):
     """A stored secret can't be decrypted with any key of `ENCRYPTION_KEYS`."""
+
+
+class ApplicationUnknown(OnboardingError):
+    """What was begun with an application can't go on: it is not here any more."""
 
 
 class MailError(OnboardingError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 from onboarding.settings import Settings
 
@@ -25,7 +25,10 @@ def init_app(app: Flask, settings: Settings) -> None:
     @app.after_request
     def add_headers(response: Response) -> Response:
         headers = response.headers
-        headers["Content-Security-Policy"] = policy
+        application = g.get("form_application")
+        headers["Content-Security-Policy"] = (
+            content_security_policy(settings, application) if application else policy
+        )
         headers["X-Frame-Options"] = "DENY"
         headers["X-Content-Type-Options"] = "nosniff"
         headers["X-Robots-Tag"] = "noindex"
@@ -44,10 +47,18 @@ def init_app(app: Flask, settings: Settings) -> None:
         return response
 
 
-def content_security_policy(settings: Settings) -> str:
-    """Only our own files; forms lead to us and on to John Deere."""
+def let_forms_lead_to(application: Settings) -> None:
+    """Let the forms of the page that is being answered lead where this application's growers go."""
+    g.form_application = application
+
+
+def content_security_policy(*settings: Settings) -> str:
+    """Only our own files; forms lead to us and on to John Deere.
+
+    :param settings: those of each application that the page's forms may lead to
+    """
     pages = list(DEERE_PAGES)
-    for url in (settings.deere_metadata_url, settings.deere_api_url):
+    for url in (url for one in settings for url in (one.deere_metadata_url, one.deere_api_url)):
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in pages:

@@ -121,6 +121,28 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def fault_of_url(value: str, *, origin: bool = False) -> str | None:
+    """What is wrong with the address of a service, to be read after its name; None: nothing.
+
+    :param origin: whether it must have no path
+    """
+    try:
+        parts = urlsplit(value)
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        return "is not a URL"
+    plain_is_fine = parts.scheme == "http" and is_loopback(value)
+    if not parts.hostname or not port_is_fine or not (parts.scheme == "https" or plain_is_fine):
+        return "must be an https:// URL (http:// on loopback only)"
+    if any(mark in value for mark in "@?#"):
+        return "must hold no user name, query or fragment"
+    if not HOST_AND_PORT.fullmatch(parts.netloc):
+        return "is not a URL: a host has letters, digits, '-' and '.'"
+    if origin and parts.path:
+        return f"must be an origin, without the path {parts.path}"
+    return None
+
+
 def load(environ: Mapping[str, str] | None = None, *, instance: Path | None = None) -> Settings:
     """Read and check every setting.
 
@@ -302,21 +324,8 @@ class _Reader:
         if not value:
             self._missing.append(name)
             return value
-        try:
-            parts = urlsplit(value)
-            port_is_fine = parts.port is None or parts.port > 0
-        except ValueError:
-            self._wrong.append(f"{name} is not a URL")
-            return value
-        plain_is_fine = parts.scheme == "http" and is_loopback(value)
-        if not parts.hostname or not port_is_fine or not (parts.scheme == "https" or plain_is_fine):
-            self._wrong.append(f"{name} must be an https:// URL (http:// on loopback only)")
-        elif any(mark in value for mark in "@?#"):
-            self._wrong.append(f"{name} must hold no user name, query or fragment")
-        elif not HOST_AND_PORT.fullmatch(parts.netloc):
-            self._wrong.append(f"{name} is not a URL: a host has letters, digits, '-' and '.'")
-        elif origin and parts.path:
-            self._wrong.append(f"{name} must be an origin, without the path {parts.path}")
+        if fault := fault_of_url(value, origin=origin):
+            self._wrong.append(f"{name} {fault}")
         return value
 
     def _mail(self) -> Mailing | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from flask import Flask
 
 from onboarding.cli.alerts import leaf
+from onboarding.cli.applications import application
 from onboarding.cli.connections import connection
 from onboarding.cli.database import db
 from onboarding.cli.growers import link, partner, revoke_link
@@ -21,6 +22,6 @@ __all__ = ["init_app"]
 
 def init_app(app: Flask) -> None:
     """Register the commands."""
-    commands = (db, keys, partner, connection, mail, link, revoke_link, worker, doctor, leaf, staff)
-    for command in commands:
+    growers = (partner, link, revoke_link, application)
+    for command in (db, keys, *growers, connection, mail, worker, doctor, leaf, staff):
         app.cli.add_command(command)

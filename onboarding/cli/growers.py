@@ -10,6 +10,7 @@ from flask.cli import AppGroup
 from onboarding.cli.shared import installation, plain_errors
 from onboarding.connections import invitations, mails
 from onboarding.models import Link
+from onboarding.staff import partners
 
 partner = AppGroup("partner", help="Partners, who bring growers.")
 
@@ -56,6 +57,17 @@ def partner_add(
     # Beside `make run` no `flask` is on the PATH.
     flask = "python -m onboarding.local" if parts.settings.local_run else "flask --app wsgi"
     click.echo(f"Partner {slug} added. Next: {flask} link {slug} …", err=True)
+
+
+@partner.command("edit")
+@click.argument("slug")
+@click.option("--application", required=True, help="Its name; empty: the default one.")
+def partner_edit(slug: str, application: str) -> None:
+    """Let a partner's growers sign in with another application from now on."""
+    parts = installation()
+    with plain_errors(), parts.database.transaction() as session:
+        partners.use_application(session, partners.named(session, slug), application, None)
+    click.echo("Changed. Who is signing in at this moment goes on with the one before.", err=True)
 
 
 @click.command()

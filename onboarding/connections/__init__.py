@@ -1,6 +1,7 @@
 """The use cases: what can happen to a connection. No Flask in here.
 
     invitations    partners, growers and links
+    applications   as which application John Deere is asked
     consent        an attempt, from the click to the token
     organizations  what is shared at John Deere
     hand_over      the token's way to Leaf: when it is tried, and what comes of it

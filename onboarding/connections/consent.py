@@ -52,9 +52,12 @@ class Started:
     browser_secret: str = field(repr=False)
 
 
-def start(session: Session, vault: Vault, link: Link, *, other_account: bool = False) -> Started:
+def start(
+    session: Session, vault: Vault, settings: Settings, link: Link, *, other_account: bool = False
+) -> Started:
     """Begin an attempt for a link's grower.
 
+    :param settings: of the application as which John Deere is asked
     :param other_account: let John Deere ask for the sign-in again
     """
     connection = locked(session, invitations.connection_id_of(session, link.grower_id))
@@ -65,6 +68,8 @@ def start(session: Session, vault: Vault, link: Link, *, other_account: bool = F
         state_digest=digest(state),
         browser_digest=digest(browser),
         created_at=now(),
+        client_key=settings.deere_client_key,
+        environment=settings.deere_environment,
     )
     session.add(attempt)
     session.flush()
@@ -168,6 +173,7 @@ def keep(
     The code has been used up, so a database that is away for a moment is asked again while the
     grower waits.
 
+    :param settings: of the application that the attempt began with
     :raise SQLAlchemyError: if it is away for longer
     """
     began = time.monotonic()

@@ -13,10 +13,15 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import history, removal, tries
+from onboarding.connections import applications, history, removal, tries
 from onboarding.connections.tries import TakenOver
 from onboarding.db import Database
-from onboarding.errors import SignInRefused, UpstreamRejected, UpstreamUnavailable
+from onboarding.errors import (
+    ApplicationUnknown,
+    SignInRefused,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
 from onboarding.leaf import Credential, Leaf
 from onboarding.models import Connection, Grower, locked
 from onboarding.settings import Settings
@@ -32,7 +37,7 @@ class LeafUserMissing(Exception):
 
 
 class ApplicationChanged(Exception):
-    """The token was issued to another application than the one set now."""
+    """The token was issued to an application that is not here any more."""
 
 
 class Delivery:
@@ -61,7 +66,7 @@ class Delivery:
         """Make sure that Leaf holds this token's credential, and return it.
 
         :raise TakenOver: if another try counts now
-        :raise TokenUnreadable: if no key decrypts the token
+        :raise TokenUnreadable: if no key decrypts the token, or its application's secret
         :raise ApplicationChanged: if Leaf would be given the wrong client key
         :raise LeafUserMissing: if Leaf does not know the grower's Leaf user
         :raise UpstreamError: if Leaf does not do its part
@@ -71,7 +76,7 @@ class Delivery:
         self._stray = connection.stray_since
         token = self._token(connection)
         grower = connection.grower
-        self._check_application(connection)
+        self._settings = self._of_application(connection)
         leaf_user_id = grower.leaf_user_id or self._find_or_create_user(grower)
         try:
             return self._deliver_to(leaf_user_id, connection, token)
@@ -118,16 +123,21 @@ class Delivery:
             raise TakenOver
         return self._vault.decrypt(connection.refresh_token, place=connection.token_place)
 
-    def _check_application(self, connection: Connection) -> None:
+    def _of_application(self, connection: Connection) -> Settings:
+        """The settings of the application that the token was issued to."""
         settings = self._settings
         wanted = (connection.client_key, connection.environment)
-        if wanted != (settings.deere_client_key, settings.deere_environment):
+        try:
+            with self._database.reading() as session:
+                application = applications.named(session, settings, *wanted)
+        except ApplicationUnknown as err:
             raise ApplicationChanged(
                 f"The grower consented to application {connection.client_key} "
                 f"({connection.environment}); the settings name {settings.deere_client_key} "
                 f"({settings.deere_environment}). Set the old one and retry, or ask the grower "
                 "to connect again."
-            )
+            ) from err
+        return applications.complete(settings, self._vault, application)
 
     def _find_or_create_user(self, grower: Grower) -> str:
         """The grower's Leaf user.

@@ -61,23 +61,55 @@ def add_partner(
         )
     if session.scalar(sa.select(Partner.id).where(Partner.slug == slug)):
         raise InputInvalid(f"There is a partner {slug!r} already.")
-    if colour and not COLOUR.fullmatch(colour):
-        raise InputInvalid("The colour must look like #1a2b3c.")
-    partner = Partner(
-        slug=slug,
-        name=_text(name, "name", NAME_MAX),
-        colour=colour.lower() if colour else None,
-        support_name=_optional(support_name, "support name", NAME_MAX),
-        support_email=_email(support_email),
-        support_phone=_optional(support_phone, "support phone", PHONE_MAX),
-        support_url=_check_url(support_url, "support URL") if support_url else None,
-        frame_origins=[_origin(origin) for origin in frame_origins],
-        return_urls=[_check_url(url, "return URL") for url in return_urls],
+    partner = Partner(slug=slug, created_at=now())
+    change_partner(
+        partner,
+        name=name,
+        frame_origins=frame_origins,
+        return_urls=return_urls,
         select_organizations=select_organizations,
-        created_at=now(),
+        colour=colour,
+        support_name=support_name,
+        support_email=support_email,
+        support_phone=support_phone,
+        support_url=support_url,
     )
     session.add(partner)
     return partner
+
+
+def change_partner(
+    partner: Partner,
+    *,
+    name: str,
+    frame_origins: Sequence[str],
+    return_urls: Sequence[str],
+    select_organizations: bool,
+    colour: str | None,
+    support_name: str | None,
+    support_email: str | None,
+    support_phone: str | None,
+    support_url: str | None,
+) -> None:
+    """Give a partner these values, which are all checked first; its slug stays.
+
+    :raise InputInvalid: saying which value to change and how
+    """
+    if colour and not COLOUR.fullmatch(colour):
+        raise InputInvalid("The colour must look like #1a2b3c.")
+    values = {
+        "name": _text(name, "name", NAME_MAX),
+        "colour": colour.lower() if colour else None,
+        "support_name": _optional(support_name, "support name", NAME_MAX),
+        "support_email": _email(support_email),
+        "support_phone": _optional(support_phone, "support phone", PHONE_MAX),
+        "support_url": _check_url(support_url, "support URL") if support_url else None,
+        "frame_origins": [_origin(origin) for origin in frame_origins],
+        "return_urls": [_check_url(url, "return URL") for url in return_urls],
+        "select_organizations": select_organizations,
+    }
+    for column, value in values.items():
+        setattr(partner, column, value)
 
 
 def invite(

@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from onboarding.db import Database
 from onboarding.errors import TokenUnreadable
-from onboarding.models import Attempt, Base, Connection
+from onboarding.models import Application, Attempt, Base, Connection
 from onboarding.vault import Vault
 
 BATCH = 200
@@ -34,13 +34,14 @@ def rotate(database: Database, vault: Vault) -> Rotated:
     _rotate(database, vault, Connection.refresh_token, "token_place", done)
     _rotate(database, vault, Attempt.code_verifier, "verifier_place", done)
     _rotate(database, vault, Attempt.access_token, "access_token_place", done)
+    _rotate(database, vault, Application.client_secret, "secret_place", done)
     return done
 
 
 def _rotate(
     database: Database,
     vault: Vault,
-    column: InstrumentedAttribute[bytes | None],
+    column: InstrumentedAttribute[bytes | None] | InstrumentedAttribute[bytes],
     place: str,
     done: Rotated,
 ) -> None:
@@ -70,7 +71,9 @@ def _renew(vault: Vault, row: Base, name: str, place: str, done: Rotated) -> Non
 
 
 def _next_ids(
-    database: Database, column: InstrumentedAttribute[bytes | None], last: UUID | None
+    database: Database,
+    column: InstrumentedAttribute[bytes | None] | InstrumentedAttribute[bytes],
+    last: UUID | None,
 ) -> Sequence[UUID]:
     """The next rows that hold a secret, by id."""
     table = column.class_

@@ -95,6 +95,11 @@ class Deere:
             clock=clock,
         )
 
+    @property
+    def settings(self) -> Settings:
+        """With those of the application."""
+        return self._settings
+
     def metadata(self) -> Mapping[str, str]:
         """`issuer`, `authorization_endpoint` and `token_endpoint`, checked.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from onboarding.models.application import Application
 from onboarding.models.attempt import (
     ATTEMPT_LIFETIME,
     EXCHANGE_LIMIT,
@@ -27,6 +28,7 @@ __all__ = [
     "HAS_FAILED",
     "HAS_TURNED",
     "IS_OUR_FAULT",
+    "Application",
     "Attempt",
     "Audit",
     "Base",

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from onboarding.models.base import Base, uuid_key, words
 from onboarding.models.connection import Connection
-from onboarding.states import OUR_FAULT, Outcome
+from onboarding.states import OUR_FAULT, Environment, Outcome
 
 ATTEMPT_LIFETIME = timedelta(minutes=30)
 """A sign-in with a second factor takes time; a state that lives for hours is a gift."""
@@ -75,6 +75,10 @@ class Attempt(Base):
     """When the grower was sent to choose organizations: once per attempt, never in a loop."""
     elsewhere_at: Mapped[datetime | None]
     """When it came back in a browser that had not begun it; for the grower's hint alone."""
+
+    client_key: Mapped[str | None] = mapped_column(sa.String(200))
+    """Of the application that it began with, and ends with; None: the default one."""
+    environment: Mapped[Environment | None] = mapped_column(words(Environment))
 
     connection: Mapped[Connection] = relationship()
 

@@ -28,6 +28,10 @@ class Partner(Base):
     return_urls: Mapped[list[str]] = mapped_column(default=list)
     select_organizations: Mapped[bool] = mapped_column(default=False)
     """Ask Leaf for `organizationDataSync=SELECTED_ONLY`: nothing syncs until it is chosen."""
+    application_id: Mapped[uuid.UUID | None] = mapped_column(
+        sa.ForeignKey("application.id"), index=True
+    )
+    """As which its growers are asked; None: as the default application."""
     created_at: Mapped[datetime]
 
 

@@ -16,9 +16,27 @@ AUTHORIZATION_SERVER = "/oauth2/aus78tnlaysMraFhC1t7"
 """Path of John Deere's authorization server; the id is the real one, so paths look as in life."""
 
 
+SECOND = ("sandbox-second-client", "sandbox-second-secret", Environment.PRODUCTION)
+"""Another application that is always registered, for a partner that has its own."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """An application that is registered at the simulated John Deere."""
+
+    client_key: str
+    client_secret: str
+    environment: Environment
+
+    @property
+    def connections_id(self) -> str:
+        """The id in links to the connections page: a UUID that is not the client key."""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"connections/{self.client_key}"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Addresses and the one application that is registered at the simulated John Deere."""
+    """Addresses, and the applications that are registered at the simulated John Deere."""
 
     database: str
     """Path of the sandbox's own SQLite file."""
@@ -49,9 +67,19 @@ class Config:
         return (f"{self.public_url}/deere/callback", f"{self.public_url}/deere/organizations")
 
     @property
+    def applications(self) -> tuple[Registered, ...]:
+        """All that are registered, that of the settings first."""
+        own = Registered(self.client_key, self.client_secret, self.environment)
+        return (own, Registered(*SECOND))
+
+    def registered(self, client_key: str) -> Registered | None:
+        """The application with this key, if there is one."""
+        return next((one for one in self.applications if one.client_key == client_key), None)
+
+    @property
     def connections_id(self) -> str:
-        """The id in links to the connections page: a UUID that is not the client key."""
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"connections/{self.client_key}"))
+        """That of the first application."""
+        return self.applications[0].connections_id
 
 
 def load(environ: Mapping[str, str] | None = None) -> Config:

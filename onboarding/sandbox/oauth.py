@@ -75,7 +75,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class _Client:
-    """The one registered application, under the names that Authlib asks for."""
+    """A registered application, under the names that Authlib asks for."""
 
     client_id: str
     client_secret: str
@@ -257,9 +257,10 @@ def _server() -> Any:
 
 def _client(client_id: str) -> _Client | None:
     config = sandbox().config
-    if client_id != config.client_key:
+    found = config.registered(client_id)
+    if found is None:
         return None
-    return _Client(client_id, config.client_secret, config.redirect_uris)
+    return _Client(client_id, found.client_secret, config.redirect_uris)
 
 
 def _saved(token: dict[str, Any], request: Any) -> None:

@@ -120,7 +120,8 @@ def _remember(account: Account, scopes: list[str]) -> None:
 
 def _connections_page(id: str, *, only: str | None) -> Response:
     config = sandbox().config
-    if id not in {config.connections_id, config.client_key}:
+    known = {name for one in config.applications for name in (one.connections_id, one.client_key)}
+    if id not in known:
         return _page("refused.html", 404, text="There is no such application.")
     back = request.args.get("redirect_uri")
     if back is not None and back not in config.redirect_uris:

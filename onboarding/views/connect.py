@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,10 +23,11 @@ from flask import (
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from onboarding import describe
+from onboarding import describe, headers
 from onboarding.clock import now
 from onboarding.colours import accent_css
 from onboarding.connections import (
+    applications,
     consent,
     incidents,
     invitations,
@@ -34,7 +36,8 @@ from onboarding.connections import (
     organizations,
     owed,
 )
-from onboarding.errors import LinkInvalid
+from onboarding.deere import Deere
+from onboarding.errors import LinkInvalid, TokenUnreadable
 from onboarding.forms import NewLinkForm, OrganizationsForm, StartForm
 from onboarding.links import (
     CHOICE_COOKIE,
@@ -45,6 +48,7 @@ from onboarding.links import (
     surplus_cookies,
 )
 from onboarding.models import ATTEMPT_LIFETIME, Connection, Link, Partner
+from onboarding.settings import Settings
 from onboarding.states import Outcome, Stage
 from onboarding.views.limits import START_PER_ADDRESS, START_PER_LINK, limiter, link_in_path
 from onboarding.views.parts import installation
@@ -57,6 +61,7 @@ CHANGES_BY_ITSELF = frozenset(
 """Nothing is awaited, but what the grower does happens on another page, what staff do on none."""
 
 bp = Blueprint("connect", __name__)
+log = logging.getLogger(__name__)
 
 
 @bp.get("/")
@@ -86,9 +91,9 @@ def show(token: str) -> ResponseReturnValue:
             "connect/start.html",
             **view.common(),
             told=None if view.told.code == "invited" else view.told,
-            shares=describe.shared_by(installation().settings.deere_scopes),
-            not_shared=describe.not_shared_by(installation().settings.deere_scopes),
-            why_edit=describe.why_edit(installation().settings.deere_scopes),
+            shares=describe.shared_by(view.application.deere_scopes),
+            not_shared=describe.not_shared_by(view.application.deere_scopes),
+            why_edit=describe.why_edit(view.application.deere_scopes),
             link_expires=view.link.expires_at,
         )
     return render_template("connect/status.html", **view.common(), **view.status())
@@ -130,8 +135,11 @@ def start(token: str) -> ResponseReturnValue:
     other_account = form.prompt.data == "login"
     with parts.database.transaction() as session:
         link = usable_link(session, token)
-        started = consent.start(session, parts.vault, link, other_account=other_account)
-    url = parts.deere.consent_url(
+        deere = _deere(session, link)
+        started = consent.start(
+            session, parts.vault, deere.settings, link, other_account=other_account
+        )
+    url = deere.consent_url(
         state=started.state,
         code_verifier=started.code_verifier,
         prompt="login" if other_account else None,
@@ -148,6 +156,16 @@ def start(token: str) -> ResponseReturnValue:
     return response
 
 
+def _deere(session: Session, link: Link) -> Deere:
+    """John Deere for the application of the link's partner; a page if it can't be used."""
+    try:
+        return installation().deere_of_partner(session, link.grower.partner)
+    except TokenUnreadable as err:
+        # The sign-in would come to nothing; the command `doctor` says the same to staff.
+        log.error("Growers of %s can't start: %s", link.grower.partner.slug, err)
+        abort(503)
+
+
 @bp.post("/c/<token>/organizations", endpoint="organizations")
 @limiter.limit(START_PER_ADDRESS)
 @limiter.limit(START_PER_LINK, key_func=link_in_path)
@@ -160,20 +178,22 @@ def choose(token: str) -> ResponseReturnValue:
     with parts.database.reading() as session:
         connection = invitations.connection_of(session, usable_link(session, token).grower_id)
         latest = consent.latest(session, connection.id)
+        deere = parts.deere_for_reading(session, latest) if latest else parts.deere
     had_shared = connection.has_shared_organization
     # What John Deere once said against it is not repeated to a grower who has since mended it.
     is_of_now = (
         latest is not None
         and connection.sharing_trouble is not None
-        and organizations.look(parts.database, parts.vault, parts.deere, latest.id).asked
+        and organizations.look(parts.database, parts.vault, deere, latest.id).asked
     )
     with parts.database.transaction() as session:
         connection = invitations.connection_of(session, usable_link(session, token).grower_id)
         found_shared = connection.has_shared_organization and not had_shared
         if is_of_now and (connection.trouble_in_the_way or found_shared):
             return redirect(url_for(".show", token=token), 303)
+        deere = parts.deere_for_reading(session, connection)
         url = organizations.page_for(
-            session, parts.deere, connection, organization_id=form.organization.data or None
+            session, deere, connection, organization_id=form.organization.data or None
         )
     response = make_response(redirect(url, 303))
     # John Deere sends the browser back without a word, and it need not be the one that connected.
@@ -262,6 +282,8 @@ class _View:
     told: describe.Told
     moment: datetime
     incident: str | None
+    application: Settings
+    """The settings of the application as which the grower is asked, without its secret."""
 
     @property
     def polling(self) -> bool:
@@ -329,7 +351,10 @@ def _view(session: Session, token: str) -> _View:
     incident = describe.incident_for_growers(
         connection, told, service=incidents.troubled_service(session)
     )
-    return _View(link, token, connection, told, moment, incident)
+    own = applications.of_partner(session, connection.grower.partner)
+    application = applications.described(installation().settings, own)
+    headers.let_forms_lead_to(application)
+    return _View(link, token, connection, told, moment, incident, application)
 
 
 def usable_link(session: Session, token: str) -> Link:

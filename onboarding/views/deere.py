@@ -11,9 +11,11 @@ from werkzeug.datastructures import MultiDict
 
 from onboarding.connections import consent, invitations, organizations
 from onboarding.errors import (
+    ApplicationUnknown,
     CodeRefused,
     ConsentElsewhere,
     ConsentExpired,
+    TokenUnreadable,
     UpstreamError,
     UpstreamUnavailable,
 )
@@ -66,13 +68,14 @@ def returned() -> ResponseReturnValue:
         link = link_of_choice(session)
         chosen = [invitations.connection_of(session, link.grower_id).id] if link else []
         attempt = organizations.returning(session, own + chosen)
-    if attempt is None:
+        deere = parts.deere_for_reading(session, attempt) if attempt else None
+    if attempt is None or deere is None:
         return _lost("returned", None)
     count_return(attempt.link_id)
     organizations.look(
         parts.database,
         parts.vault,
-        parts.deere,
+        deere,
         attempt.id,
         reads=organizations.READS_AFTER_RETURN,
         returned=True,
@@ -96,16 +99,18 @@ def _find_attempt() -> Attempt:
     """The attempt of this callback; a wrong issuer (RFC 9207) is none of ours."""
     parts = installation()
     issuer = request.args.get("iss")
-    if issuer is not None and issuer != parts.settings.deere_issuer:
-        raise ConsentExpired("another issuer")
     with parts.database.reading() as session:
-        return consent.find(
+        attempt = consent.find(
             session,
             state=request.args.get("state"),
             browser_secret=lambda found: request.cookies.get(
                 attempt_cookie(found.id, found.created_at)
             ),
         )
+        expected = parts.deere_for_reading(session, attempt).settings.deere_issuer
+    if issuer is not None and issuer != expected:
+        raise ConsentExpired("another issuer")
+    return attempt
 
 
 def _opened_elsewhere(attempt_id: UUID) -> Response:
@@ -171,14 +176,18 @@ def _exchange(attempt: Attempt, verifier: str) -> tuple[Outcome, str] | None:
     """Exchange the code and keep the tokens, or say why there are none."""
     parts = installation()
     try:
-        tokens = parts.deere.exchange(code=request.args["code"], code_verifier=verifier)
+        with parts.database.reading() as session:
+            deere = parts.deere_of_attempt(session, attempt)
+        tokens = deere.exchange(code=request.args["code"], code_verifier=verifier)
+    except (ApplicationUnknown, TokenUnreadable) as err:
+        return Outcome.APPLICATION_REFUSED, str(err)
     except CodeRefused as err:
         return Outcome.CODE_REFUSED, str(err)
     except UpstreamUnavailable as err:
         return Outcome.DEERE_UNAVAILABLE, str(err)
     except UpstreamError as err:
         return Outcome.APPLICATION_REFUSED, str(err)
-    consent.keep(parts.database, parts.vault, parts.queue, parts.settings, attempt.id, tokens)
+    consent.keep(parts.database, parts.vault, parts.queue, deere.settings, attempt.id, tokens)
     return None
 
 
@@ -190,8 +199,10 @@ def _finish(attempt: Attempt, outcome: Outcome, detail: str) -> None:
 def _to_choose(attempt: Attempt) -> Response:
     """On to John Deere's page for organizations if one has to be chosen, else to our own."""
     parts = installation()
+    with parts.database.reading() as session:
+        deere = parts.deere_for_reading(session, attempt)
     url = organizations.look(
-        parts.database, parts.vault, parts.deere, attempt.id, send=True
+        parts.database, parts.vault, deere, attempt.id, send=True
     ).page_to_choose
     response = make_response(redirect(url, 303)) if url else _to_page(attempt)
     remember_browser(response, attempt.connection_id)

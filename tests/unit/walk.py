@@ -46,7 +46,7 @@ class Walk:
 
     def start(self, link: Link) -> Started:
         with self.database.transaction() as session:
-            return consent.start(session, self.vault, session.get_one(Link, link.id))
+            return consent.start(session, self.vault, self.settings, session.get_one(Link, link.id))
 
     def find(self, state: str | None, cookie: str | None) -> Attempt:
         with self.database.reading() as session:

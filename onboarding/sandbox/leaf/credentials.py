@@ -307,13 +307,13 @@ def _validated(given: dict[str, str]) -> Issued | None:
     :return: what John Deere gave, or None if something is wrong that is to be found out later
     """
     config, policies = sandbox().config, sandbox().policies
-    client = (given["clientKey"], given["clientSecret"])
-    known = client == (config.client_key, config.client_secret)
-    if not known or policies["deere_client"] == "refused":
+    application = config.registered(given["clientKey"])
+    known = application is not None and application.client_secret == given["clientSecret"]
+    if application is None or not known or policies["deere_client"] == "refused":
         if policies["leaf_wrong_client"] == "found_later":
             return None
         raise bad_request("John Deere refused the client: invalid_client", key="invalidClient")
-    if given["clientEnvironment"] != config.environment:
+    if given["clientEnvironment"] != application.environment:
         if policies["leaf_wrong_environment"] == "found_later":
             return None
         raise bad_request(

@@ -1,0 +1,73 @@
+"""Partners, as staff see and change them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from onboarding.connections import invitations
+from onboarding.errors import InputInvalid
+from onboarding.models import Application, Partner
+from onboarding.staff import applications, audit
+from onboarding.staff.roles import Member
+
+
+def named(session: Session, slug: str) -> Partner:
+    """A partner by its slug.
+
+    :raise InputInvalid: if there is none
+    """
+    found = session.scalar(invitations.partner_named(slug))
+    if found is None:
+        raise InputInvalid(f"There is no partner {slug!r}.")
+    return found
+
+
+def use_application(
+    session: Session, partner: Partner, name: str, by: Member | None
+) -> Application | None:
+    """Let the partner's growers sign in with an application from now on.
+
+    :param name: empty: the default one
+    :raise InputInvalid: if there is none of that name
+    """
+    found = applications.named(session, name) if name else None
+    wanted = found.id if found else None
+    if partner.application_id != wanted:
+        partner.application_id = wanted
+        audit.record(session, by, "partner.application", partner=partner, application=name)
+    return found
+
+
+def add(session: Session, by: Member, *, slug: str, application: str, **values: Any) -> Partner:
+    """A new partner; see `invitations.add_partner`.
+
+    :param application: its name; empty: the default one
+    :raise InputInvalid: saying which value to change and how
+    """
+    made = invitations.add_partner(session, slug=slug, **values)
+    session.flush()
+    audit.record(session, by, "partner.add", partner=made, slug=slug)
+    use_application(session, made, application, by)
+    return made
+
+
+def change(
+    session: Session, partner: Partner, by: Member, *, application: str, **values: Any
+) -> None:
+    """Give a partner these values; see `invitations.change_partner`.
+
+    :raise InputInvalid: saying which value to change and how
+    """
+    before = _values(partner, values)
+    invitations.change_partner(partner, **values)
+    after = _values(partner, values)
+    if changed := [name for name in values if before[name] != after[name]]:
+        audit.record(session, by, "partner.change", partner=partner, changed=changed)
+    use_application(session, partner, application, by)
+
+
+def _values(partner: Partner, names: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: getattr(partner, name) for name in names}
