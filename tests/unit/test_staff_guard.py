@@ -58,6 +58,18 @@ def test_session_that_is_used_is_noted_to_the_minute(desk: Desk) -> None:
     assert "Set-Cookie" not in browser.get("/staff/").headers
 
 
+def test_page_that_asks_by_itself_keeps_nobody_signed_in(desk: Desk) -> None:
+    browser = desk.browser()
+    page = browser.get("/staff/system").text
+    assert """hx-headers='{"X-Unattended": "1"}'""" in page
+    before = clock.now() - timedelta(hours=11)
+    with desk.database.transaction() as session:
+        session.execute(sa.update(StaffSession).values(seen_at=before))
+    assert browser.get("/staff/system", headers={"X-Unattended": "1"}).status_code == 200
+    with desk.database.reading() as session:
+        assert session.scalars(sa.select(StaffSession.seen_at)).one() == before
+
+
 def test_person_who_is_disabled_is_signed_out_at_once(desk: Desk) -> None:
     browser = desk.browser()
     with desk.database.transaction() as session:

@@ -19,6 +19,8 @@ from onboarding.states import Role
 from onboarding.views.parts import installation
 
 COOKIE = "__Host-staff"
+UNATTENDED = "X-Unattended"
+"""Sent by pages that ask by themselves: nobody need be there, so the session grows no younger."""
 SIGN_IN, CONFIRM = "staff.sign_in", "staff.confirm"
 ROLE, FRESH, PUBLIC = "staff_role", "staff_fresh", "staff_public"
 """What a view is marked with."""
@@ -130,7 +132,7 @@ def guard() -> ResponseReturnValue | None:
         return None
     if found is None:
         return _to(SIGN_IN)
-    if sessions.is_to_be_seen(found):
+    if sessions.is_to_be_seen(found) and UNATTENDED not in request.headers:
         with installation().database.transaction() as session:
             sessions.see(session, found.id)
         g.staff_seen = True
