@@ -12,11 +12,12 @@ def problem(code: str, *, back: str | None = None, reference: str | None = None)
     """What is told on a page without a connection.
 
     :param code: `link_invalid`, `link_expired`, `link_renewable`, `link_asked`, `link_revoked`,
-        `opened_elsewhere`, `took_too_long`, `returned`, or an HTTP status as text
+        `opened_elsewhere`, `took_too_long`, `returned`, or an HTTP status as text, on the
+        dashboard with `staff_` before it
     :param back: path of the page that the person came from, if it is known
     :param reference: under which the logs hold the reason
     """
-    told = _PROBLEMS.get(code, _unexpected)()
+    told = (_PROBLEMS.get(code) or _PROBLEMS.get(code.removeprefix("staff_")) or _unexpected)()
     if back is not None:
         told = _not_by_itself() if code == "405" else told
         action = Action("page", _("Open the page again"), url=back)
@@ -228,6 +229,50 @@ def _unexpected() -> Told:
     )
 
 
+def _staff_form_expired() -> Told:
+    return replace(
+        _form_expired(),
+        sentences=(_("It was open for too long. Go back, load it again, and send it once more."),),
+        whether_shared=_("Nothing was changed."),
+        who="staff",
+        show_contact=False,
+    )
+
+
+def _staff_not_allowed() -> Told:
+    return Told(
+        code="staff_not_allowed",
+        tone="quiet",
+        label=_("Not for you"),
+        title=_("Your role does not allow this"),
+        sentences=(_("An administrator who sees all partners can change your role."),),
+        who="staff",
+        action=Action("page", _("To the overview"), url="/staff/"),
+    )
+
+
+def _staff_not_found() -> Told:
+    return Told(
+        code="staff_not_found",
+        tone="quiet",
+        label=_("Not found"),
+        title=_("There is no such page"),
+        sentences=(_("Either it is gone, or it is about a partner that you do not see."),),
+        who="staff",
+        action=Action("page", _("To the overview"), url="/staff/"),
+    )
+
+
+def _staff_too_many() -> Told:
+    return replace(
+        _too_many(),
+        sentences=(_("There were very many tries from your address. Wait a minute, then again."),),
+        whether_shared="",
+        who="staff",
+        show_contact=False,
+    )
+
+
 _PROBLEMS = {
     "link_invalid": _link_invalid,
     "link_expired": _link_expired,
@@ -241,4 +286,9 @@ _PROBLEMS = {
     "404": _not_found,
     "405": _not_found,
     "429": _too_many,
+    "staff_400": _staff_form_expired,
+    "staff_403": _staff_not_allowed,
+    "staff_404": _staff_not_found,
+    "staff_405": _staff_not_found,
+    "staff_429": _staff_too_many,
 }

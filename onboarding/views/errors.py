@@ -22,8 +22,9 @@ def _show(error: HTTPException) -> ResponseReturnValue:
         return error.response
     status = error.code or InternalServerError.code
     token = _token(error)
+    is_for_staff = request.path.startswith("/staff/")
     told = describe.problem(
-        str(status),
+        f"staff_{status}" if is_for_staff else str(status),
         back=url_for("connect.show", token=token) if token else None,
         reference=g.get("crash_reference"),
     )

@@ -36,8 +36,7 @@ class World:
         self.stack.environment["SANDBOX_RESIDENTS"] = str(file)
         self.stack.cli("db", "upgrade")
         (folder / "migrated").touch()
-        opened = opening.begin(self.stack.installation, file)
-        self.partner, self.passwords = opened.partner or "", opened.passwords
+        self.partner = opening.begin(self.stack.installation, file) or ""
         self.stack.start()
 
     @property

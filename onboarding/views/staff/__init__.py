@@ -3,23 +3,25 @@
 from onboarding.views.staff import (
     account,
     attempts,
+    audit,
     bulk,
     connections,
-    imports,
     overview,
     sign_in,
     system,
+    team,
 )
 from onboarding.views.staff.parts import init_app
 
 __all__ = [
     "account",
     "attempts",
+    "audit",
     "bulk",
     "connections",
-    "imports",
     "init_app",
     "overview",
     "sign_in",
     "system",
+    "team",
 ]
