@@ -9,6 +9,7 @@ from onboarding.i18n import gettext as _
 from onboarding.staff import csv
 from onboarding.staff.finding import Row
 
+LONG = len("2026-11-26 12:00:00")
 HEADING = (
     "reference",
     "grower",
@@ -69,4 +70,4 @@ def _cells(row: Row) -> list[str]:
 
 def _moment(moment: datetime | None) -> str:
     """In UTC to the second, as spreadsheets read it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+    return moment.astimezone(UTC).isoformat(" ", "seconds")[:LONG] if moment else ""
