@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure the dashboard's pages with many connections; see docs/performance.md.
 
-    .venv/bin/python benchmarks/dashboard.py [--quick] [--database sqlite|postgresql]... [--json FILE]
+    .venv/bin/python benchmarks/dashboard.py [--quick] [--database KIND]... [--json FILE]
 
 The time is that of the server alone: Flask's test client in one process, a member who is signed in,
 no network. Everything is in a folder that is removed at the end.

@@ -19,8 +19,10 @@ _POSTGRESQL_FITNESS = """
     SELECT current_database() AS name, current_user AS role,
         pg_encoding_to_char(encoding) AS encoding,
         has_schema_privilege(to_regnamespace('public'), 'CREATE')
-            AND (to_regnamespace('dbos') IS NOT NULL
-                OR has_database_privilege(current_database(), 'CREATE')) AS may_create
+            AND (has_database_privilege(current_database(), 'CREATE')
+                OR (to_regnamespace('dbos') IS NOT NULL AND EXISTS
+                    (SELECT FROM pg_extension WHERE extname = 'pg_trgm'))) AS may_create,
+        EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_trgm') AS has_trigrams
     FROM pg_database WHERE datname = current_database()
 """
 
@@ -71,10 +73,17 @@ def unfitness(database: Database) -> str:
             f"the encoding of the database {found.name} is {found.encoding}, and names of growers "
             f"need UTF8. Make it anew: createdb -O {found.role} -E UTF8 -T template0 {found.name}"
         )
+    if not found.has_trigrams:
+        return (
+            "the server does not have PostgreSQL's own extension pg_trgm, by which staff search. "
+            "Install it beside the server: on Debian it comes with postgresql, elsewhere with "
+            "postgresql-contrib"
+        )
     if not found.may_create:
         return (
-            f"{found.role} may not create tables in the database {found.name}. As PostgreSQL's "
-            f'administrator: ALTER DATABASE "{found.name}" OWNER TO "{found.role}"'
+            f"{found.role} may not create tables and extensions in the database {found.name}. "
+            f"As PostgreSQL's administrator: "
+            f'ALTER DATABASE "{found.name}" OWNER TO "{found.role}"'
         )
     return ""
 
