@@ -21,8 +21,15 @@
       time.title = zone.format(new Date(time.dateTime));
     }
   };
+  const offerCopies = (root) => {
+    for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
+  };
   localize(document);
-  document.addEventListener("htmx:load", (event) => localize(event.target));
+  offerCopies(document);
+  document.addEventListener("htmx:load", (event) => {
+    localize(event.target);
+    offerCopies(event.target);
+  });
 
   // Copy what a button names.
   document.addEventListener("click", async (event) => {

@@ -57,7 +57,7 @@ def connection_show(reference: str) -> None:
                 f"{found.growers_arrived}, farms {found.farms_arrived}, fields "
                 f"{found.fields_arrived}"
             )
-        for line in timeline.newest(session, found.id, limit=EVENTS_SHOWN):
+        for line in timeline.page(session, found.id, limit=EVENTS_SHOWN).lines:
             click.echo(f"  {line.at:%Y-%m-%d %H:%M:%S} {line.who} {line.text}")
     with plain_errors(), installation().database.transaction() as session:
         if owed.look(session, found):

@@ -9,7 +9,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy.orm import Session, joinedload
 
 from onboarding.clock import now
 from onboarding.db import delete_oldest
@@ -52,11 +52,11 @@ def find(session: Session, secret: str | None) -> StaffSession | None:
     """The session of a cookie, unless it was idle for too long or the person is disabled."""
     if not secret:
         return None
-    found = session.scalar(
-        sa.select(StaffSession)
-        .where(StaffSession.digest == _digest(secret), StaffSession.seen_at > now() - IDLE)
-        .options(joinedload(StaffSession.staff).options(selectinload(Staff.partners)))
+    query = sa.select(StaffSession).where(
+        StaffSession.digest == _digest(secret), StaffSession.seen_at > now() - IDLE
     )
+    with_partners = joinedload(StaffSession.staff).joinedload(Staff.partners)
+    found = session.scalars(query.options(with_partners)).unique().one_or_none()
     return None if found is None or found.staff.disabled_at is not None else found
 
 

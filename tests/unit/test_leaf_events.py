@@ -270,8 +270,8 @@ def test_the_timeline_tells_ours_and_leafs_in_one_order(
     double.events[USER] = [event(2, createdDate=soon), event(1, createdDate=long_ago)]
     leaf_events.copy(walk.database, leaf, connection.id)
     with walk.database.reading() as session:
-        lines = timeline.newest(session, connection.id, limit=10)
-        (last,) = timeline.newest(session, connection.id, limit=1)
+        lines = timeline.page(session, connection.id, limit=10).lines
+        (last,) = timeline.page(session, connection.id, limit=1).lines
     assert last == lines[0]
     assert [line.who for line in lines] == ["leaf", "staff", "leaf"]
     assert lines[0].text.startswith("John Deere answered Leaf: HTTP 400 {")

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import sqlalchemy as sa
 from flask import Blueprint, Flask, Response, abort, current_app, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from onboarding.i18n import gettext, mark
 from onboarding.models import Connection, StaffSession
@@ -88,7 +88,9 @@ def current_session() -> StaffSession:
 
 def visible_connection(session: Session, reference: str) -> Connection:
     """A connection by its reference code; 404 if there is none that the member sees."""
-    found = session.scalar(sa.select(Connection).where(Connection.reference == reference.upper()))
+    query = sa.select(Connection).where(Connection.reference == reference.upper())
+    whole = query.options(joinedload(Connection.organizations))
+    found = session.scalars(whole).unique().one_or_none()
     if found is None or not member().sees(found.grower.partner_id):
         abort(404)
     return found

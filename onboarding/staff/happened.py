@@ -1,0 +1,149 @@
+"""The lines of a connection's timeline in words for staff."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from onboarding.connections.history import GROWER, STAFF, SYSTEM
+from onboarding.connections.timeline import LEAF, Line, Source
+from onboarding.i18n import gettext as _
+from onboarding.i18n import mark
+from onboarding.staff.attempts import MEANINGS
+from onboarding.states import MailKind, MailState, Outcome
+
+CLIENT_ERROR, SERVER_ERROR = 400, 500
+WHO = {
+    GROWER: mark("Grower"),
+    STAFF: mark("Staff"),
+    SYSTEM: mark("We"),
+    LEAF: mark("Leaf"),
+    "command": mark("Command line"),
+}
+OURS = {
+    "link_made": ("quiet", mark("A link was made")),
+    "link_revoked": ("quiet", mark("A link was revoked")),
+    "attempt_started": ("act", mark("Went to John Deere")),
+    "token_received": ("ok", mark("Agreed at John Deere; the permission is kept for Leaf")),
+    "scopes_missing": ("problem", mark("John Deere granted less than was asked for")),
+    "handed_over": ("ok", mark("Leaf has taken the permission")),
+    "hand_over_failed": ("problem", mark("The hand-over failed")),
+    "hand_over_retried": ("wait", mark("The hand-over is tried again")),
+    "credential_replaced": ("ok", mark("Leaf holds the new permission instead of the old one")),
+    "credential_is_another": ("quiet", mark("Leaf shows another credential than before")),
+    "status_changed": ("quiet", mark("The status changed")),
+    "repaired": ("ok", mark("Works again")),
+    "data_arrived": ("ok", mark("Data has arrived at Leaf")),
+    "fetching_selected": ("quiet", mark("Leaf was told to fetch what is shared")),
+    "organization_shared": ("ok", mark("An organization is shared")),
+    "organization_not_shared": ("act", mark("An organization is no longer shared")),
+    "organization_appeared": ("quiet", mark("An organization has appeared")),
+    "organization_gone": ("problem", mark("An organization is gone")),
+    "organizations_not_read": ("problem", mark("John Deere did not tell which organizations")),
+    "alert_received": ("quiet", mark("Leaf sent an alert")),
+    "check_broke_off": ("problem", mark("A check broke off")),
+    "disconnect_asked": ("act", mark("The end of the connection was asked for")),
+    "disconnect_retried": ("wait", mark("The disconnect is tried again")),
+    "disconnected": ("quiet", mark("Disconnected; Leaf holds nothing any more")),
+    "events_not_copied": ("problem", mark("Leaf’s events were not copied before the end")),
+    "stray_request_awaited": ("wait", mark("Waited for a request to Leaf that was on its way")),
+    "leaf_user_set": ("quiet", mark("The Leaf user was set")),
+    "address_refused": ("problem", mark("The mail server refused the address")),
+    "address_in_use_again": ("ok", mark("The address is written to again")),
+    "mails_stopped": ("quiet", mark("Wants no more mails")),
+    "mails_resumed": ("quiet", mark("Wants mails again")),
+    "new_link_asked": ("act", mark("Asked for a new link by mail")),
+    "sync_choice_asked": ("wait", mark("Leaf is to be told which organization to fetch")),
+    "sync_choice_set": ("ok", mark("Leaf fetches as was chosen")),
+    "sync_choice_refused": ("problem", mark("Leaf refused what was chosen")),
+    "resync_asked": ("wait", mark("Leaf is to look at John Deere anew")),
+}
+AUDIT = {
+    "connection.new_link": ("quiet", mark("Made a link")),
+    "connection.mail_link": ("quiet", mark("Let a link be mailed")),
+    "connection.revoke_link": ("quiet", mark("Revoked a link")),
+    "connection.recheck": ("wait", mark("Asked Leaf anew")),
+    "connection.resync": ("wait", mark("Let Leaf look at John Deere anew")),
+    "connection.choose": ("wait", mark("Chose what Leaf fetches")),
+    "connection.retry": ("wait", mark("Let it be tried again")),
+    "connection.disconnect": ("act", mark("Ended the connection")),
+    "connection.note": ("quiet", mark("Note")),
+}
+MAILS = {
+    MailKind.INVITATION: mark("Mail: invitation"),
+    MailKind.CONNECTED: mark("Mail: connected"),
+    MailKind.ATTENTION: mark("Mail: needs your attention"),
+    MailKind.NEW_LINK: mark("Mail: new link"),
+}
+MAIL_STATES = {
+    MailState.WAITING: ("wait", mark("waits to be sent")),
+    MailState.SENT: ("ok", mark("sent")),
+    MailState.NOT_SENT: ("quiet", mark("left out")),
+    MailState.FAILED: ("problem", mark("could not be delivered")),
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """One line as the page shows it."""
+
+    at: datetime
+    tone: str
+    who: str
+    text: str
+    detail: str = ""
+    """In the same line."""
+    body: str = ""
+    """To unfold: an answer, with line breaks where it is JSON."""
+    is_note: bool = False
+
+
+def told(line: Line) -> Told:
+    """A line in words; what has no words yet is named by its word."""
+    who = _(WHO[line.who]) if line.who in WHO else line.who
+    match line.source:
+        case Source.LEAF:
+            return _of_leaf(line, who)
+        case Source.ATTEMPT:
+            meaning = MEANINGS.get(Outcome(line.word))
+            if meaning is None:
+                return Told(line.at, "ok", who, _("Came back and agreed"), line.body)
+            return Told(line.at, meaning.tone, who, _(meaning.label), line.body)
+        case Source.MAIL:
+            kind, _dot, state = line.word.partition(".")
+            tone, ended = MAIL_STATES[MailState(state)]
+            return Told(line.at, tone, who, f"{_(MAILS[MailKind(kind)])}, {_(ended)}", line.body)
+        case Source.AUDIT | Source.OURS:
+            words = AUDIT if line.source is Source.AUDIT else OURS
+            tone, text = words.get(line.word, ("quiet", line.word))
+            if line.word == "connection.note":
+                return Told(line.at, tone, who, _(text), str(line.data.get("text", "")), "", True)
+            return Told(line.at, tone, who, _(text), _details(line.data))
+
+
+def _of_leaf(line: Line, who: str) -> Told:
+    status = line.status_code
+    if status is None:
+        return Told(line.at, "quiet", who, _("John Deere answered Leaf"), "", pretty(line.body))
+    tone = "ok" if status < CLIENT_ERROR else "problem"
+    text = _("John Deere answered Leaf: HTTP %(status)s") % {"status": status}
+    return Told(line.at, tone, who, text, "", pretty(line.body))
+
+
+def pretty(body: str) -> str:
+    """An answer with line breaks and indents, if it is JSON; else as it is."""
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except ValueError:
+        return body
+
+
+def _details(data: Mapping[str, object]) -> str:
+    shown = {
+        name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in data.items()
+        if value not in (None, "", [])
+    }
+    return " · ".join(f"{name.replace('_', ' ')}: {value}" for name, value in shown.items())
