@@ -45,6 +45,7 @@ from onboarding.queue import (
 )
 from onboarding.staff import figures
 from onboarding.staff.bulk.work import Bulk
+from onboarding.staff.imports import doing as importing
 
 log = logging.getLogger(__name__)
 
@@ -306,6 +307,8 @@ def _forget_old(installation: Installation) -> None:
         leaf_events.forget_old(session, kept=timedelta(days=installation.settings.events_kept_days))
     with installation.database.transaction() as session:
         alerts.forget_old(session)
+    with installation.database.transaction() as session:
+        importing.tidy(session)
 
 
 def _sweep_mails(installation: Installation) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 from urllib.parse import urlsplit
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -137,6 +137,25 @@ def invite(
         )
     name = _text(name, "name", NAME_MAX)
     grower = _grower(session, partner, _text(external_id, "external id", EXTERNAL_ID_MAX), name)
+    bring_up_to_date(
+        session, grower, name=name, email=email, phone=phone, leaf_user_id=leaf_user_id
+    )
+    return new_link(session, connection_of(session, grower.id), lifetime=lifetime)
+
+
+def bring_up_to_date(
+    session: Session,
+    grower: Grower,
+    *,
+    name: str,
+    email: str | None = None,
+    phone: str | None = None,
+    leaf_user_id: str | None = None,
+) -> None:
+    """Write down what is told of a grower. What is not told stays as it is.
+
+    :raise InputInvalid: saying which value to change and how
+    """
     if leaf_user_id:
         # Before the grower is written: a worker, too, locks the connection first.
         _set_leaf_user(session, grower, _text(leaf_user_id, "Leaf user", LEAF_USER_MAX))
@@ -144,14 +163,18 @@ def invite(
         _set_address(session, grower, _email(email))
     if phone:
         grower.phone = check_phone(phone)
-    grower.name = name
-    return new_link(session, connection_of(session, grower.id), lifetime=lifetime)
+    grower.name = _text(name, "name", NAME_MAX)
 
 
 def new_link(session: Session, connection: Connection, *, lifetime: timedelta) -> Link:
     """One more link for a grower. Those that they have go on working until they end."""
     moment = now()
-    link = Link(grower=connection.grower, created_at=moment, expires_at=moment + lifetime)
+    link = Link(
+        id=uuid4(),  # known before it is written
+        grower=connection.grower,
+        created_at=moment,
+        expires_at=moment + lifetime,
+    )
     session.add(link)
     history.record(session, connection, "link_made", who=history.STAFF)
     return link

@@ -28,6 +28,7 @@ INSTANCE = Path("instance")
 READY_SECONDS = 60.0
 DEMO_PARTNER = "demo"
 RULE = "=" * 78
+WIDTH = 26
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -114,6 +115,9 @@ def _open_sandbox(supervisor: Supervisor, plan: Plan, world: Mapping[str, Any]) 
         "",
         f"  A grower's link:  {link}",
         "",
+        f"  The dashboard:    {plan.public_url}/staff/",
+        *_staff(world.get("staff", [])),
+        "",
         f"  Sandbox accounts (password: {known['password']})",
         *(f"    {account['name']:{width}}  {account['does']}" for account in known["accounts"]),
         "",
@@ -121,6 +125,19 @@ def _open_sandbox(supervisor: Supervisor, plan: Plan, world: Mapping[str, Any]) 
         f"  Mails to growers: {plan.sandbox_url}/mail",
         *_more(plan),
     ]
+
+
+def _staff(known: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Who can sign in to the dashboard, and how."""
+    lines = [
+        f"    {one['email']:{WIDTH}}  {one['password'] or 'as printed':{WIDTH}}  "
+        f"{one['role']}, sees {one['sees']}"
+        for one in known
+    ]
+    if known and not known[0]["password"]:
+        lines.append("    They were printed when the demo world was made, and no copy is kept:")
+        lines.append("    “staff link” below makes a link to set another one.")
+    return lines
 
 
 def _open_app(plan: Plan) -> list[str]:
@@ -143,6 +160,8 @@ def _more(plan: Plan) -> list[str]:
         "  In another window, with the same settings:",
         f'    {own} partner add SLUG --name "Name of the company"',
         f'    {own} link SLUG --external-id ID --name "Name of the grower"',
+        f"    {own} staff add EMAIL --role administrator",
+        *([f"    {own} staff link EMAIL"] if plan.sandbox else []),
         f"    {own} doctor",
     ]
 

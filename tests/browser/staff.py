@@ -36,7 +36,8 @@ class World:
         self.stack.environment["SANDBOX_RESIDENTS"] = str(file)
         self.stack.cli("db", "upgrade")
         (folder / "migrated").touch()
-        self.partner = opening.begin(self.stack.installation, file) or ""
+        opened = opening.begin(self.stack.installation, file)
+        self.partner, self.passwords = opened.partner or "", opened.passwords
         self.stack.start()
 
     @property

@@ -143,8 +143,11 @@ def test_without_settings_the_sandbox_starts_and_a_grower_can_connect(
     wait_until(lambda: commands_in(tmp_path) == {}, what="all have ended", limit=STOP_SECONDS)
     assert (_number(tmp_path, "partner"), _number(tmp_path, "grower")) == (3, 2001)
 
+    printed = re.search(r"admin@sandbox.example +(\S+) +administrator", running.output)
+    assert printed is not None
     again = run(EMPTY="")
     again.wait_for("Stop: Ctrl-C")
+    assert printed[1] not in again.output
     assert (_number(tmp_path, "partner"), _number(tmp_path, "grower")) == (3, 2001)
 
 

@@ -74,3 +74,13 @@ def test_development_uses_the_versions_that_run() -> None:
         for name in LOCKS
     )
     assert runtime <= development
+
+
+def test_each_rule_of_the_stylesheets_is_closed_before_the_next() -> None:
+    for sheet in (ROOT / "static").glob("*.css"):
+        depth = 0
+        for number, line in enumerate(sheet.read_text().splitlines(), start=1):
+            # What merging tears apart: a rule that begins at the margin, inside of another.
+            assert not (depth and line.endswith("{") and line[0] not in " @"), f"{sheet}:{number}"
+            depth += line.count("{") - line.count("}")
+        assert depth == 0, sheet

@@ -129,6 +129,15 @@ def test_leaf_that_does_not_answer_is_told_above_all(figured: Desk) -> None:
     assert "Leaf does not answer since 1 day ago: Leaf: look: no answer." in page
 
 
+def test_figures_that_no_worker_has_counted_for_long_are_called_old(figured: Desk) -> None:
+    old = "These figures are old: the workers count them, and none has since 2 h ago."
+    browser = figured.browser(Role.VIEWER)
+    assert "These figures are old" not in browser.get("/staff/").text
+    with figured.database.transaction() as session:
+        session.get_one(FigureCount, 1).counted_at = now() - DAY / 12
+    assert old in text_of(parsed(browser.get("/staff/").text))
+
+
 def test_page_says_so_while_nothing_has_been_counted(desk: Desk) -> None:
     page = text_of(parsed(desk.browser(Role.VIEWER).get("/staff/").text))
     assert "Nothing has been counted yet. A worker does it: does one run?" in page

@@ -1,6 +1,7 @@
 """`python -m onboarding.local.world FILE`: make the demo world, if nobody is there yet.
 
-Prints one JSON object for `python -m onboarding.local`: `{"partner": "heartland"}`.
+Prints one JSON object for `python -m onboarding.local`:
+`{"partner": "heartland", "staff": [{"email", "role", "sees", "password"}]}`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,18 @@ from pathlib import Path
 
 from onboarding import settings
 from onboarding.installation import assemble
-from onboarding.local.world import opening
+from onboarding.local.world import desk, opening
 
 if __name__ == "__main__":
-    partner = opening.begin(assemble(settings.load()), Path(sys.argv[1]))
-    sys.stdout.write(json.dumps({"partner": partner}) + "\n")
+    opened = opening.begin(assemble(settings.load()), Path(sys.argv[1]))
+    staff = [
+        {
+            "email": one.email,
+            "role": one.role.value,
+            "sees": one.partner or "all partners",
+            "password": opened.passwords.get(one.email),
+        }
+        for one in desk.COLLEAGUES
+    ]
+    told = {"partner": opened.partner, "staff": staff if opened.partner else []}
+    sys.stdout.write(json.dumps(told) + "\n")

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from onboarding.clock import now
 from onboarding.connections import history
 from onboarding.local.world.life import SPAN, Life
 from onboarding.local.world.making import SEED, WORKING_HOURS, World
+from onboarding.local.world.people import FEATURE, PLACE
 from onboarding.models import Audit, Staff
+from onboarding.staff import passwords
 from onboarding.states import Health, Role
 
 RECHECKED = 0.35
 """Of the connections in trouble."""
 FRIDAY = 4
+WORDS = 4
+"""Of a password: 24 bits, for what listens on this machine alone."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,20 @@ def staff(world: World) -> list[Staff]:
         )
         for one in COLLEAGUES
     ]
+
+
+def let_in(session: Session) -> dict[str, str]:
+    """Give each a new password.
+
+    :return: the passwords by address; no other copy of them is kept
+    """
+    moment, made = now(), {}
+    for one in COLLEAGUES:
+        made[one.email] = "-".join(secrets.choice(PLACE + FEATURE) for _ in range(WORDS))
+        change = sa.update(Staff).where(Staff.email == one.email)
+        hashed = passwords.hashed(made[one.email])
+        session.execute(change.values(password_hash=hashed, password_set_at=moment))
+    return made
 
 
 def limits(world: World, people: list[Staff]) -> list[dict[str, uuid.UUID]]:

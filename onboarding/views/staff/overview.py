@@ -29,6 +29,8 @@ DRAWN = (Area.WORKS, Area.PAUSED, Area.ON_THE_WAY, Area.GROWER, Area.STAFF)
 WIDE, NARROW = (760.0, 220.0), (328.0, 180.0)
 """Of the picture of health: a desktop's, and a phone's, on which its text stays readable."""
 BAR = 100.0
+OLD = timedelta(minutes=30)
+"""Figures that are older have been left by the workers, however long a count takes."""
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
@@ -62,6 +64,7 @@ def home() -> ResponseReturnValue:
     return render_template(
         "staff/overview.html",
         found=found,
+        is_old=found.counted_at is not None and now() - found.counted_at > OLD,
         turns=Turn,
         partners=partners,
         partner=partner,
