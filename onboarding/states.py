@@ -238,6 +238,8 @@ class StoppedFor(StrEnum):
     NOT_ALLOWED = "not_allowed"
     """Who began it is disabled, or may not do it any more."""
     MAIL_OFF = "mail_off"
+    VIEW_GONE = "view_gone"
+    """The view whose rows were meant can't be meant any more: its partner is gone."""
 
 
 class ImportState(StrEnum):

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from onboarding.clock import now
-from onboarding.connections import invitations
+from onboarding.connections import invitations, listing
 from onboarding.db import Database
 from onboarding.mail.address import Mailing, MailServer, Sender
 from onboarding.models import Audit, BulkJob, BulkRow, Connection, Grower, Link, Mail, Staff
@@ -147,6 +147,40 @@ def test_recheck_asks_leaf_about_all_that_it_holds_and_lets_others_go_first(desk
     assert "Recheck" in operator.get("/staff/bulk").text
 
 
+def test_all_that_a_view_shows_are_collected_first_in_parts_and_then_worked_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "COLLECTED_AT_ONCE", 2)
+    for number in range(5):
+        link = invited(desk.database, f"g-{number}", partner="ours")
+        set_grower(desk.database, link, name="Elm Farm" if number else "Oak Farm")
+        with desk.database.transaction() as session:
+            listing.touch(session, invitations.connection_id_of(session, link.grower_id))
+    invited(desk.database, "g-x", partner="others")
+    operator = desk.browser()
+    view = {"all": "1", "view": "q=elm&partner=ours&sort=name", "kind": "new_link"}
+
+    page = post(desk, operator, "/staff/bulk", **view).text
+    assert "Make links for 4" in page
+    found = re.search('name="job" value="([0-9a-f-]+)"', page)
+    assert found
+    answers = [post(desk, operator, "/staff/bulk", job=found[1], **view) for _ in range(2)]
+    assert [one.status_code for one in answers] == [303, 303]
+    work.step(desk.database, settings_of(desk))
+    assert "2 found so far" in operator.get(answers[0].location).text
+    worked_off(desk)
+
+    job = job_of(desk, UUID(found[1]))
+    assert (job.state, job.total, job.done) == (BulkState.DONE, 4, 4)
+    assert len(job.partners) == 1
+    for bad in ("partner=nobody", "turn=moon"):
+        answer = post(desk, operator, "/staff/bulk", **view | {"view": bad})
+        assert answer.status_code == 303, "nothing, rather than all"
+    limited = desk.browser(email="limited@example.com", partners=["others"])
+    everything = post(desk, limited, "/staff/bulk", **view | {"view": ""}).text
+    assert "Make links for 1" in everything
+
+
 def test_new_links_are_one_for_each_and_can_be_downloaded_by_who_had_them_made(desk: Desk) -> None:
     first = invited(desk.database, "=cmd()")
     invited(desk.database, "g-2")
@@ -196,7 +230,7 @@ def test_mail_goes_to_who_can_be_written_to_and_says_why_not_to_others(desk: Des
     worked_off(desk)
 
     page = asked(desk, operator, BulkKind.MAIL, references(desk.database))
-    assert "Send 2 mails" in page, "the unfit address is found when its turn comes"
+    assert "Send to 2" in page, "the unfit address is found when its turn comes"
     job_id = begun(desk, operator, BulkKind.MAIL, references(desk.database))
     worked_off(desk)
 

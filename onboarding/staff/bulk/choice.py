@@ -9,9 +9,11 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from onboarding.models import Connection, Grower, Mail
+from onboarding.models import Connection, Grower, Listing, Mail
+from onboarding.staff import finding
 from onboarding.staff.roles import Member
 from onboarding.staff.scope import of_partners
+from onboarding.staff.table import Filter
 from onboarding.states import BulkKind, LeftOut, MailKind, MailState, Stage
 
 PICKED_AT_MOST = 1000
@@ -21,18 +23,34 @@ AT_LEAF = (Stage.CHOOSING_ORGANIZATIONS, Stage.CONNECTED)
 
 @dataclass(frozen=True)
 class Choice:
-    """Connections, picked one by one."""
+    """Connections, picked one by one, or all that a view of the table shows.
 
-    references: tuple[str, ...]
+    :ivar view: the query of the table's address; None: they were picked
+    """
 
-    def ids(self, by: Member) -> sa.Select[Any]:
-        """Their ids, as far as the member sees them."""
+    references: tuple[str, ...] = ()
+    view: str | None = None
+
+    def ids(self, session: Session, by: Member) -> sa.Select[Any]:
+        """Their ids and their partners', as far as the member sees them.
+
+        :raise InputInvalid: if the view can't be meant
+        """
+        if self.view is not None:
+            return of_view(session, by, self.view)
+        columns: tuple[Any, ...] = (Connection.id, Grower.partner_id)
         return (
-            sa.select(Connection.id)
+            sa.select(*columns)
             .join(Grower, Grower.id == Connection.grower_id)
             .where(Connection.reference.in_(self.references))
             .where(*of_partners(Grower.partner_id, by))
         )
+
+
+def of_view(session: Session, by: Member, view: str) -> sa.Select[Any]:
+    """Ids of the connections that a view of the table shows, and of their partners."""
+    found = finding.select_ids(session, by, Filter.parse_query(view))
+    return found.add_columns(Listing.partner_id)
 
 
 def outlook(session: Session, by: Member, kind: BulkKind, choice: Choice) -> dict[str, int]:
@@ -41,11 +59,12 @@ def outlook(session: Session, by: Member, kind: BulkKind, choice: Choice) -> dic
     An address that no mail server takes is found only when its turn comes.
     """
     reason = left_out(kind).label("reason")
+    chosen = choice.ids(session, by).subquery()
     query = (
         sa.select(reason, sa.func.count().label("number"))
         .select_from(Connection)
         .join(Grower, Grower.id == Connection.grower_id)
-        .where(Connection.id.in_(choice.ids(by)))
+        .where(Connection.id.in_(sa.select(chosen.c[0])))
         .group_by(reason)
     )
     return {row.reason: row.number for row in session.execute(query)}

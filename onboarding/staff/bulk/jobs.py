@@ -52,7 +52,9 @@ def begin(session: Session, by: Member, job_id: UUID, kind: BulkKind, choice: Ch
     """
     if (known := session.get(BulkJob, job_id)) is not None:
         return known
-    rows = choice.ids(by).add_columns(Grower.partner_id).order_by(Connection.id)
+    rows = choice.ids(session, by)  # also of a view, to see whether it can be meant
+    if choice.view is not None:
+        return _begin_view(session, by, job_id, kind, choice.view)
     found = [(key, partner_id) for key, partner_id in session.execute(rows)]
     return begin_with(session, by, job_id, kind, [(*one, None) for one in found])
 
@@ -84,6 +86,23 @@ def begin_with(
             [{"job_id": job_id, "connection_id": one[0], "link_id": one[2]} for one in found],
         )
     audit.record(session, by, f"bulk.{kind.value}", bulk=str(job_id), connections=len(found))
+    return job
+
+
+def _begin_view(session: Session, by: Member, job_id: UUID, kind: BulkKind, view: str) -> BulkJob:
+    """The same for what a view of the table shows, which the worker writes down: it may be all."""
+    moment = now()
+    job = BulkJob(
+        id=job_id,
+        staff_id=by.id,
+        kind=kind,
+        state=BulkState.COLLECTING,
+        view=view,
+        created_at=moment,
+        due_at=moment,
+    )
+    session.add(job)
+    audit.record(session, by, f"bulk.{kind.value}", bulk=str(job_id), view=view)
     return job
 
 

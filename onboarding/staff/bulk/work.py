@@ -21,7 +21,7 @@ from onboarding.clock import now
 from onboarding.connections import invitations, mails, owed
 from onboarding.db import Database
 from onboarding.errors import InputInvalid
-from onboarding.models import BulkJob, BulkRow, Connection, Link
+from onboarding.models import BulkJob, BulkRow, Connection, Link, Listing
 from onboarding.settings import Settings
 from onboarding.staff import audit
 from onboarding.staff.bulk import choice, jobs
@@ -38,6 +38,7 @@ from onboarding.states import (
 
 AT_ONCE = {BulkKind.RECHECK: 25, BulkKind.NEW_LINK: 100, BulkKind.MAIL: 100}
 """So many rows a transaction: others wait for its locks."""
+COLLECTED_AT_ONCE = 5000
 SHARE_OF_RATE = 2 / 3
 """Of what Leaf allows, for checks that nobody waits for."""
 REQUESTS_PER_CHECK = 2
@@ -86,6 +87,8 @@ def step(database: Database, settings: Settings) -> bool:
             return False
         if (why := _why_not(job, settings)) is not None:
             jobs.end(job, BulkState.STOPPED, why=why)
+        elif job.state is BulkState.COLLECTING:
+            _collect(session, job, member_of(job.staff))
         else:
             _work(session, settings, job, member_of(job.staff))
     return True
@@ -97,6 +100,30 @@ def _why_not(job: BulkJob, settings: Settings) -> StoppedFor | None:
     if job.kind is BulkKind.MAIL and settings.mail is None:
         return StoppedFor.MAIL_OFF
     return None
+
+
+def _collect(session: Session, job: BulkJob, by: Member) -> None:
+    """Write down some thousand of those that a view shows, in the order of their ids.
+
+    Nothing is done before all are: what is done may change what the view shows.
+    """
+    try:
+        query = choice.of_view(session, by, job.view or "")
+    except InputInvalid:
+        jobs.end(job, BulkState.STOPPED, why=StoppedFor.VIEW_GONE)
+        return
+    if job.collected_to is not None:
+        query = query.where(Listing.connection_id > job.collected_to)
+    query = query.order_by(Listing.connection_id).limit(COLLECTED_AT_ONCE)
+    found = [(key, partner_id) for key, partner_id in session.execute(query)]
+    if found:
+        rows = [{"job_id": job.id, "connection_id": key} for key, _ in found]
+        session.execute(sa.insert(BulkRow), rows)
+        job.collected_to = found[-1][0]
+        job.total += len(found)
+        job.partners = sorted({*job.partners, *(str(partner_id) for _, partner_id in found)})
+    if len(found) < COLLECTED_AT_ONCE:
+        job.state = BulkState.RUNNING
 
 
 def _work(session: Session, settings: Settings, job: BulkJob, by: Member) -> None:

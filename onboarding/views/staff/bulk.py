@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from wtforms import SelectField
 from wtforms.validators import InputRequired
 
+from onboarding.errors import InputInvalid
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark, ngettext
 from onboarding.installation import Installation
@@ -52,8 +53,8 @@ EXPLAINED = {
 }
 BEGIN = {
     BulkKind.RECHECK: mark("Recheck %(number)s"),
-    BulkKind.NEW_LINK: mark("Make %(number)s links"),
-    BulkKind.MAIL: mark("Send %(number)s mails"),
+    BulkKind.NEW_LINK: mark("Make links for %(number)s"),
+    BulkKind.MAIL: mark("Send to %(number)s"),
 }
 STATES = {
     BulkState.COLLECTING: ("wait", mark("Collecting")),
@@ -80,6 +81,7 @@ REASONS = {
 STOPPED = {
     StoppedFor.PERSON: mark("%(who)s stopped it."),
     StoppedFor.NOT_ALLOWED: mark("%(began)s, who began it, may not do this any more."),
+    StoppedFor.VIEW_GONE: mark("What the table was asked for is not there any more."),
     StoppedFor.MAIL_OFF: mark("Mail is off: MAIL_URL is not set."),
 }
 
@@ -117,12 +119,16 @@ def bulk() -> ResponseReturnValue:
     parts = installation()
     if choice is None or _is_mail_off(kind):
         return redirect(page_before(), 303)
-    if (job_id := _confirmed()) is not None:
-        with parts.database.transaction() as session:
-            jobs.begin(session, member(), job_id, kind, choice)
-        return redirect(url_for("staff.bulk_job", job_id=job_id), 303)
-    with parts.database.reading() as session:
-        found = outlook(session, member(), kind, choice)
+    try:
+        if (job_id := _confirmed()) is not None:
+            with parts.database.transaction() as session:
+                jobs.begin(session, member(), job_id, kind, choice)
+            return redirect(url_for("staff.bulk_job", job_id=job_id), 303)
+        with parts.database.reading() as session:
+            found = outlook(session, member(), kind, choice)
+    except InputInvalid as err:
+        flash(str(err), "error")
+        return redirect(page_before(), 303)
     return render_template(
         "staff/bulk_confirm.html",
         form=form,
@@ -235,6 +241,8 @@ def link_url(parts: Installation, link_id: UUID) -> str:
 
 def _choice() -> Choice | None:
     """Which connections are meant; None, and a message, if none or too many."""
+    if request.form.get("all"):
+        return Choice(view=request.form.get("view", ""))
     picked = tuple(dict.fromkeys(one.upper() for one in request.form.getlist("reference")))
     if not picked:
         flash(_("Nothing was selected. Tick the connections first."), "error")
