@@ -29,7 +29,7 @@ from benchmarks.town import settle
 from onboarding import create_app
 from onboarding.models import Connection, Listing
 from onboarding.staff import figures
-from onboarding.staff.finding import Place
+from onboarding.staff.rows import Place
 from onboarding.states import Role
 from tests.support.desk import Desk
 from tests.support.queries import counted
@@ -51,7 +51,8 @@ class Plan:
 
 
 FULL = Plan(
-    sizes={"postgresql": (10_000, 100_000, 1_000_000), "sqlite": (10_000, 100_000)}, requests=40
+    sizes={"postgresql": (10_000, 100_000, 1_000_000), "sqlite": (10_000, 100_000, 1_000_000)},
+    requests=40,
 )
 QUICK = Plan(sizes={"postgresql": (1000,), "sqlite": (1000,)}, requests=3)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from onboarding.i18n import gettext as _
 from onboarding.staff import csv
-from onboarding.staff.finding import Row
+from onboarding.staff.rows import Row
 
 LONG = len("2026-11-26 12:00:00")
 HEADING = (

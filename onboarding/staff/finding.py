@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,92 +19,15 @@ from onboarding.connections import spelling
 from onboarding.db import Database
 from onboarding.errors import InputInvalid
 from onboarding.i18n import gettext as _
-from onboarding.models import Connection, Grower, Listing, Organization, Partner
+from onboarding.models import Connection, Listing, Partner
 from onboarding.staff.roles import Member
+from onboarding.staff.rows import Place, Row, columns, joined
 from onboarding.staff.scope import of_partners
 from onboarding.staff.table import Filter, Sort
-from onboarding.staff.words import Words, words
-from onboarding.states import Cause, Environment, Health, SharingTrouble, Turn
 
 COUNTED = 1000
 """More are "more than"."""
 FTS = "listing_search"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where in an order a row stands."""
-
-    value: datetime | str
-    number: int
-
-    def __str__(self) -> str:
-        value = self.value if isinstance(self.value, str) else self.value.isoformat()
-        return f"{self.number}~{value}"
-
-    @classmethod
-    def parse(cls, text: str, sort: Sort) -> Place | None:
-        """What `str` gave in this order; None for anything else."""
-        number, _tilde, value = text.partition("~")
-        try:
-            if sort is Sort.NAME:
-                return cls(value, int(number)) if "\0" not in value else None
-            moment = datetime.fromisoformat(value)
-            return cls(moment, int(number)) if moment.tzinfo else None
-        except ValueError:
-            return None
-
-
-@dataclass(frozen=True)
-class Row:
-    """A connection as the table shows it."""
-
-    number: int
-    code: str
-    turn: Turn
-    since: datetime
-    health: Health
-    environment: Environment | None
-    created_at: datetime
-    opened_at: datetime | None
-    started_at: datetime | None
-    consented_at: datetime | None
-    first_connected_at: datetime | None
-    name_key: str
-    reference: str
-    cause: Cause | None
-    trouble: SharingTrouble | None
-    checked_at: datetime | None
-    grower: str
-    external_id: str
-    email: str | None
-    leaf_user_id: str | None
-    partner: str
-    partner_slug: str
-    organizations: int
-    shared: int
-
-    @property
-    def words(self) -> Words:
-        """What staff read of the status."""
-        return words(self.code, self.turn)
-
-    @property
-    def reason(self) -> str:
-        """What keeps it, in two words; empty if the status says it all."""
-        found = self.cause or self.trouble
-        text = found.value.replace("_", " ") if found else ""
-        return "" if text == self.code.replace("_", " ") else text
-
-    def place(self, sort: Sort) -> Place:
-        """Where it stands in an order."""
-        values: dict[Sort, datetime | str] = {
-            Sort.SINCE: self.since,
-            Sort.NAME: self.name_key,
-            Sort.CHECKED: self.checked_at or self.since,
-            Sort.CREATED: self.created_at,
-        }
-        return Place(values[sort], self.number)
 
 
 @dataclass(frozen=True)
@@ -170,10 +92,10 @@ def every(
 
 def picked(session: Session, by: Member, references: Sequence[str]) -> Sequence[Row]:
     """The rows of these reference codes that the member sees."""
-    query = sa.select(*_columns()).where(
+    query = sa.select(*columns()).where(
         Connection.reference.in_(references), *of_partners(Listing.partner_id, by)
     )
-    return [Row(*row) for row in session.execute(_joined(query).order_by(Listing.number))]
+    return [Row(*row) for row in session.execute(joined(query).order_by(Listing.number))]
 
 
 def select_ids(session: Session, by: Member, asked: Filter) -> sa.Select[UUID]:
@@ -298,7 +220,7 @@ def _rows(
             which = which.where(column <= value if falls else column >= value)
     order = [one.desc() if falls else one.asc() for one in (column, Listing.number)]
     some = which.order_by(*order).limit(limit).subquery()
-    query = _joined(sa.select(*_columns())).join(some, some.c.number == Listing.number)
+    query = joined(sa.select(*columns())).join(some, some.c.number == Listing.number)
     return query.order_by(*order)
 
 
@@ -309,43 +231,3 @@ def _sorted_by(sort: Sort) -> Any:
         Sort.CHECKED: Connection.checked_at,
         Sort.CREATED: Listing.created_at,
     }[sort]
-
-
-def _joined(query: sa.Select[Any]) -> sa.Select[Any]:
-    return (
-        query.select_from(Listing)
-        .join(Connection, Connection.id == Listing.connection_id)
-        .join(Grower, Grower.id == Connection.grower_id)
-        .join(Partner, Partner.id == Listing.partner_id)
-    )
-
-
-def _columns() -> tuple[Any, ...]:
-    """In the order of `Row`."""
-    theirs = sa.select(sa.func.count()).where(Organization.connection_id == Connection.id)
-    return (
-        Listing.number,
-        Listing.code,
-        Listing.turn,
-        Listing.since,
-        Listing.health,
-        Listing.environment,
-        Listing.created_at,
-        Listing.opened_at,
-        Listing.started_at,
-        Listing.consented_at,
-        Listing.first_connected_at,
-        Listing.name_key,
-        Connection.reference,
-        Connection.cause,
-        Connection.sharing_trouble,
-        Connection.checked_at,
-        Grower.name,
-        Grower.external_id,
-        Grower.email,
-        Grower.leaf_user_id,
-        Partner.name,
-        Partner.slug,
-        theirs.correlate(Connection).scalar_subquery(),
-        theirs.where(Organization.connected).correlate(Connection).scalar_subquery(),
-    )

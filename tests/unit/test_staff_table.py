@@ -20,6 +20,7 @@ from onboarding.errors import InputInvalid
 from onboarding.models import Connection, Grower, Listing, Organization
 from onboarding.staff import finding
 from onboarding.staff.roles import Member
+from onboarding.staff.rows import Place
 from onboarding.staff.table import Filter, Sort
 from onboarding.states import Environment, Health, Role, Stage, Turn
 from tests.support.desk import Desk
@@ -51,7 +52,7 @@ def many(database: Database, count: int) -> list[UUID]:
 def walked(database: Database, asked: Filter, *, backwards: bool = False) -> list[str]:
     """The references on all pages, to the end and, if asked for, back again."""
     found: list[str] = []
-    place: dict[str, finding.Place] = {}
+    place: dict[str, Place] = {}
     while True:
         with database.reading() as session:
             page = finding.page(session, ALL, asked, partner_id=None, **place)

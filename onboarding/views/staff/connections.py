@@ -18,7 +18,8 @@ from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
 from onboarding.models import Partner
 from onboarding.staff import audit, export, finding, saved
-from onboarding.staff.finding import COUNTED, Place, Row
+from onboarding.staff.finding import COUNTED
+from onboarding.staff.rows import Place, Row
 from onboarding.staff.scope import visible_partners
 from onboarding.staff.table import AGES, SIZES, Filter, Sort
 from onboarding.staff.words import WORDS
