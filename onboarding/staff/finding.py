@@ -60,7 +60,7 @@ def page(
     place, backwards = (before, True) if before is not None else (after, False)
     query = _rows(asked, conditions, place, backwards=backwards, limit=asked.size + 1)
     found = session.execute(query.add_columns(total)).all()
-    rows = [Row(*row[:-1]) for row in found[: asked.size]]
+    rows = [Row._make(row[:-1]) for row in found[: asked.size]]
     has_more = len(found) > asked.size
     if backwards:
         rows.reverse()
@@ -82,7 +82,7 @@ def every(
             plan_anew(session)
             conditions = _conditions(session, by, asked, partner_id)
             query = _rows(asked, conditions, place, backwards=False, limit=at_once)
-            rows = [Row(*row) for row in session.execute(query)]
+            rows = [Row._make(row) for row in session.execute(query)]
         if rows:
             yield rows
             place = rows[-1].place(asked.sort)
@@ -95,7 +95,7 @@ def picked(session: Session, by: Member, references: Sequence[str]) -> Sequence[
     query = sa.select(*columns()).where(
         Connection.reference.in_(references), *of_partners(Listing.partner_id, by)
     )
-    return [Row(*row) for row in session.execute(joined(query).order_by(Listing.number))]
+    return [Row._make(row) for row in session.execute(joined(query).order_by(Listing.number))]
 
 
 def select_ids(session: Session, by: Member, asked: Filter) -> sa.Select[UUID]:
