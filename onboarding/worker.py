@@ -44,6 +44,7 @@ from onboarding.queue import (
     database_url,
 )
 from onboarding.staff import figures
+from onboarding.staff.bulk import jobs
 from onboarding.staff.bulk.work import Bulk
 from onboarding.staff.imports import doing as importing
 
@@ -309,6 +310,8 @@ def _forget_old(installation: Installation) -> None:
         alerts.forget_old(session)
     with installation.database.transaction() as session:
         importing.tidy(session)
+    with installation.database.transaction() as session:
+        jobs.tidy(session)
 
 
 def _sweep_mails(installation: Installation) -> None:

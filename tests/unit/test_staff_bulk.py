@@ -20,7 +20,7 @@ from onboarding.db import Database
 from onboarding.mail.address import Mailing, MailServer, Sender
 from onboarding.models import Audit, BulkJob, BulkRow, Connection, Grower, Link, Mail, Staff
 from onboarding.settings import Settings
-from onboarding.staff.bulk import work
+from onboarding.staff.bulk import jobs, work
 from onboarding.states import (
     BulkKind,
     BulkRowState,
@@ -345,6 +345,24 @@ def test_row_that_can_not_be_worked_on_holds_up_no_other(
     assert picked[1] in caplog.text
     with desk.database.reading() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(Link)) == 3 + 2
+
+
+def test_rows_of_work_that_ended_long_ago_are_forgotten_and_how_it_ended_is_not(
+    desk: Desk,
+) -> None:
+    invited(desk.database)
+    operator = desk.browser()
+    old, new = (
+        begun(desk, operator, BulkKind.NEW_LINK, references(desk.database)) for _ in range(2)
+    )
+    worked_off(desk)
+    with desk.database.transaction() as session:
+        session.get_one(BulkJob, old).ended_at = now() - timedelta(days=91)
+        session.flush()
+        jobs.tidy(session)
+        assert session.scalars(sa.select(BulkRow.job_id)).all() == [new]
+    assert job_of(desk, old).done == 1
+    assert operator.get(f"/staff/bulk/{old}").status_code == 200
 
 
 def test_bulk_work_needs_an_operator_a_token_and_a_selection(desk: Desk) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -23,6 +23,8 @@ JOBS_SHOWN = 50
 COUNTED_AT_MOST = 10_000
 """For more than that it is not counted how many checks have been answered."""
 LINKS_AT_ONCE = 1000
+ROWS_KEPT = timedelta(days=90)
+DELETED_AT_ONCE = 5000
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,20 @@ def end(job: BulkJob, state: BulkState, *, why: StoppedFor | None = None, who: s
     job.ended_at = now()
     job.stopped_for = why
     job.stopped_by = who
+
+
+def tidy(session: Session) -> None:
+    """Delete rows of work that ended long ago, some thousand at a time. How it ended stays."""
+    old = (
+        sa.select(BulkRow.job_id, BulkRow.connection_id)
+        .join(BulkJob, BulkJob.id == BulkRow.job_id)
+        .where(BulkJob.ended_at < now() - ROWS_KEPT)
+        .limit(DELETED_AT_ONCE)
+    )
+    key = sa.tuple_(BulkRow.job_id, BulkRow.connection_id)
+    session.execute(
+        sa.delete(BulkRow).where(key.in_(old)), execution_options={"synchronize_session": False}
+    )
 
 
 def find(session: Session, by: Member, job_id: UUID, *, lock: bool = False) -> BulkJob | None:
