@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from onboarding.connections.history import GROWER, STAFF, SYSTEM
 from onboarding.models import Attempt, Audit, Event, LeafEvent, Mail
+from onboarding.states import Outcome
 
 LEAF = "leaf"
 SAME_MOMENT = timedelta(seconds=2)
@@ -29,6 +30,10 @@ class Source(StrEnum):
     LEAF = "leaf"
     MAIL = "mail"
     AUDIT = "audit"
+
+
+TOLD_BY = {"mail": Source.MAIL, "attempt": Source.ATTEMPT}
+"""By the first word of an event's kind. Mails are deleted one day, their events are not."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +99,12 @@ def page(session: Session, connection_id: UUID, *, limit: int, skipped: int = 0)
 
 
 def _is_told_by_another(line: Line, lines: Sequence[Line]) -> bool:
-    return (
-        line.source is Source.OURS
-        and line.who == STAFF
-        and any(
-            other.source is Source.AUDIT and abs(other.at - line.at) < SAME_MOMENT
-            for other in lines
-        )
-    )
+    """Whether a line of the history stands there with more to it: a mail, an attempt, the audit."""
+    if line.source is not Source.OURS:
+        return False
+    subject = line.word.partition("_")[0]
+    teller = Source.AUDIT if line.who == STAFF else TOLD_BY.get(subject)
+    return any(other.source is teller and abs(other.at - line.at) < SAME_MOMENT for other in lines)
 
 
 def _part(
@@ -147,6 +150,7 @@ def _attempts(connection_id: UUID, limit: int) -> sa.Select[Any]:
         limit,
         Attempt.connection_id == connection_id,
         Attempt.ended_at.is_not(None),
+        Attempt.outcome != Outcome.AUTHORIZED,  # `token_received` says so
         who=sa.literal(GROWER),
         word=_text(Attempt.outcome),
         body=Attempt.detail,

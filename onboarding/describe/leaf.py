@@ -274,7 +274,7 @@ def _what_comes(subject: Connection, partner: str) -> str:
 
 def _how_far(subject: Connection, *, in_part: bool) -> list[str]:
     """What has arrived, and that nothing is left to do; nothing is claimed before it has."""
-    if arrived := _arrived(subject):
+    if arrived := arrived_at_leaf(subject):
         return [arrived] if in_part else [arrived, _("You can close this page.")]
     if in_part:
         return []
@@ -283,7 +283,7 @@ def _how_far(subject: Connection, *, in_part: bool) -> list[str]:
     return [_("The first data can take a few hours. You can close this page.")]
 
 
-def _arrived(subject: Connection) -> str:
+def arrived_at_leaf(subject: Connection) -> str:
     """What Leaf has fetched so far; empty without a field, since that is what growers know."""
     if not (fields := subject.fields_arrived or 0):
         return ""

@@ -26,6 +26,7 @@ OURS = {
     "link_made": ("quiet", mark("A link was made")),
     "link_revoked": ("quiet", mark("A link was revoked")),
     "attempt_started": ("act", mark("Went to John Deere")),
+    "attempt_authorized": ("ok", mark("Came back and agreed")),
     "token_received": ("ok", mark("Agreed at John Deere; the permission is kept for Leaf")),
     "scopes_missing": ("problem", mark("John Deere granted less than was asked for")),
     "handed_over": ("ok", mark("Leaf has taken the permission")),
@@ -52,6 +53,9 @@ OURS = {
     "leaf_user_set": ("quiet", mark("The Leaf user was set")),
     "address_refused": ("problem", mark("The mail server refused the address")),
     "address_in_use_again": ("ok", mark("The address is written to again")),
+    "mail_sent": ("ok", mark("A mail was sent")),
+    "mail_not_sent": ("quiet", mark("A mail was left out")),
+    "mail_failed": ("problem", mark("A mail could not be delivered")),
     "mails_stopped": ("quiet", mark("Wants no more mails")),
     "mails_resumed": ("quiet", mark("Wants mails again")),
     "new_link_asked": ("act", mark("Asked for a new link by mail")),
@@ -107,9 +111,7 @@ def told(line: Line) -> Told:
         case Source.LEAF:
             return _of_leaf(line, who)
         case Source.ATTEMPT:
-            meaning = MEANINGS.get(Outcome(line.word))
-            if meaning is None:
-                return Told(line.at, "ok", who, _("Came back and agreed"), line.body)
+            meaning = MEANINGS[Outcome(line.word)]
             return Told(line.at, meaning.tone, who, _(meaning.label), line.body)
         case Source.MAIL:
             kind, _dot, state = line.word.partition(".")
@@ -117,10 +119,18 @@ def told(line: Line) -> Told:
             return Told(line.at, tone, who, f"{_(MAILS[MailKind(kind)])}, {_(ended)}", line.body)
         case Source.AUDIT | Source.OURS:
             words = AUDIT if line.source is Source.AUDIT else OURS
-            tone, text = words.get(line.word, ("quiet", line.word))
+            tone, text = words.get(line.word) or _of_attempt(line.word)
             if line.word == "connection.note":
                 return Told(line.at, tone, who, _(text), str(line.data.get("text", "")), "", True)
             return Told(line.at, tone, who, _(text), _details(line.data))
+
+
+def _of_attempt(kind: str) -> tuple[str, str]:
+    """Tone and name of an event such as `attempt_denied`; another is named by its own word."""
+    for outcome, meaning in MEANINGS.items():
+        if kind == f"attempt_{outcome.value}":
+            return meaning.tone, meaning.label
+    return "quiet", kind
 
 
 def _of_leaf(line: Line, who: str) -> Told:

@@ -249,6 +249,7 @@ def _show(
         turn=Turn(told.who),
         why=describe.for_staff(found, latest),
         keys=describe.keys_for_staff(found, latest),
+        arrived=describe.arrived_at_leaf(found),
         health=describe.health_for_staff(found, moment),
         can=_can(found, told),
         may_act=member().may(Role.OPERATOR),
