@@ -9,12 +9,24 @@ from playwright.sync_api import Browser, BrowserContext, expect
 
 from tests.browser.cases import CASES, Case, Opening
 from tests.browser.scenes import Scenes
+from tests.browser.staff import World
 from tests.browser.walker import UPDATE_MILLISECONDS
 from tests.browser.watch import Shown, Watch, Weight
 from tests.support.browser import DESKTOP, PHONE, visitor
 from tests.support.stack import Stack
 
 expect.set_options(timeout=UPDATE_MILLISECONDS)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The dashboard, web and worker and all, over the demo world."""
+    folder = tmp_path_factory.mktemp("world")
+    made = World(folder, f"sqlite:///{folder}/world.sqlite")
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,7 @@ class World:
 
     def __init__(self, folder: Path, database_url: str) -> None:
         self.stack = Stack(folder, database_url)
-        file = folder / "residents.jsonl"
+        self._residents = file = folder / "residents.jsonl"
         self.stack.environment["SANDBOX_RESIDENTS"] = str(file)
         self.stack.cli("db", "upgrade")
         (folder / "migrated").touch()
@@ -86,6 +87,14 @@ class World:
                 )
             )
             return session.scalars(query.order_by(Connection.reference)).first() or _nobody()
+
+    def account_of(self, connection: Connection) -> str:
+        """The name by which the grower signs in at the simulated John Deere."""
+        for line in self._residents.read_text().splitlines():
+            resident = json.loads(line)
+            if (resident["leaf_user"] or {}).get("external_id") == connection.grower.external_id:
+                return str(resident["name"])
+        raise AssertionError(f"{connection.reference} has no account at John Deere")
 
     @contextmanager
     def at_desk(

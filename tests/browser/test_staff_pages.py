@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, ViewportSize
 
@@ -24,17 +23,6 @@ HARMLESS = frozenset({"/staff/connections.csv", "/staff/connections/views"})
 """What a viewer may send: which rows are exported, and a view of their own."""
 OWN = frozenset({"account", "confirm", "sign_in", "set_password"})
 """Pages on which a person acts on nothing but their own account."""
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The dashboard, web and worker and all, over the demo world."""
-    folder = tmp_path_factory.mktemp("world")
-    made = World(folder, f"sqlite:///{folder}/world.sqlite")
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def test_every_page_in_both_sizes_and_colours(

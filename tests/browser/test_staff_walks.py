@@ -1,0 +1,111 @@
+"""What staff come to the dashboard for, in Chromium, over the demo world."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect
+
+from onboarding.states import Role
+from tests.browser.staff import DESK, World
+from tests.browser.walker import Walker
+from tests.browser.watch import Watch
+from tests.support.browser import visitor
+
+MANY = 500
+
+
+def _press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def _begin(page: Page) -> None:
+    """Confirm what the page asks."""
+    page.locator("main button.button").click()
+
+
+def test_staff_sign_in_with_the_password_that_is_printed_and_come_where_they_wanted(
+    world: World, chromium: Browser
+) -> None:
+    with visitor(chromium, size=DESK) as context:
+        page = context.new_page()
+        world.open(page, "/staff/system")
+        expect(page.locator("h1")).to_have_text("Sign in")
+        page.get_by_label("E-mail address").fill("admin@sandbox.example")
+        page.get_by_label("Password").fill("not-the-one-that-was-printed")
+        _press(page, "Sign in")
+        assert page.get_by_label("E-mail address").input_value() == "admin@sandbox.example"
+        page.get_by_label("Password").fill(world.passwords["admin@sandbox.example"])
+        _press(page, "Sign in")
+        expect(page.locator("h1")).to_have_text("System")
+        expect(page.locator(".who")).to_contain_text("Robin Avery")
+
+
+def test_operator_finds_a_broken_connection_sends_a_new_link_and_sees_it_repaired(
+    world: World, chromium: Browser, tmp_path: Path
+) -> None:
+    broken = world.broken()
+    with (
+        world.at_desk(chromium, Role.OPERATOR) as desk,
+        visitor(chromium) as phone,
+    ):
+        watch, page = Watch(desk, phone), desk.new_page()
+        world.open(page, "/staff/connections")
+        # By the keyboard alone, from the search to the row.
+        page.keyboard.press("/")
+        page.keyboard.type(broken.reference)
+        page.keyboard.press("Enter")
+        expect(page.locator("tbody tr")).to_have_count(1)
+        row = page.locator("tbody tr")
+        expect(row).to_contain_text(broken.grower.name)
+        expect(row).to_contain_text("Must connect again")
+        page.keyboard.press("j")
+        page.keyboard.press("x")
+        _press(page, "New links")
+        _begin(page)
+        expect(page.locator("#progress")).to_contain_text("1 of 1 worked on")
+        with page.expect_download() as download:
+            _press(page, "Download the links")
+        download.value.save_as(tmp_path / "links.csv")
+        with (tmp_path / "links.csv").open(encoding="utf-8-sig", newline="") as file:
+            (made,) = csv.DictReader(file)
+        assert made["external id"] == broken.grower.external_id
+
+        grower = Walker(phone.new_page())
+        grower.page.goto(made["link"])
+        grower.reads("Please connect again")
+        grower.press("Connect again")
+        grower.reads("Sign in")
+        grower.page.get_by_label("User name").fill(world.account_of(broken))
+        grower.page.get_by_label("Password").fill("sandbox")
+        grower.press("Sign in")
+        grower.reads("Allow access?")
+        grower.press("Allow Access")
+        grower.reads("Connected")
+
+        world.open(page, f"/staff/connections?q={broken.reference}")
+        expect(page.locator("tbody tr")).to_contain_text("Connected")
+        assert watch.complaints == []
+
+
+def test_many_are_rechecked_at_once_and_the_page_shows_how_far_it_is(
+    world: World, chromium: Browser
+) -> None:
+    with world.at_desk(chromium, Role.OPERATOR) as desk:
+        watch, page = Watch(desk), desk.new_page()
+        world.open(page, "/staff/connections?turn=grower")
+        page.locator("#pick-all").check()
+        _press(page, "Recheck")
+        expect(page.locator("h1")).to_have_text("Recheck")
+        _begin(page)
+        progress = page.locator("#progress progress")
+        page.wait_for_function(
+            "() => { const bar = document.querySelector('#progress progress');"
+            " return bar && bar.value && bar.value === bar.max; }"
+        )
+        assert int(progress.get_attribute("max") or 0) >= MANY
+        expect(page.locator("#progress")).to_contain_text("answered by Leaf since")
+        # The page kept itself up to date: nobody loaded it again.
+        assert watch.loads(page.url) == 1
+        assert watch.complaints == []
