@@ -62,8 +62,8 @@ def test_keyboard_sees_where_it_is_on_every_page(world: World, chromium: Browser
             for _ in range(MOST_STEPS):
                 page.keyboard.press("Tab")
                 step = page.evaluate(FOCUSED)
-                if step is None:
-                    break
+                if step is None or step["text"] == "Skip to the text":
+                    break  # around once
                 assert step["ring"], (path, step)
                 assert step["seen"] or step["tall"], (path, step)
 

