@@ -89,6 +89,7 @@ def settle(database: Database, *, up_to: int) -> None:
         # As a database does by itself after a while.
         vacuum = "VACUUM ANALYZE" if connection.dialect.name == "postgresql" else "ANALYZE"
         connection.exec_driver_sql(vacuum)
+        connection.commit()  # SQLite has begun something all the same
 
 
 def _partners(database: Database) -> list[uuid.UUID]:
