@@ -13,6 +13,8 @@ from tests.browser.walker import Walker
 from tests.browser.watch import Watch
 from tests.support.browser import visitor
 
+MANY = 500
+
 
 def _press(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
@@ -84,4 +86,25 @@ def test_operator_finds_a_broken_connection_sends_a_new_link_and_sees_it_repaire
 
         world.open(page, f"/staff/connections?q={broken.reference}")
         expect(page.locator("tbody tr")).to_contain_text("Connected")
+        assert watch.complaints == []
+
+
+def test_many_are_rechecked_at_once_and_the_page_shows_how_far_it_is(
+    world: World, chromium: Browser
+) -> None:
+    with world.at_desk(chromium, Role.OPERATOR) as desk:
+        watch, page = Watch(desk), desk.new_page()
+        world.open(page, "/staff/connections?turn=grower")
+        page.locator("#pick-all").check()
+        _press(page, "Recheck")
+        _begin(page)
+        progress = page.locator("#progress progress")
+        page.wait_for_function(
+            "() => { const bar = document.querySelector('#progress progress');"
+            " return bar && bar.value && bar.value === bar.max; }"
+        )
+        assert int(progress.get_attribute("max") or 0) >= MANY
+        expect(page.locator("#progress")).to_contain_text("answered by Leaf since")
+        # The page kept itself up to date: nobody loaded it again.
+        assert watch.loads(page.url) == 1
         assert watch.complaints == []
