@@ -257,3 +257,14 @@ class RowVerdict(StrEnum):
     CHANGED = "changed"
     SAME = "same"
     WRONG = "wrong"
+
+
+class SyncChoice(StrEnum):
+    """What Leaf fetches of an organization (docs.withleaf.io, providers/organizations)."""
+
+    SELECTED = "SELECTED"
+    """Everything."""
+    PREVIEW = "PREVIEW"
+    """Nothing but the organization itself."""
+    BLOCKED = "BLOCKED"
+    """Not connected at John Deere; only the grower can change it."""

@@ -145,12 +145,14 @@ def _ask(leaf: Leaf, leaf_user_id: str, connection: Connection) -> Answer:
 
 
 def _select(leaf: Leaf, leaf_user_id: str, connection: Connection, answer: Answer) -> None:
-    """Let Leaf fetch what is shared where that is not known, unless the partner wants to choose."""
+    """Let Leaf fetch what it should where that is not known, or has been chosen anew."""
     is_news = answer.synced or answer.shows_newly_shared(connection)
-    if connection.grower.partner.select_organizations or not (is_news or connection.selection_owed):
+    if not (is_news or _is_selection_owed(connection)):
         return
     if connected := answer.connected(connection):
-        answer.selection = selection.select(leaf, leaf_user_id, connected)
+        answer.selection = selection.select(
+            leaf, leaf_user_id, selection.wanted(connection, connected)
+        )
         if answer.selection.failure:
             raise answer.selection.failure
 
@@ -207,7 +209,9 @@ def _is_told_as_of_now(connection: Connection) -> bool:
 
 def _is_selection_owed(connection: Connection) -> bool:
     """Whether Leaf has to be told what to fetch. For a partner that chooses it stays in the row,
-    should the partner let us do it one day, and no check works it off."""
+    should the partner let us do it one day, and no check works off but what staff have chosen."""
+    if any(row.is_choice_owed for row in connection.organizations):
+        return True
     return connection.selection_owed and not connection.grower.partner.select_organizations
 
 

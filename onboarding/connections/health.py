@@ -148,7 +148,7 @@ def _note_health(connection: Connection, report: Report | None) -> None:
 
 def _note_selection(session: Session, connection: Connection, selected: Selection | None) -> None:
     is_ours = not connection.grower.partner.select_organizations
-    if selected is not None and is_ours and connection.has_shared_organization:
+    if selected is not None and connection.has_shared_organization:
         selection.note(session, connection, selected)
     elif connection.cause is Cause.NOTHING_FETCHED and not (
         is_ours and connection.has_shared_organization

@@ -14,7 +14,6 @@ from onboarding.leaf.shapes import (
     OrganizationChoice,
     Report,
     Summary,
-    SyncChoice,
 )
 from onboarding.leaf.turn import Turn
 from onboarding.leaf.webhooks import FailedCall, Webhook
@@ -30,7 +29,6 @@ __all__ = [
     "OrganizationChoice",
     "Report",
     "Summary",
-    "SyncChoice",
     "Turn",
     "Webhook",
 ]

@@ -35,11 +35,10 @@ from onboarding.leaf.shapes import (
     OrganizationChoice,
     Report,
     Summary,
-    SyncChoice,
 )
 from onboarding.leaf.turn import AtOnce, Turn
 from onboarding.leaf.webhooks import Webhooks
-from onboarding.states import Environment
+from onboarding.states import Environment, SyncChoice
 
 USERS = "/services/usermanagement/api/users"
 CONFIGS = "/services/config/api/configs"

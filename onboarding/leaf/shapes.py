@@ -11,11 +11,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 from onboarding.redaction import identifier, one_line, redact
-from onboarding.states import Environment, Health
+from onboarding.states import Environment, Health, SyncChoice
 
 RAW_STATUS_LIMIT = 64
 """Characters of a status that we don't know which are kept for staff."""
@@ -114,17 +113,6 @@ class LeafOrganizations:
 
     connected: tuple[LeafOrganization, ...]
     not_connected: tuple[LeafOrganization, ...]
-
-
-class SyncChoice(StrEnum):
-    """What Leaf fetches of an organization (docs.withleaf.io, providers/organizations)."""
-
-    SELECTED = "SELECTED"
-    """Everything."""
-    PREVIEW = "PREVIEW"
-    """Nothing but the organization itself."""
-    BLOCKED = "BLOCKED"
-    """Not connected at John Deere; only the grower can change it."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,15 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from onboarding.models.base import Base, uuid_key, words
 from onboarding.models.growers import Grower
-from onboarding.states import Cause, Environment, Health, SharingTrouble, Stage, Urgency
+from onboarding.states import (
+    Cause,
+    Environment,
+    Health,
+    SharingTrouble,
+    Stage,
+    SyncChoice,
+    Urgency,
+)
 
 HAS_TURNED = "health <> 'OK' AND health_text <> ''"
 """Leaf says something else than OK. Written out, since a database finds a partial index only so."""
@@ -279,6 +287,15 @@ class Organization(Base):
     member: Mapped[bool] = mapped_column(default=True)
     """False: another farm's organization, seen through a partnership."""
     manage_url: Mapped[str | None] = mapped_column(sa.Text)
+    sync_choice: Mapped[SyncChoice | None] = mapped_column(words(SyncChoice))
+    """What Leaf fetches of it, as it last said; None: not asked yet, or Leaf does not list it."""
+    sync_chosen: Mapped[SyncChoice | None] = mapped_column(words(SyncChoice))
+    """What staff want Leaf to fetch; None: what follows from the partner's setting."""
+
+    @property
+    def is_choice_owed(self) -> bool:
+        """Whether Leaf has yet to do as staff have chosen."""
+        return self.connected and self.sync_chosen not in {None, self.sync_choice}
 
 
 def locked(session: Session, connection_id: uuid.UUID) -> Connection:

@@ -60,8 +60,7 @@ OURS = {
     "mails_resumed": ("quiet", mark("Wants mails again")),
     "new_link_asked": ("act", mark("Asked for a new link by mail")),
     "sync_choice_asked": ("wait", mark("Leaf is to be told which organization to fetch")),
-    "sync_choice_set": ("ok", mark("Leaf fetches as was chosen")),
-    "sync_choice_refused": ("problem", mark("Leaf refused what was chosen")),
+    "fetching_stopped": ("quiet", mark("Leaf was told to fetch it no more")),
     "resync_asked": ("wait", mark("Leaf is to look at John Deere anew")),
 }
 AUDIT = {

@@ -33,10 +33,9 @@ from onboarding.leaf import (
     OrganizationChoice,
     Report,
     Summary,
-    SyncChoice,
 )
 from onboarding.leaf.shapes import read_date
-from onboarding.states import Environment, Health
+from onboarding.states import Environment, Health, SyncChoice
 from tests.unit.failures import (
     FAILURES,
     PATIENT,

@@ -205,6 +205,23 @@ def test_what_cant_be_done_is_said_on_the_page(desk: Desk) -> None:
     assert audited(desk) == []
 
 
+def test_staff_choose_what_leaf_fetches(desk: Desk, working: UUID) -> None:
+    browser, page = desk.browser(), f"/staff/connections/{reference_of(desk, working)}"
+    post(browser, page, f"{page}/organizations", organization="1", choice="PREVIEW")
+    shown = browser.get(page).text
+    assert "Leaf is to stop fetching it, and has not confirmed yet." in shown
+    post(browser, page, f"{page}/organizations", organization="7", choice="PREVIEW")
+    assert "no such organization" in browser.get(page).text
+    blocked = post(browser, page, f"{page}/organizations", organization="1", choice="BLOCKED")
+    assert blocked.status_code == 400
+    post(browser, page, f"{page}/resync")
+    assert audited(desk) == ["connection.choose", "connection.resync"]
+    with desk.database.reading() as session:
+        connection = session.get_one(Connection, working)
+        assert connection.sync_owed
+        assert [row.sync_chosen for row in connection.organizations] == ["PREVIEW"]
+
+
 def test_failed_hand_over_is_tried_again(desk: Desk) -> None:
     (connection_id,) = watched(
         desk.database, 1, stage=Stage.FAILED, cause=Cause.LEAF_REFUSED, refresh_token=b"sealed"

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 from wtforms import StringField, TextAreaField
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import AnyOf, InputRequired, Length
 
 from onboarding import describe
 from onboarding.clock import now
@@ -28,6 +28,7 @@ from onboarding.connections import (
     invitations,
     mails,
     owed,
+    selection,
     timeline,
 )
 from onboarding.describe import Told
@@ -36,7 +37,7 @@ from onboarding.i18n import gettext as _
 from onboarding.models import Connection, Link, locked
 from onboarding.staff import audit, happened, links
 from onboarding.staff.words import WORDS
-from onboarding.states import Role, Stage, Turn
+from onboarding.states import Role, Stage, SyncChoice, Turn
 from onboarding.views.parts import installation
 from onboarding.views.staff.bulk import link_url
 from onboarding.views.staff.forms import MISSING, Button
@@ -61,6 +62,13 @@ class DisconnectForm(FlaskForm):  # type: ignore[misc]
         validators=[InputRequired(_(MISSING)), Length(max=disconnect.REASON_MAX)],
         render_kw={"maxlength": disconnect.REASON_MAX, "autocomplete": "off"},
     )
+
+
+class ChoiceForm(FlaskForm):  # type: ignore[misc]
+    """What Leaf fetches of one organization: a button that carries both."""
+
+    organization = StringField(validators=[InputRequired(), Length(max=64)])
+    choice = StringField(validators=[AnyOf([SyncChoice.SELECTED.value, SyncChoice.PREVIEW.value])])
 
 
 class NoteForm(FlaskForm):  # type: ignore[misc]
@@ -120,6 +128,39 @@ def retry(reference: str) -> ResponseReturnValue:
         hand_over.retry(session, installation().queue, found)
         audit.record(session, member(), "connection.retry", connection=found)
         flash(_("It is tried again now. How it went appears here."), "message")
+    return _back(reference)
+
+
+@bp.post("/connections/<reference>/resync")
+@staff_only(Role.OPERATOR)
+def resync(reference: str) -> ResponseReturnValue:
+    """Let Leaf read anew at John Deere which organizations there are."""
+    with _acting(reference) as (session, found):
+        selection.resync(session, found, who=history.STAFF)
+        audit.record(session, member(), "connection.resync", connection=found)
+        flash(_("Leaf reads the organizations anew. What it finds appears here."), "message")
+    return _back(reference)
+
+
+@bp.post("/connections/<reference>/organizations")
+@staff_only(Role.OPERATOR)
+def choose(reference: str) -> ResponseReturnValue:
+    """Let Leaf fetch an organization, or not."""
+    form = ChoiceForm()
+    with _acting(reference) as (session, found):
+        if not form.validate_on_submit():
+            abort(400)
+        choice, organization = SyncChoice(form.choice.data), form.organization.data
+        selection.choose(session, found, organization, choice, who=history.STAFF)
+        audit.record(
+            session,
+            member(),
+            "connection.choose",
+            connection=found,
+            organization=organization,
+            choice=choice.value,
+        )
+        flash(_("Leaf is being told. The answer appears here in a few seconds."), "message")
     return _back(reference)
 
 
