@@ -30,7 +30,7 @@ def accent(colour: str) -> Accent | None:
     :param colour: `#rrggbb`
     :return: None if it is too light for our paper; in the dark a lighter shade is used
     """
-    if min(contrast(colour, SHEET), contrast(colour, INK_ON_COLOUR)) < LEAST_CONTRAST:
+    if readability(colour) < LEAST_CONTRAST:
         return None
     return Accent(colour, INK_ON_COLOUR, _lightened(colour), INK_ON_LIGHT_COLOUR)
 
@@ -48,6 +48,11 @@ def accent_css(colour: str) -> str | None:
         f":root{{--accent:{found.colour};--accent-ink:{found.ink};"
         f"--accent-dark:{found.dark};--accent-dark-ink:{found.dark_ink}}}\n"
     )
+
+
+def readability(colour: str) -> float:
+    """The contrast of a partner's colour on our paper, or of our ink on it: the lesser one."""
+    return min(contrast(colour, SHEET), contrast(colour, INK_ON_COLOUR))
 
 
 def contrast(one: str, other: str) -> float:

@@ -117,6 +117,10 @@ class Deere:
         """
         self._metadata.fetch()
 
+    def examine_metadata(self) -> tuple[Mapping[str, str], frozenset[str] | None]:
+        """As `check_metadata`; the metadata, and the scopes that it names if it names any."""
+        return self._metadata.examine()
+
     def consent_url(self, *, state: str, code_verifier: str, prompt: str | None = None) -> str:
         """Where to send the grower's browser. Works when John Deere's metadata can't be had.
 

@@ -77,7 +77,25 @@ class Metadata:
         :raise UpstreamUnavailable: it can't be fetched
         :raise UpstreamRejected: it is refused, or names another issuer, or endpoints elsewhere
         """
-        answer = http.call(
+        answer = self._ask()
+        return self._checked(answer.body, status=answer.status), _max_age(answer)
+
+    def examine(self) -> tuple[Mapping[str, str], frozenset[str] | None]:
+        """Ask John Deere now, for who looks at an application before it is used.
+
+        :returns: the metadata, and the scopes that it names; None: it names none
+        :raise UpstreamUnavailable: as `fetch`
+        :raise UpstreamRejected: as `fetch`
+        """
+        answer = self._ask()
+        found = self._checked(answer.body, status=answer.status)
+        scopes = answer.body.get("scopes_supported")
+        if not isinstance(scopes, list):
+            return found, None
+        return found, frozenset(scope for scope in scopes if isinstance(scope, str))
+
+    def _ask(self) -> Answer:
+        return http.call(
             self._session,
             "GET",
             self._url,
@@ -85,7 +103,6 @@ class Metadata:
             action=ACTION,
             timeout=self._timeout,
         )
-        return self._checked(answer.body, status=answer.status), _max_age(answer)
 
     def _refresh(self) -> None:
         try:

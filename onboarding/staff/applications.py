@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,11 +13,13 @@ from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import applications
-from onboarding.errors import InputInvalid
+from onboarding.deere import Deere
+from onboarding.errors import InputInvalid, UpstreamError
 from onboarding.models import ATTEMPT_LIFETIME, Application, Attempt, Connection, Partner
 from onboarding.settings import WELL_KNOWN, Settings, fault_of_url, is_loopback
 from onboarding.staff import audit
 from onboarding.staff.roles import Member
+from onboarding.staff.scope import of_partners
 from onboarding.states import Environment
 from onboarding.vault import Vault
 
@@ -35,11 +38,13 @@ def all_by_name(session: Session) -> Sequence[Application]:
     return session.scalars(sa.select(Application).order_by(Application.name)).all()
 
 
-def partners_of(session: Session) -> dict[UUID, list[str]]:
-    """The names of the partners that use each application."""
+def partners_of(session: Session, by: Member | None = None) -> dict[UUID, list[str]]:
+    """The names of the partners that use each application; for a member, of those they see."""
     query = sa.select(Application.id, Partner.name).join(
         Partner, Partner.application_id == Application.id
     )
+    if by is not None:
+        query = query.where(*of_partners(Partner.id, by))
     found: dict[UUID, list[str]] = {}
     for application_id, name in session.execute(query.order_by(Partner.name)):
         found.setdefault(application_id, []).append(name)
@@ -55,6 +60,47 @@ def named(session: Session, name: str) -> Application:
     if found is None:
         raise InputInvalid(f"There is no application {name!r}.")
     return found
+
+
+def visible(session: Session, by: Member) -> Sequence[Application]:
+    """The applications, by name; for who is limited to some partners, those of these alone."""
+    query = sa.select(Application).order_by(Application.name)
+    if by.partners is not None:
+        theirs = sa.select(Partner.application_id).where(
+            Partner.id.in_(by.partners), Partner.application_id.is_not(None)
+        )
+        query = query.where(Application.id.in_(theirs))
+    return session.scalars(query).all()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What John Deere's metadata say of an application."""
+
+    is_fine: bool
+    sentences: tuple[str, ...]
+
+
+def try_out(deere: Deere) -> Trial:
+    """Ask John Deere for the metadata of the sign-in, and compare.
+
+    Key and secret can't be tried so: only a grower's sign-in shows whether they are right.
+    """
+    try:
+        found, scopes = deere.examine_metadata()
+    except UpstreamError as err:
+        return Trial(False, (f"{err}.", "Check the metadata URL."))
+    sentences = [
+        f"The issuer is {found['issuer']}.",
+        f"Growers sign in at {found['authorization_endpoint']}.",
+        f"Codes are exchanged at {found['token_endpoint']}.",
+    ]
+    if scopes is None:
+        return Trial(True, (*sentences, "It does not say which scopes there are."))
+    unknown = [scope for scope in deere.settings.deere_scopes if scope not in scopes]
+    if unknown:
+        return Trial(False, (*sentences, f"It knows no such scopes: {', '.join(unknown)}."))
+    return Trial(True, (*sentences, "It knows all of these scopes."))
 
 
 def draft(

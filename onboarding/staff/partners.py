@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from onboarding.connections import invitations
 from onboarding.errors import InputInvalid
 from onboarding.models import Application, Partner
+from onboarding.settings import Settings, is_loopback
 from onboarding.staff import applications, audit
 from onboarding.staff.roles import Member
 
@@ -39,6 +40,16 @@ def use_application(
         partner.application_id = wanted
         audit.record(session, by, "partner.application", partner=partner, application=name)
     return found
+
+
+def refuse_loopback(settings: Settings, values: Mapping[str, Any]) -> None:
+    """Growers of a real installation are sent to no machine of their own.
+
+    :raise InputInvalid: if an address is on loopback, outside the sandbox
+    """
+    urls = [*values["frame_origins"], *values["return_urls"]]
+    if not settings.is_sandbox and (here := [url for url in urls if is_loopback(url)]):
+        raise InputInvalid(f"{here[0]} is on the grower's own machine: only a sandbox allows that.")
 
 
 def add(session: Session, by: Member, *, slug: str, application: str, **values: Any) -> Partner:

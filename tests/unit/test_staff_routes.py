@@ -22,7 +22,11 @@ ANYBODY = "anybody"
 VIEWER, OPERATOR, ADMINISTRATOR = Role
 NEEDED: dict[str, Role | str] = {
     "account": VIEWER,
+    "add_application": ADMINISTRATOR,
     "add_note": OPERATOR,
+    "add_partner": ADMINISTRATOR,
+    "application": ADMINISTRATOR,
+    "applications": VIEWER,
     "attempts": VIEWER,
     "audit": VIEWER,
     "audit_csv": VIEWER,
@@ -31,12 +35,16 @@ NEEDED: dict[str, Role | str] = {
     "bulk_jobs": VIEWER,
     "bulk_links": OPERATOR,
     "bulk_stop": OPERATOR,
+    "change_application": ADMINISTRATOR,
+    "change_partner": ADMINISTRATOR,
     "change_password": VIEWER,
     "choose": OPERATOR,
+    "colour": VIEWER,
     "confirm": VIEWER,
     "connection": VIEWER,
     "connections": VIEWER,
     "connections_csv": VIEWER,
+    "delete_application": ADMINISTRATOR,
     "delete_view": VIEWER,
     "disconnect_connection": OPERATOR,
     "disconnect_now": OPERATOR,
@@ -54,7 +62,11 @@ NEEDED: dict[str, Role | str] = {
     "keep_password": ANYBODY,
     "link": OPERATOR,
     "mail_link": OPERATOR,
+    "make_application": ADMINISTRATOR,
     "make_link": OPERATOR,
+    "make_partner": ADMINISTRATOR,
+    "partner": VIEWER,
+    "partners": VIEWER,
     "picked_csv": VIEWER,
     "prove": VIEWER,
     "recheck": OPERATOR,
@@ -75,7 +87,16 @@ NEEDED: dict[str, Role | str] = {
     "team_member": ADMINISTRATOR,
     "team_new": ADMINISTRATOR,
 }
-ONLY_WHO_SEES_ALL = frozenset(name for name in NEEDED if name.startswith("team"))
+OF_NO_PARTNER = {
+    "add_application",
+    "add_partner",
+    "application",
+    "change_application",
+    "delete_application",
+    "make_application",
+    "make_partner",
+}
+ONLY_WHO_SEES_ALL = OF_NO_PARTNER | {name for name in NEEDED if name.startswith("team")}
 """Administrators who are limited to some partners get 403."""
 OWN, OTHER = "acme", "other"
 TOKEN = re.compile(r'name="csrf_token"[^>]* value="([^"]+)"')

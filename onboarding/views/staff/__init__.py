@@ -2,6 +2,7 @@
 
 from onboarding.views.staff import (
     account,
+    applications,
     attempts,
     audit,
     bulk,
@@ -9,6 +10,7 @@ from onboarding.views.staff import (
     connections,
     imports,
     overview,
+    partners,
     sign_in,
     system,
     team,
@@ -17,6 +19,7 @@ from onboarding.views.staff.parts import init_app
 
 __all__ = [
     "account",
+    "applications",
     "attempts",
     "audit",
     "bulk",
@@ -25,6 +28,7 @@ __all__ = [
     "imports",
     "init_app",
     "overview",
+    "partners",
     "sign_in",
     "system",
     "team",
