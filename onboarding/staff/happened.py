@@ -11,10 +11,12 @@ from onboarding.connections.history import GROWER, STAFF, SYSTEM
 from onboarding.connections.timeline import LEAF, Line, Source
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
+from onboarding.staff import trail
 from onboarding.staff.attempts import MEANINGS
 from onboarding.states import MailKind, MailState, Outcome
 
-CLIENT_ERROR, SERVER_ERROR = 400, 500
+NOTE = "connection.note"
+CLIENT_ERROR = 400
 WHO = {
     GROWER: mark("Grower"),
     STAFF: mark("Staff"),
@@ -63,17 +65,6 @@ OURS = {
     "fetching_stopped": ("quiet", mark("Leaf was told to fetch it no more")),
     "resync_asked": ("wait", mark("Leaf is to look at John Deere anew")),
 }
-AUDIT = {
-    "connection.new_link": ("quiet", mark("Made a link")),
-    "connection.mail_link": ("quiet", mark("Let a link be mailed")),
-    "connection.revoke_link": ("quiet", mark("Revoked a link")),
-    "connection.recheck": ("wait", mark("Asked Leaf anew")),
-    "connection.resync": ("wait", mark("Let Leaf look at John Deere anew")),
-    "connection.choose": ("wait", mark("Chose what Leaf fetches")),
-    "connection.retry": ("wait", mark("Let it be tried again")),
-    "connection.disconnect": ("act", mark("Ended the connection")),
-    "connection.note": ("quiet", mark("Note")),
-}
 MAILS = {
     MailKind.INVITATION: mark("Mail: invitation"),
     MailKind.CONNECTED: mark("Mail: connected"),
@@ -116,11 +107,13 @@ def told(line: Line) -> Told:
             kind, _dot, state = line.word.partition(".")
             tone, ended = MAIL_STATES[MailState(state)]
             return Told(line.at, tone, who, f"{_(MAILS[MailKind(kind)])}, {_(ended)}", line.body)
-        case Source.AUDIT | Source.OURS:
-            words = AUDIT if line.source is Source.AUDIT else OURS
-            tone, text = words.get(line.word) or _of_attempt(line.word)
-            if line.word == "connection.note":
-                return Told(line.at, tone, who, _(text), str(line.data.get("text", "")), "", True)
+        case Source.AUDIT:
+            text = _(trail.WORDS.get(line.word, line.word))
+            if line.word == NOTE:
+                return Told(line.at, "quiet", who, text, str(line.data["text"]), is_note=True)
+            return Told(line.at, "quiet", who, text, _details(line.data))
+        case Source.OURS:
+            tone, text = OURS.get(line.word) or _of_attempt(line.word)
             return Told(line.at, tone, who, _(text), _details(line.data))
 
 

@@ -113,7 +113,7 @@ def test_timeline_tells_what_everybody_knows_newest_first(desk: Desk, working: U
     post(browser, page, f"{page}/notes", text="Called:\n<b>calls back</b>")
     shown = browser.get(page).text
     told = [
-        "Note",
+        "Note written",
         "Works again",
         "Mail: invitation, sent",
         "John Deere answered Leaf: HTTP 401",

@@ -233,7 +233,7 @@ def add_note(reference: str) -> ResponseReturnValue:
             return _show(session, visible_connection(session, reference), 1, form), 400
     with _acting(reference) as (session, found):
         text = form.text.data.strip()
-        audit.record(session, member(), "connection.note", connection=found, text=text)
+        audit.record(session, member(), happened.NOTE, connection=found, text=text)
     return _back(reference, anchor="timeline")
 
 
