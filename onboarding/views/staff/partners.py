@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from flask import Response, abort, flash, redirect, render_template, request, url_for
@@ -240,5 +241,5 @@ def _preview(form: PartnerForm, slug: str) -> ResponseReturnValue:
         shares=describe.shared_by(scopes),
         not_shared=describe.not_shared_by(scopes),
         why_edit=describe.why_edit(scopes),
-        link_expires=now(),
+        link_expires=now() + timedelta(days=parts.settings.link_lifetime_days),
     )
