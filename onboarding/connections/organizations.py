@@ -325,6 +325,7 @@ class _Changes:
         if row.connected == connected:
             return
         row.connected = connected
+        row.sync_choice = None  # Leaf blocks what is not shared, and begins anew with what is
         if connected:
             connection.selection_owed = True
         self._note("organization_shared" if connected else "organization_not_shared", row)

@@ -57,8 +57,12 @@ def choose(
         raise InputInvalid(
             f"{row.name} is not shared at John Deere: the grower has to allow it there first."
         )
+    if not row.member:
+        raise InputInvalid(f"{row.name} belongs to another farm: Leaf does not offer a choice.")
     if not connection.is_at_leaf:
         raise InputInvalid("Leaf holds nothing of this connection: there is nothing to choose.")
+    if row.sync_choice is SyncChoice.BLOCKED:
+        raise InputInvalid(f"Leaf still blocks {row.name}: let it read the organizations anew.")
     row.sync_chosen, row.sync_choice = choice, None  # until Leaf has confirmed it
     history.record(
         session,
@@ -148,4 +152,4 @@ def _is_owed(row: Organization, selection: Selection) -> bool:
 def _is_meant(connection: Connection) -> bool:
     """Whether staff have chosen that nothing is fetched."""
     shared = [row for row in connection.organizations if row.connected and row.member]
-    return all(row.sync_chosen is SyncChoice.PREVIEW for row in shared)
+    return bool(shared) and all(row.sync_chosen is SyncChoice.PREVIEW for row in shared)

@@ -87,6 +87,47 @@ def test_staff_choose_for_a_partner_that_chooses_and_leave_it_the_others(
     assert leaf.choices == {"1": "SELECTED", "2": "PREVIEW", "3": "BLOCKED"}
 
 
+def test_choice_is_told_again_when_it_is_shared_again(tries: Tries, leaf: LeafDouble) -> None:
+    tries.choose_organizations()
+    choose(tries, "1", SELECTED)
+    tries.check()
+    leaf.connected["1"] = False
+    tries.put(sync_owed=True)
+    tries.check()
+    assert leaf.choices["1"] == "BLOCKED"
+    leaf.connected["1"] = True
+    leaf.answers["GET choices"] = [says(503, {})]
+    tries.check()
+    assert owed(tries) == ["1"]
+    tries.check()
+    assert leaf.choices["1"] == "SELECTED"
+
+
+def test_what_leaf_still_blocks_is_read_anew_first(tries: Tries, leaf: LeafDouble) -> None:
+    leaf.choices["2"] = "BLOCKED"
+    leaf.answers["POST sync"] = [says(200, {})]
+    tries.put(sync_owed=True)
+    tries.check()
+    with pytest.raises(InputInvalid, match="Leaf still blocks"):
+        choose(tries, "2", SELECTED)
+    assert tries.connection().cause is None
+
+
+def test_nothing_is_fetched_by_mistake_where_only_other_farms_share(
+    tries: Tries, leaf: LeafDouble
+) -> None:
+    with tries.walk.database.transaction() as session:
+        for row in session.get_one(Connection, tries.connection().id).organizations:
+            row.member = False
+    leaf.choices = {"1": "BLOCKED", "2": "BLOCKED"}
+    leaf.answers["POST sync"] = [says(200, {})]
+    tries.put(sync_owed=True)
+    tries.check()
+    assert tries.connection().cause is Cause.NOTHING_FETCHED
+    with pytest.raises(InputInvalid, match="belongs to another farm"):
+        choose(tries, "1", PREVIEW)
+
+
 @pytest.mark.parametrize(
     ("organization", "choice", "why"),
     [
