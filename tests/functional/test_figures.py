@@ -24,7 +24,8 @@ def test_worker_counts_a_grower_who_connects_and_one_who_declines(
         headers = {"Cookie": f"{COOKIE}={secret}"}
         return requests.get(url, headers=headers, timeout=10).text
 
-    connected, declined = people.invited(), people.invited()
+    people.partner("counted", name="Counted Co-op")
+    connected, declined = (people.invited(partner="counted") for _ in range(2))
     connected.connect("already-connected")
     connected.wait_for_code("connected")
     declined.open()
@@ -38,8 +39,11 @@ def test_worker_counts_a_grower_who_connects_and_one_who_declines(
     overview = page(partner)
     assert "Data flows." in overview
     assert "connected in the same time" in overview
-    attempts = page(f"attempts{partner}")
-    assert "in 30 days" in attempts
-    assert reference in attempts
+    wait_until(lambda: "in 30 days" in page(f"attempts{partner}"), what="attempts are counted")
+    assert reference in page(f"attempts{partner}")
+    wait_until(lambda: _requests_to_leaf(stack), what="the worker tells how often it asks Leaf")
+
+
+def _requests_to_leaf(stack: Stack) -> int:
     with stack.installation.database.reading() as session:
-        assert pace.standing(session)[1] > 0, "the worker has told how often it asked Leaf"
+        return pace.standing(session)[1]

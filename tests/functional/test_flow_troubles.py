@@ -270,7 +270,7 @@ def test_third_failure_within_an_hour_names_a_person_and_a_code(
     assert page.links["kim@example.com"] == f"mailto:kim@example.com?subject={reference}"
     shown = stack.cli("connection", "show", reference.lower()).stdout
     assert f"Maple Farm ({slug}: {grower.external_id})" in shown
-    assert shown.count("attempt_denied") == 3
+    assert shown.count("attempt denied") == 3
     grower.open()
     grower.until_callback("already-connected")  # the code stays while they are at John Deere
     assert reference in grower.open().text

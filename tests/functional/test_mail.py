@@ -277,7 +277,7 @@ def test_mail_that_is_refused_for_good_is_tried_once_and_staff_see_it(
     assert "550 No such user *** here" in listed
     assert grower.address not in listed + stack.log(WORKER)
     shown = stack.cli("connection", "show", reference).stdout
-    assert "mail_failed" in shown
+    assert "mail connected.failed" in shown
     control.clear_faults()
     command = ("link", PARTNER, "--external-id", grower.person.external_id, "--name", "Maple Farm")
     stack.cli(*command, "--send")

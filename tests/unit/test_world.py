@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
+import time_machine
 from pytest_httpserver import HTTPServer
 
 from onboarding import describe
@@ -37,7 +38,8 @@ def test_of_every_code_there_are_some_and_each_is_told_what_the_world_says(
 ) -> None:
     settings, moment = settings_for(httpserver), now()
     world = making.make(settings, moment)
-    with fresh_database.transaction() as session:
+    # On a slow machine somebody would be late meanwhile.
+    with time_machine.travel(moment, tick=False), fresh_database.transaction() as session:
         rows.write(session, Vault(settings.encryption_keys), world)
 
     said = {life.connection.id: code for life, code in zip(world.lives, world.codes, strict=True)}
