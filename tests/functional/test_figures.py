@@ -35,11 +35,13 @@ def test_worker_counts_a_grower_who_connects_and_one_who_declines(
     reference = declined.connection().reference
     partner = f"?partner={connected.connection().grower.partner.slug}"
 
-    wait_until(lambda: "Declined" in page(partner), what="the worker has counted both")
+    wait_until(lambda: "Declined" in page(partner), what="the worker has counted both", limit=240)
     overview = page(partner)
     assert "Data flows." in overview
     assert "connected in the same time" in overview
-    wait_until(lambda: "in 30 days" in page(f"attempts{partner}"), what="attempts are counted")
+    wait_until(
+        lambda: "in 30 days" in page(f"attempts{partner}"), what="attempts are counted", limit=240
+    )
     assert reference in page(f"attempts{partner}")
     wait_until(lambda: _requests_to_leaf(stack), what="the worker tells how often it asks Leaf")
 

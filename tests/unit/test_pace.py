@@ -25,8 +25,8 @@ from tests.unit.failures import FAILURES, PATIENT, Server
 HOUR = timedelta(hours=1)
 PER_MINUTE = 1200
 """One turn in a twentieth of a second."""
-UNHURRIED = 60
-"""One turn in a second."""
+UNHURRIED = 20
+"""One turn in three seconds: no disk is so slow that a thread misses its turn."""
 USERS = "/services/usermanagement/api/users"
 
 
