@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 # This file is in a package that it imports.
@@ -190,9 +191,9 @@ def _shown(client: FlaskClient, engine: sa.Engine, plan: Plan, name: str, url: s
 
 def _steps(client: FlaskClient, engine: sa.Engine, url: str) -> list[str]:
     """How the database finds the rows of a page: the steps at the bottom of its plan."""
-    asked: list[tuple[str, object]] = []
+    asked: list[tuple[str, Any]] = []
 
-    def note(_one: object, _cursor: object, text: str, given: object, *_more: object) -> None:
+    def note(_one: object, _cursor: object, text: str, given: Any, *_more: object) -> None:
         if "FROM listing" in text and "LIMIT" in text and "JOIN grower" in text:
             asked.append((text, given))
 
@@ -205,7 +206,7 @@ def _steps(client: FlaskClient, engine: sa.Engine, url: str) -> list[str]:
     is_postgresql = engine.dialect.name == "postgresql"
     with engine.connect() as connection:
         explain = "EXPLAIN (COSTS OFF) " if is_postgresql else "EXPLAIN QUERY PLAN "
-        rows = connection.exec_driver_sql(explain + text, given).all()  # type: ignore[arg-type]
+        rows = connection.exec_driver_sql(explain + text, given).all()
     lines = [str(row[0] if is_postgresql else row[3]).strip(" ->") for row in rows]
     if is_postgresql:  # the second time that it names the table is for the page
         lines = [line for line in lines if "listing_1" in line or line.startswith("Bitmap Index")]

@@ -209,9 +209,11 @@ def _load(connection: sa.Connection, model: type[DeclarativeBase], rows: Sequenc
         with cursor.copy(f"COPY {name} ({', '.join(columns)}) FROM STDIN") as copy:
             copy.write("".join(_lines(rows)))
         return
-    marks = ", ".join("?" * len(columns))
-    statement = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
-    connection.exec_driver_sql(statement, [tuple(map(_plain, row.values())) for row in rows])
+    # Not the model's own table: its types would take each of millions of values through Python.
+    bare = sa.table(name, *map(sa.column, columns))
+    connection.execute(
+        sa.insert(bare), [{key: _plain(value) for key, value in row.items()} for row in rows]
+    )
 
 
 def _lines(rows: Iterable[Row]) -> Iterator[str]:

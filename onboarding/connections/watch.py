@@ -156,6 +156,7 @@ class Watch:
         except (NotNow, *DATABASE_IS_AWAY):
             done = _Done(connection)
         except Exception:
+            # Else nobody would hear how it ended, and the claim would be renewed for ever.
             log.exception("A check of %s ended with an error", connection.reference)
             done = _Done(connection, broke_off=True)
         self._done.put(done)
@@ -212,6 +213,7 @@ class Watch:
         except NotNow:
             log.debug("Leaf's events of %s come with the next check", connection.reference)
         except Exception:
+            # The check itself is written down; copies are made again with the next one.
             log.exception("Leaf's events of %s can't be copied", connection.reference)
 
     def _put_off(self, connection: Connection) -> None:
@@ -234,4 +236,5 @@ class Watch:
         try:
             self._turns.try_leaf(self._leaf)
         except Exception:
+            # A pool's thread would keep it to itself; the next round tries again.
             log.exception("It can't be seen whether Leaf is back")

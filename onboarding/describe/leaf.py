@@ -331,13 +331,13 @@ def _missing_permission(subject: Connection) -> Told:
     first, *others = shared[:PAGES_OFFERED]
     if others:
         # Leaf does not say for which organization, and each has its own page.
-        todo = _(
+        what_to_do = _(
             "We are not told which of your organizations it is. Open John Deere’s page for "
             "each, allow what is missing, press Save."
         )
         page = _page_of(first)
     else:
-        todo = _(
+        what_to_do = _(
             "Open John Deere’s page for %(organization)s, allow what is missing and press Save."
         ) % {"organization": name_of(first)}
         page = choose(_("Open John Deere’s page"), organization_id=first.deere_id)
@@ -346,7 +346,7 @@ def _missing_permission(subject: Connection) -> Told:
         tone="act",
         label=_("Permission missing"),
         title=_("A permission is missing"),
-        sentences=(_("John Deere does not let Leaf fetch all of the data."), todo),
+        sentences=(_("John Deere does not let Leaf fetch all of the data."), what_to_do),
         whether_shared=_("At most a part of your data is shared."),
         who="grower",
         action=page,
