@@ -56,6 +56,13 @@ class Links:
         """The part of a link's URL behind `/c/`."""
         return self._link.sign(_pack(link_id)).decode()
 
+    def url(self, public_url: str, link_id: UUID) -> str:
+        """A link's whole URL, which is stored nowhere.
+
+        :param public_url: the installation's `PUBLIC_URL`
+        """
+        return f"{public_url}/c/{self.token(link_id)}"
+
     def link_id(self, token: str) -> UUID:
         """The id of a link, from its URL.
 

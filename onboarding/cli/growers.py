@@ -104,7 +104,7 @@ def link(
         if send:
             connection = invitations.connection_of(session, made.grower_id)
             mails.invite(session, parts.settings, made, connection)
-        url = f"{parts.settings.public_url}/c/{parts.links.token(made.id)}"
+        url = parts.links.url(parts.settings.public_url, made.id)
     click.echo(url)
     if send:
         click.echo(f"The worker mails it to {made.grower.email}.", err=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -13,13 +11,13 @@ from sqlalchemy.orm import Session, joinedload
 
 from onboarding.clock import now
 from onboarding.db import delete_oldest
+from onboarding.links import digest, new_secret
 from onboarding.models import Staff, StaffSession
 
 IDLE = timedelta(hours=12)
 CONFIRMED_FOR = timedelta(minutes=10)
 """For so long a person who has just proved who they are does dangerous things unasked."""
 SEEN_EVERY = timedelta(minutes=1)
-SECRET_BYTES = 32
 
 
 def begin(
@@ -31,12 +29,12 @@ def begin(
     :param browser: what the browser calls itself, for the same list
     :return: what the cookie holds
     """
-    secret = secrets.token_urlsafe(SECRET_BYTES)
+    secret = new_secret()
     moment = now()
     session.add(
         StaffSession(
             staff_id=staff.id,
-            digest=_digest(secret),
+            digest=digest(secret),
             created_at=moment,
             seen_at=moment,
             confirmed_at=moment,
@@ -53,7 +51,7 @@ def find(session: Session, secret: str | None) -> StaffSession | None:
     if not secret:
         return None
     query = sa.select(StaffSession).where(
-        StaffSession.digest == _digest(secret), StaffSession.seen_at > now() - IDLE
+        StaffSession.digest == digest(secret), StaffSession.seen_at > now() - IDLE
     )
     with_partners = joinedload(StaffSession.staff).joinedload(Staff.partners)
     found = session.scalars(query.options(with_partners)).unique().one_or_none()
@@ -81,10 +79,10 @@ def confirm(session: Session, session_id: UUID) -> str:
 
     :return: what the cookie holds from now on; who has read the old one is out
     """
-    secret = secrets.token_urlsafe(SECRET_BYTES)
+    secret = new_secret()
     change = sa.update(StaffSession).where(StaffSession.id == session_id)
     moment = now()
-    session.execute(change.values(digest=_digest(secret), confirmed_at=moment, seen_at=moment))
+    session.execute(change.values(digest=digest(secret), confirmed_at=moment, seen_at=moment))
     return secret
 
 
@@ -104,7 +102,3 @@ def end(session: Session, *which: sa.ColumnElement[bool]) -> None:
 def forget_idle(session: Session) -> None:
     """Delete the sessions that were idle for too long."""
     delete_oldest(session, StaffSession, by=StaffSession.seen_at, before=now() - IDLE)
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()

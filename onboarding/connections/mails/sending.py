@@ -218,7 +218,7 @@ def _message(settings: Settings, sender: Sender, links: Links, ready: _Ready) ->
     laid = layout.lay_out(
         letter,
         grower,
-        url=f"{settings.public_url}/c/{links.token(ready.link.id)}",
+        url=links.url(settings.public_url, ready.link.id),
         stop_url=stop_url,
     )
     return message.build(

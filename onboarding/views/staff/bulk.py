@@ -16,7 +16,6 @@ from wtforms.validators import InputRequired
 from onboarding.errors import InputInvalid
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark, ngettext
-from onboarding.installation import Installation
 from onboarding.models import BulkJob
 from onboarding.staff import audit, csv
 from onboarding.staff.bulk import jobs
@@ -30,6 +29,7 @@ from onboarding.states import (
     StoppedFor,
 )
 from onboarding.views.parts import installation
+from onboarding.views.staff.forms import Button
 from onboarding.views.staff.parts import bp, member, page_before, staff_only
 
 NAMES = {
@@ -94,10 +94,6 @@ class BulkForm(FlaskForm):  # type: ignore[misc]
     )
 
 
-class StopForm(FlaskForm):  # type: ignore[misc]
-    """Stop it, or download its links: a button that carries nothing."""
-
-
 @bp.get("/bulk")
 @staff_only(Role.VIEWER)
 def bulk_jobs() -> ResponseReturnValue:
@@ -157,7 +153,7 @@ def bulk_job(job_id: UUID) -> ResponseReturnValue:
         answered = jobs.count_answered(session, job)
     return render_template(
         "staff/bulk_job.html",
-        form=StopForm(),
+        form=Button(),
         job=job,
         name=NAMES[job.kind],
         state=STATES[job.state],
@@ -180,7 +176,7 @@ def bulk_job(job_id: UUID) -> ResponseReturnValue:
 @staff_only(Role.OPERATOR)
 def bulk_stop(job_id: UUID) -> ResponseReturnValue:
     """Do nothing more of it."""
-    if not StopForm().validate_on_submit():
+    if not Button().validate_on_submit():
         abort(400)
     with installation().database.transaction() as session:
         job = _load(session, job_id, lock=True)
@@ -202,7 +198,7 @@ def bulk_stop(job_id: UUID) -> ResponseReturnValue:
 @staff_only(Role.OPERATOR)
 def bulk_links(job_id: UUID) -> ResponseReturnValue:
     """The links that were made, for who had them made. A POST, since the audit notes it."""
-    if not StopForm().validate_on_submit():
+    if not Button().validate_on_submit():
         abort(400)
     with installation().database.transaction() as session:
         job = _load(session, job_id)
@@ -229,14 +225,15 @@ def _links(job_id: UUID) -> Iterator[tuple[str, ...]]:
     parts = installation()  # while there is still a request
     found = jobs.links(parts.database, job_id)
     return (
-        (external_id, name, email, link_url(parts, link_id), f"{until:%Y-%m-%d %H:%M}")
+        (
+            external_id,
+            name,
+            email,
+            parts.links.url(parts.settings.public_url, link_id),
+            f"{until:%Y-%m-%d %H:%M}",
+        )
         for external_id, name, email, link_id, until in found
     )
-
-
-def link_url(parts: Installation, link_id: UUID) -> str:
-    """The address of a link, which is stored nowhere."""
-    return f"{parts.settings.public_url}/c/{parts.links.token(link_id)}"
 
 
 def _choice() -> Choice | None:

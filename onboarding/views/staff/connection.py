@@ -39,7 +39,6 @@ from onboarding.staff import audit, happened, links
 from onboarding.staff.words import WORDS
 from onboarding.states import Role, Stage, SyncChoice, Turn
 from onboarding.views.parts import installation
-from onboarding.views.staff.bulk import link_url
 from onboarding.views.staff.forms import MISSING, Button
 from onboarding.views.staff.parts import (
     bp,
@@ -185,7 +184,9 @@ def link(reference: str, link_id: UUID) -> ResponseReturnValue:
     with parts.database.reading() as session:
         found = visible_connection(session, reference)
         made = _link_of(session, found, link_id)
-        shown = link_url(parts, made.id) if links.is_shown(made) else None
+        shown = (
+            parts.links.url(parts.settings.public_url, made.id) if links.is_shown(made) else None
+        )
         return render_template(
             "staff/link.html",
             connection=found,

@@ -26,7 +26,8 @@ from onboarding.staff.imports import doing, file
 from onboarding.staff.scope import visible_partners
 from onboarding.states import ImportState, Role, RowVerdict
 from onboarding.views.parts import installation
-from onboarding.views.staff.bulk import link_url, links_file
+from onboarding.views.staff.bulk import links_file
+from onboarding.views.staff.forms import Button
 from onboarding.views.staff.parts import bp, member, staff_only
 
 FILE_MAX_BYTES = 4 * 1024 * 1024
@@ -50,10 +51,6 @@ class ImportForm(FlaskForm):  # type: ignore[misc]
     file = FileField(
         mark("File"), validators=[FileRequired(message=mark("Choose a file to hand in."))]
     )
-
-
-class DoForm(FlaskForm):  # type: ignore[misc]
-    """Do it, mail the links, download them: a button that carries nothing."""
 
 
 @bp.get("/imports")
@@ -120,7 +117,7 @@ def import_show(import_id: UUID) -> ResponseReturnValue:
         mailable = doing.count_mailable(session, shown)
     return render_template(
         "staff/import.html",
-        form=DoForm(),
+        form=Button(),
         shown=shown,
         rows=rows,
         verdicts=VERDICTS,
@@ -188,7 +185,13 @@ def import_links(import_id: UUID) -> ResponseReturnValue:
             abort(404)
         audit.record(session, member(), "import.links", partner=done.partner, file=done.file_name)
         rows = [
-            (external_id, name, email, link_url(parts, link_id), f"{until:%Y-%m-%d %H:%M}")
+            (
+                external_id,
+                name,
+                email,
+                parts.links.url(parts.settings.public_url, link_id),
+                f"{until:%Y-%m-%d %H:%M}",
+            )
             for external_id, name, email, link_id, until in doing.links(session, done)
         ]
     return links_file(iter(rows), f"links-{done.created_at:%Y-%m-%d}.csv")
@@ -223,7 +226,7 @@ def _data(form: ImportForm) -> bytes:
 
 
 def _button() -> None:
-    if not DoForm().validate_on_submit():
+    if not Button().validate_on_submit():
         abort(400)
 
 
