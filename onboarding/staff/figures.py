@@ -90,9 +90,14 @@ def _claim(database: Database) -> bool:
 
 
 def _first_day_of_failures(session: Session, today: date) -> date:
-    """Attempts end now: what was counted on the days before yesterday stays as it is."""
+    """Attempts end now: what was counted on the days before yesterday stays as it is.
+
+    Figures of days to come, from a clock that was ahead, keep none of today's from being counted.
+    """
     newest = session.scalar(
-        sa.select(sa.func.max(Figure.day)).where(Figure.kind == FigureKind.FAILED)
+        sa.select(sa.func.max(Figure.day)).where(
+            Figure.kind == FigureKind.FAILED, Figure.day <= today
+        )
     )
     oldest = today - timedelta(days=KEPT_DAYS)
     return oldest if newest is None else max(oldest, newest - timedelta(days=1))

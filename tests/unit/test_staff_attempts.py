@@ -63,6 +63,18 @@ def test_figures_older_than_what_is_shown_are_forgotten(fresh_database: Database
     assert failed_figures(fresh_database) == {}
 
 
+def test_figures_of_a_clock_that_was_ahead_keep_none_of_today_from_being_counted(
+    fresh_database: Database,
+) -> None:
+    link, moment = invited(fresh_database), now()
+    attempted(fresh_database, link, Outcome.DENIED, ended=moment + 100 * DAY)
+    figures.count(fresh_database, moment + 100 * DAY)
+    attempted(fresh_database, link, Outcome.EXPIRED, ended=moment)
+    figures.count(fresh_database, moment)
+    counted = {(day, key) for day, _, key in failed_figures(fresh_database)}
+    assert (moment.date().isoformat(), "expired") in counted
+
+
 def test_only_one_worker_counts_at_a_time_and_not_again_at_once(fresh_database: Database) -> None:
     figures.count_if_due(fresh_database)
     with fresh_database.reading() as session:
