@@ -76,6 +76,14 @@ def delete_oldest(
     session.execute(sa.delete(table).where(key.in_(old)))
 
 
+def seconds_between(session: Session, earlier: Any, later: Any) -> sa.ColumnElement[float]:
+    """From one moment to another, in the database; in SQLite to the millisecond."""
+    if session.get_bind().dialect.name == "postgresql":
+        return sa.func.date_part("epoch", later - earlier, type_=sa.Float())
+    days: sa.ColumnElement[float] = sa.func.julianday(later) - sa.func.julianday(earlier)
+    return days * 86_400
+
+
 def _sqlite_engine(url: str) -> sa.Engine:
     engine = sa.create_engine(
         url,

@@ -1,4 +1,8 @@
-"""What happened to a connection, told by everybody who knows of it, in one list. For staff."""
+"""What happened to a connection, told by everybody who knows of it, in one list. For staff.
+
+What two tell is told once: by whom there is more to hear from. Whether it is told by another one
+does not depend on what else stands on a page, so that it is the same on each.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,29 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.connections.history import GROWER, STAFF, SYSTEM
+from onboarding.db import seconds_between
 from onboarding.models import Attempt, Audit, Event, LeafEvent, Mail
 from onboarding.states import Outcome
 
 LEAF = "leaf"
 SAME_MOMENT = timedelta(seconds=2)
-"""What staff do stands in the history and in the audit: the audit says who it was."""
+"""Who tells the same does so in the same transaction, or in the next one."""
+SAME_DEEDS = {
+    "disconnect_asked": ("connection.disconnect",),
+    "disconnect_retried": ("connection.retry",),
+    "hand_over_retried": ("connection.retry",),
+    "link_made": ("connection.new_link", "connection.mail"),
+    "link_revoked": ("connection.revoke_link",),
+    "resync_asked": ("connection.resync",),
+    "sync_choice_asked": ("connection.choose",),
+}
+"""What staff do stands in the history and, under these names, in the audit: that says who it was.
+What a command does stands in the history alone."""
+LARGEST_NUMBER = 2**63 - 1
 
 
 class Source(StrEnum):
-    """Who tells it."""
+    """Who tells it; of the same moment first what stands here first."""
 
     OURS = "ours"
     ATTEMPT = "attempt"
@@ -32,8 +49,43 @@ class Source(StrEnum):
     AUDIT = "audit"
 
 
-TOLD_BY = {"mail": Source.MAIL, "attempt": Source.ATTEMPT}
-"""By the first word of an event's kind. Mails are deleted one day, their events are not."""
+SOURCES = tuple(Source)
+NUMBERED = frozenset({Source.OURS, Source.LEAF, Source.AUDIT})
+"""Their rows have numbers for keys, the others' UUIDs."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """After which line a page goes on."""
+
+    at: datetime
+    source: Source
+    key: int | UUID
+    """Of its row."""
+
+    def __str__(self) -> str:
+        return f"{self.at.isoformat()}~{self.source.value}~{self.key}"
+
+    @classmethod
+    def parse(cls, text: str) -> Place | None:
+        """What `str` gave; None for anything else."""
+        at, _, rest = text.partition("~")
+        name, _, key = rest.partition("~")
+        try:
+            moment, source = datetime.fromisoformat(at), Source(name)
+            place = cls(moment, source, int(key) if source in NUMBERED else UUID(key))
+        except ValueError:
+            return None
+        is_key = isinstance(place.key, UUID) or 0 <= place.key <= LARGEST_NUMBER
+        return place if moment.tzinfo and is_key else None
+
+    def comes_before(self, at: Any, source: Source, key: Any) -> sa.ColumnElement[bool]:
+        """Whether lines of a source stand behind it, by the columns of their moment and key."""
+        its, mine = SOURCES.index(source), SOURCES.index(self.source)
+        if its == mine:
+            return sa.or_(at < self.at, sa.and_(at == self.at, key < self.key))
+        found: sa.ColumnElement[bool] = at <= self.at if its > mine else at < self.at
+        return found
 
 
 @dataclass(frozen=True)
@@ -68,131 +120,165 @@ class Page:
     """A part of the list, newest first."""
 
     lines: Sequence[Line]
-    has_more: bool
-    """Whether something happened before."""
+    older: Place | None
+    """After what the next part goes on; None: nothing happened before."""
 
 
-def page(session: Session, connection_id: UUID, *, limit: int, skipped: int = 0) -> Page:
+def page(session: Session, connection_id: UUID, *, limit: int, after: Place | None = None) -> Page:
     """Lines, newest first, by one query.
 
-    :param limit: at most so many; a few less where two tell the same
-    :param skipped: so many of the newest are left out
+    :param limit: at most so many
+    :param after: the last line of the part before; None: the newest
     """
-    parts = [part(connection_id, limit + skipped + 1) for part in _PARTS]
-    told = sa.union_all(*(sa.select(one.subquery()) for one in parts)).subquery()
-    order = (told.c.at.desc(), told.c.number.desc())
-    found = session.execute(sa.select(told).order_by(*order).limit(limit + 1).offset(skipped)).all()
-    lines = [
-        Line(
-            row.at,
-            Source(row.source),
-            row.who,
-            row.word,
-            json.loads(row.data),
-            row.body,
-            row.status_code,
-        )
-        for row in found[:limit]
+    parts = [
+        _ours(connection_id, _is_told_by_another(session)),
+        _attempts(connection_id),
+        _leafs(connection_id),
+        _mails(connection_id),
+        _audited(connection_id),
     ]
-    shown = [line for line in lines if not _is_told_by_another(line, lines)]
-    return Page(shown, has_more=len(found) > limit)
+    bounded = [sa.select(part.rows(limit + 1, after).subquery()) for part in parts]
+    told = sa.union_all(*bounded).subquery()
+    order = (told.c.at.desc(), told.c.rank, told.c.number.desc(), told.c.key.desc())
+    found = session.execute(sa.select(told).order_by(*order).limit(limit + 1)).all()
+    shown = found[:limit]
+    has_more = len(found) > limit
+    return Page([_line(row) for row in shown], _place(shown[-1]) if has_more else None)
 
 
-def _is_told_by_another(line: Line, lines: Sequence[Line]) -> bool:
-    """Whether a line of the history stands there with more to it: a mail, an attempt, the audit."""
-    if line.source is not Source.OURS:
-        return False
-    subject = line.word.partition("_")[0]
-    teller = Source.AUDIT if line.who == STAFF else TOLD_BY.get(subject)
-    return any(other.source is teller and abs(other.at - line.at) < SAME_MOMENT for other in lines)
+def _line(row: Any) -> Line:
+    source = SOURCES[row.rank]
+    return Line(row.at, source, row.who, row.word, json.loads(row.data), row.body, row.status_code)
 
 
-def _part(
-    at: Any, source: Source, number: Any, limit: int, *where: Any, **columns: Any
-) -> sa.Select[Any]:
-    """Lines of one source; they have the same columns, so that the database can merge them."""
-    usual: dict[str, Any] = {
-        "who": sa.literal(SYSTEM),
-        "word": sa.literal(""),
-        "data": sa.literal("{}"),
-        "body": sa.literal(""),
-        "status_code": sa.cast(sa.null(), sa.Integer),
-    }
-    shown = [column.label(name) for name, column in (usual | columns).items()]
-    query = sa.select(
-        at.label("at"), sa.literal(source.value).label("source"), number.label("number"), *shown
+def _place(row: Any) -> Place:
+    return Place(row.at, SOURCES[row.rank], row.number if row.key is None else row.key)
+
+
+def _is_told_by_another(session: Session) -> sa.ColumnElement[bool]:
+    """Whether a mail, an attempt or the audit tells what an event does, with more to it."""
+
+    def at_that_moment(at: Any, *same: Any) -> sa.ColumnElement[bool]:
+        apart = sa.func.abs(seconds_between(session, Event.at, at))
+        return sa.exists().where(*same, apart < SAME_MOMENT.total_seconds())
+
+    deeds = [
+        sa.and_(Event.kind == kind, Audit.action.in_(actions))
+        for kind, actions in SAME_DEEDS.items()
+    ]
+    return sa.or_(
+        sa.and_(
+            Event.who == STAFF,
+            Event.kind.in_(SAME_DEEDS),
+            at_that_moment(Audit.at, Audit.connection_id == Event.connection_id, sa.or_(*deeds)),
+        ),
+        sa.and_(
+            Event.kind.startswith("mail_", autoescape=True),
+            at_that_moment(
+                Mail.ended_at,
+                Mail.connection_id == Event.connection_id,
+                "mail_" + _text(Mail.state) == Event.kind,
+            ),
+        ),
+        sa.and_(
+            Event.kind.startswith("attempt_", autoescape=True),
+            at_that_moment(
+                Attempt.ended_at,
+                Attempt.connection_id == Event.connection_id,
+                "attempt_" + _text(Attempt.outcome) == Event.kind,
+            ),
+        ),
     )
-    return query.where(*where).order_by(at.desc(), number.desc()).limit(limit)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Lines of one source; they have the same columns, so that the database can merge them."""
+
+    source: Source
+    at: Any
+    key: Any
+    where: Sequence[Any]
+    columns: Mapping[str, Any]
+
+    def rows(self, limit: int, after: Place | None) -> sa.Select[Any]:
+        """The newest, or those that stand behind a place."""
+        is_numbered = self.source in NUMBERED
+        usual: dict[str, Any] = {
+            "at": self.at,
+            "rank": sa.literal(SOURCES.index(self.source)),
+            "number": self.key if is_numbered else sa.cast(sa.null(), sa.BigInteger),
+            "key": sa.cast(sa.null(), sa.Uuid) if is_numbered else self.key,
+            "who": sa.literal(SYSTEM),
+            "word": sa.literal(""),
+            "data": sa.literal("{}"),
+            "body": sa.literal(""),
+            "status_code": sa.cast(sa.null(), sa.Integer),
+        }
+        named = [column.label(name) for name, column in (usual | {**self.columns}).items()]
+        query = sa.select(*named).where(*self.where)
+        if after is not None:
+            query = query.where(after.comes_before(self.at, self.source, self.key))
+        return query.order_by(self.at.desc(), self.key.desc()).limit(limit)
 
 
 def _text(column: Any) -> Any:
     return sa.cast(column, sa.Text)
 
 
-def _ours(connection_id: UUID, limit: int) -> sa.Select[Any]:
-    return _part(
-        Event.at,
+def _ours(connection_id: UUID, is_told_by_another: sa.ColumnElement[bool]) -> _Part:
+    return _Part(
         Source.OURS,
+        Event.at,
         Event.id,
-        limit,
-        Event.connection_id == connection_id,
-        who=Event.who,
-        word=Event.kind,
-        data=_text(Event.data),
+        [Event.connection_id == connection_id, ~is_told_by_another],
+        {"who": Event.who, "word": Event.kind, "data": _text(Event.data)},
     )
 
 
-def _attempts(connection_id: UUID, limit: int) -> sa.Select[Any]:
-    return _part(
-        Attempt.ended_at,
+def _attempts(connection_id: UUID) -> _Part:
+    return _Part(
         Source.ATTEMPT,
-        sa.literal(0),
-        limit,
-        Attempt.connection_id == connection_id,
-        Attempt.ended_at.is_not(None),
-        Attempt.outcome != Outcome.AUTHORIZED,  # `token_received` says so
-        who=sa.literal(GROWER),
-        word=_text(Attempt.outcome),
-        body=Attempt.detail,
+        Attempt.ended_at,
+        Attempt.id,
+        [
+            Attempt.connection_id == connection_id,
+            Attempt.ended_at.is_not(None),
+            Attempt.outcome != Outcome.AUTHORIZED,  # `token_received` says so
+        ],
+        {"who": sa.literal(GROWER), "word": _text(Attempt.outcome), "body": Attempt.detail},
     )
 
 
-def _leafs(connection_id: UUID, limit: int) -> sa.Select[Any]:
-    return _part(
-        LeafEvent.at,
+def _leafs(connection_id: UUID) -> _Part:
+    return _Part(
         Source.LEAF,
+        LeafEvent.at,
         LeafEvent.id,
-        limit,
-        LeafEvent.connection_id == connection_id,
-        who=sa.literal(LEAF),
-        body=LeafEvent.body,
-        status_code=LeafEvent.status_code,
+        [LeafEvent.connection_id == connection_id],
+        {
+            "who": sa.literal(LEAF),
+            "body": LeafEvent.body,
+            "status_code": LeafEvent.status_code,
+        },
     )
 
 
-def _mails(connection_id: UUID, limit: int) -> sa.Select[Any]:
-    return _part(
-        sa.func.coalesce(Mail.ended_at, Mail.created_at, type_=Mail.created_at.type),
+def _mails(connection_id: UUID) -> _Part:
+    return _Part(
         Source.MAIL,
-        sa.literal(0),
-        limit,
-        Mail.connection_id == connection_id,
-        word=_text(Mail.kind) + "." + _text(Mail.state),
-        body=Mail.detail,
+        sa.func.coalesce(Mail.ended_at, Mail.created_at, type_=Mail.created_at.type),
+        Mail.id,
+        [Mail.connection_id == connection_id],
+        {"word": _text(Mail.kind) + "." + _text(Mail.state), "body": Mail.detail},
     )
 
 
-def _audited(connection_id: UUID, limit: int) -> sa.Select[Any]:
-    return _part(
-        Audit.at,
+def _audited(connection_id: UUID) -> _Part:
+    return _Part(
         Source.AUDIT,
+        Audit.at,
         Audit.id,
-        limit,
-        Audit.connection_id == connection_id,
-        who=Audit.who,
-        word=Audit.action,
-        data=_text(Audit.data),
+        [Audit.connection_id == connection_id],
+        {"who": Audit.who, "word": Audit.action, "data": _text(Audit.data)},
     )
-
-
-_PARTS = (_ours, _attempts, _leafs, _mails, _audited)

@@ -10,6 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from onboarding.db import seconds_between
 from onboarding.models import HAS_FAILED, Attempt, Connection, Grower, Listing
 from onboarding.staff import overview
 from onboarding.staff.overview import BOUNDS, LONGER, Step
@@ -70,7 +71,7 @@ def funnel(session: Session, first_week: date) -> Found:
 
 def durations(session: Session, first_week: date) -> Found:
     """How long it took those that were connected since, by the week in which they were."""
-    seconds = _seconds(session, Listing.started_at, Listing.first_connected_at)
+    seconds = seconds_between(session, Listing.started_at, Listing.first_connected_at)
     bound = sa.case(*((seconds <= one, str(one)) for one in BOUNDS), else_=LONGER)
     day = _day(session, Listing.first_connected_at)
     query = (
@@ -113,14 +114,6 @@ def _day(session: Session, column: Any) -> sa.ColumnElement[Any]:
     if session.get_bind().dialect.name == "postgresql":
         return sa.func.date(sa.func.timezone("UTC", column))
     return sa.func.date(column)
-
-
-def _seconds(session: Session, earlier: Any, later: Any) -> sa.ColumnElement[float]:
-    """From one moment to another."""
-    if session.get_bind().dialect.name == "postgresql":
-        return sa.func.date_part("epoch", later - earlier, type_=sa.Float())
-    days: sa.ColumnElement[float] = sa.func.julianday(later) - sa.func.julianday(earlier)
-    return days * 86_400
 
 
 def _as_date(value: date | str) -> date:

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from onboarding.clock import now
-from onboarding.connections import history, timeline
+from onboarding.connections import history
 from onboarding.models import Attempt, Audit, Connection, LeafEvent, Link, Mail
 from onboarding.states import Cause, Health, MailKind, MailState, Outcome, Role, Stage, Urgency
 from tests.support.desk import Desk
@@ -132,14 +132,17 @@ def test_timeline_is_shown_in_parts(desk: Desk, working: UUID) -> None:
         for number in range(60):
             history.record(session, connection, "status_changed", text=f"number-{number}")
     browser, page = desk.browser(), f"/staff/connections/{reference_of(desk, working)}"
-    first, second = browser.get(page).text, browser.get(page, query_string={"page": "2"}).text
+    first = browser.get(page).text
     assert "number-59" in first
     assert "number-9<" not in first
+    (older,) = re.findall(rf'href="{page}\?(after=[^"#]+)#timeline"', first)
+    second = browser.get(page, query_string=older).text
+    assert "number-10<" not in second
     assert "number-9<" in second
-    assert f"{page}?page=2#timeline" in first
-    assert f"{page}?page=3" not in second
-    with desk.database.reading() as session:
-        assert not timeline.page(session, working, limit=60).has_more
+    assert "?after=" not in second
+    assert f'href="{page}#timeline"' in second
+    assert "hx-trigger" not in second, "it would begin anew under the reader's eyes"
+    assert browser.get(f"{page}?after=nowhere").text.count("number-59") == 1
 
 
 def test_new_link_is_shown_once_to_copy_to_photograph_and_to_mail(

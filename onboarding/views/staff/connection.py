@@ -31,6 +31,7 @@ from onboarding.connections import (
     selection,
     timeline,
 )
+from onboarding.connections.timeline import Place
 from onboarding.describe import Told
 from onboarding.errors import InputInvalid
 from onboarding.i18n import gettext as _
@@ -98,7 +99,8 @@ def connection(reference: str) -> ResponseReturnValue:
     with installation().database.reading() as session:
         found = visible_connection(session, reference)
         is_asked = owed.is_look_due(found, now())
-        shown = _show(session, found, _page_number(), NoteForm(), is_asked=is_asked)
+        place = Place.parse(request.args.get("after", ""))
+        shown = _show(session, found, NoteForm(), after=place, is_asked=is_asked)
     if is_asked:
         with installation().database.transaction() as session:
             owed.look(session, found)
@@ -231,7 +233,7 @@ def add_note(reference: str) -> ResponseReturnValue:
     form = NoteForm()
     if not form.validate_on_submit():
         with installation().database.reading() as session:
-            return _show(session, visible_connection(session, reference), 1, form), 400
+            return _show(session, visible_connection(session, reference), form), 400
     with _acting(reference) as (session, found):
         text = form.text.data.strip()
         audit.record(session, member(), happened.NOTE, connection=found, text=text)
@@ -269,10 +271,16 @@ def _ask_reason(found: Connection, form: DisconnectForm) -> str:
 
 
 def _show(
-    session: Session, found: Connection, page: int, note: NoteForm, *, is_asked: bool = False
+    session: Session,
+    found: Connection,
+    note: NoteForm,
+    *,
+    after: Place | None = None,
+    is_asked: bool = False,
 ) -> str:
     """The page.
 
+    :param after: where its timeline goes on; None: it begins with the newest
     :param is_asked: whether opening it lets Leaf be asked
     """
     moment = now()
@@ -280,8 +288,7 @@ def _show(
     told = describe.connection(
         found, latest=latest, moment=moment, incident=incidents.of(session, found)
     )
-    skipped = (page - 1) * LINES
-    told_of = timeline.page(session, found.id, limit=LINES, skipped=skipped)
+    told_of = timeline.page(session, found.id, limit=LINES, after=after)
     return render_template(
         "staff/connection.html",
         connection=found,
@@ -298,13 +305,13 @@ def _show(
         links=links.newest(session, found.grower_id),
         moment=moment,
         lines=[happened.told(line) for line in told_of.lines],
-        page=page,
-        has_more=told_of.has_more,
+        is_newest=after is None,
+        older=told_of.older,
         note=note,
         form=Button(),
         is_asked=is_asked or found.is_being_looked_at,
         refresh=LOOKED_AT_EVERY_SECONDS
-        if page == 1 and (is_asked or _is_moving(found, told))
+        if after is None and (is_asked or _is_moving(found, told))
         else None,
     )
 
@@ -351,11 +358,6 @@ def _link_of(session: Session, found: Connection, link_id: UUID) -> Link:
     if made is None or made.grower_id != found.grower_id:
         abort(404)
     return made
-
-
-def _page_number() -> int:
-    number = request.args.get("page", "1")
-    return int(number) if number.isdecimal() and 0 < int(number[:6]) <= 1000 else 1
 
 
 def _back(reference: str, *, anchor: str = "") -> Response:
