@@ -44,6 +44,7 @@ def examine(installation: Installation) -> Iterator[Finding]:
         yield _alerts(installation)
     yield _mail(installation)
     yield from _redirect_uris(installation)
+    yield from _company(installation)
 
 
 def _world(installation: Installation) -> Finding:
@@ -253,6 +254,20 @@ def _redirect_uris(installation: Installation) -> Iterator[Finding]:
     settings = installation.settings
     for url in (settings.callback_url, settings.organizations_url):
         yield Finding(True, f"Redirect URI to register at John Deere: {url}")
+
+
+def _company(installation: Installation) -> Iterator[Finding]:
+    """Whether staff can sign in by the company's identity provider, if they are to."""
+    company = installation.company
+    if company is None:
+        return
+    yield _call(
+        company.check,
+        fine="The company’s sign-in is there, with its keys.",
+        wrong="Check STAFF_OIDC_METADATA_URL and the way out of this network.",
+    )
+    url = installation.settings.company_callback_url
+    yield Finding(True, f"Redirect URI to register at the company’s sign-in: {url}")
 
 
 def _alerts(installation: Installation) -> Finding:

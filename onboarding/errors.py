@@ -9,6 +9,8 @@
     ├── ConsentElsewhere       the callback in another browser  → go on there, or start again
     ├── TokenUnreadable        no key decrypts a stored secret  → staff: bring the old key back
     ├── ApplicationUnknown     begun with one that is gone      → start again
+    ├── IdentityUnproved       a sign-in that proves nobody     → start again; staff: mend it
+    ├── NotLetIn               proved, but nobody we let in     → ask an administrator
     ├── MailError              (reason)
     │   ├── MailDelayed            later: no answer, 4xx, or the server refuses us, not the mail
     │   └── MailRefused            5xx for this mail: trying again will not help
@@ -80,6 +82,14 @@ class TokenUnreadable(OnboardingError):
 
 class ApplicationUnknown(OnboardingError):
     """What was begun with an application can't go on: it is not here any more."""
+
+
+class IdentityUnproved(OnboardingError):
+    """What came back from the company's identity provider does not prove who somebody is."""
+
+
+class NotLetIn(OnboardingError):
+    """The company's identity provider has named somebody who may not sign in here; why."""
 
 
 class MailError(OnboardingError):

@@ -15,6 +15,7 @@ from onboarding.connections import applications
 from onboarding.db import Database
 from onboarding.deere import Deere
 from onboarding.errors import ApplicationUnknown
+from onboarding.identity.provider import Provider
 from onboarding.leaf import Leaf, Turn
 from onboarding.links import Links
 from onboarding.models import Application, Attempt, Connection, Copy, Partner
@@ -42,6 +43,8 @@ class Installation:
     deere: Deere
     """For the default application."""
     clients: Clients
+    company: Provider | None = None
+    """By whose accounts staff sign in; None: by passwords alone."""
 
     def deere_of_partner(self, session: Session, partner: Partner) -> Deere:
         """John Deere for the application of a partner.
@@ -94,6 +97,7 @@ def assemble(settings: Settings) -> Installation:
     clock.follow(settings.sandbox_clock)
     database = Database(settings.database_url)
     clients = Clients(database, settings)
+    company = settings.company
     return Installation(
         settings=settings,
         database=database,
@@ -102,6 +106,9 @@ def assemble(settings: Settings) -> Installation:
         queue=Queue(database.engine),
         deere=clients.of(settings),
         clients=clients,
+        company=None
+        if company is None
+        else Provider(company, redirect_uri=settings.company_callback_url),
     )
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from onboarding.errors import SettingsInvalid
+from onboarding import company
+from onboarding.company import Company
+from onboarding.environment import Reader
 from onboarding.mail import address
 from onboarding.mail.address import Mailing, MailServer, Sender
-from onboarding.states import Environment
+from onboarding.states import Environment, Role
+from onboarding.urls import is_loopback
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
 DEERE_METADATA_URL = "https://signin.johndeere.com/oauth2/aus78tnlaysMraFhC1t7" + WELL_KNOWN
@@ -31,10 +31,8 @@ SQLITE_FILE = "onboarding.sqlite"
 POSTGRESQL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
 SECRET_KEY_MIN_CHARS = 32
 ALERT_SECRET_MIN_CHARS = 16
-LARGEST_NUMBER = 100_000
 LOCAL_RUN = "LOCAL_RUN"
 """Set by `make run` alone."""
-HOST_AND_PORT = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +67,8 @@ class Settings:
     mail: Mailing | None = None
     """None: mail is off."""
     mail_per_minute: int = 60
+    company: Company | None = None
+    """By whose identity provider staff sign in; None: by passwords alone."""
     trouble_visible_after_minutes: int = 15
     """So long a pause at John Deere lasts before growers and staff are told of it."""
     incident_share_percent: int = 20
@@ -94,6 +94,11 @@ class Settings:
         return f"{self.public_url}/deere/organizations"
 
     @property
+    def company_callback_url(self) -> str:
+        """The redirect URI to register at the company's identity provider."""
+        return f"{self.public_url}/staff/sign-in/company/callback"
+
+    @property
     def alerts_url(self) -> str:
         """Where Leaf's alerts arrive."""
         return f"{self.public_url}/leaf/alerts"
@@ -108,39 +113,6 @@ class Settings:
     def is_local(self) -> bool:
         """Whether this is a run for trying: by `make run`, or for browsers on this machine only."""
         return self.local_run or is_loopback(self.public_url)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL names this machine: localhost, *.localhost or a loopback address."""
-    try:
-        host = urlsplit(url).hostname or ""
-        if host == "localhost" or host.endswith(".localhost"):
-            return True
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def fault_of_url(value: str, *, origin: bool = False) -> str | None:
-    """What is wrong with the address of a service, to be read after its name; None: nothing.
-
-    :param origin: whether it must have no path
-    """
-    try:
-        parts = urlsplit(value)
-        port_is_fine = parts.port is None or parts.port > 0
-    except ValueError:
-        return "is not a URL"
-    plain_is_fine = parts.scheme == "http" and is_loopback(value)
-    if not parts.hostname or not port_is_fine or not (parts.scheme == "https" or plain_is_fine):
-        return "must be an https:// URL (http:// on loopback only)"
-    if any(mark in value for mark in "@?#"):
-        return "must hold no user name, query or fragment"
-    if not HOST_AND_PORT.fullmatch(parts.netloc):
-        return "is not a URL: a host has letters, digits, '-' and '.'"
-    if origin and parts.path:
-        return f"must be an origin, without the path {parts.path}"
-    return None
 
 
 def load(environ: Mapping[str, str] | None = None, *, instance: Path | None = None) -> Settings:
@@ -174,13 +146,8 @@ def read_file(path: Path) -> dict[str, str]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-class _Reader:
-    """Collects complaints instead of stopping at the first."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self._missing: list[str] = []
-        self._wrong: list[str] = []
+class _Reader(Reader):
+    """Knows every setting by its name."""
 
     def read(self, instance: Path) -> Settings:
         environment = self._environment()
@@ -188,110 +155,103 @@ class _Reader:
             secret_key=self._secret_key(),
             encryption_keys=self._encryption_keys(),
             database_url=self._database_url() or f"sqlite:///{instance.resolve() / SQLITE_FILE}",
-            public_url=self._url("PUBLIC_URL", origin=True),
-            trusted_proxies=self._number("TRUSTED_PROXIES", default=0, least=0),
-            deere_client_key=self._text("DEERE_CLIENT_KEY"),
-            deere_client_secret=self._text("DEERE_CLIENT_SECRET"),
+            public_url=self.url("PUBLIC_URL", origin=True),
+            trusted_proxies=self.number("TRUSTED_PROXIES", default=0, least=0),
+            deere_client_key=self.text("DEERE_CLIENT_KEY"),
+            deere_client_secret=self.text("DEERE_CLIENT_SECRET"),
             deere_environment=environment,
             deere_metadata_url=self._metadata_url(),
-            deere_api_url=self._url("DEERE_API_URL", default=DEERE_API_URLS[environment]),
+            deere_api_url=self.url("DEERE_API_URL", default=DEERE_API_URLS[environment]),
             deere_scopes=self._scopes(),
-            leaf_api_url=self._url("LEAF_API_URL", default=LEAF_API_URL, origin=True),
-            leaf_username=self._text("LEAF_USERNAME"),
-            leaf_password=self._text("LEAF_PASSWORD"),
-            leaf_requests_per_minute=self._number("LEAF_REQUESTS_PER_MINUTE", default=900, least=1),
-            link_lifetime_days=self._number("LINK_LIFETIME_DAYS", default=14, least=1),
-            local_run=bool(self._get(LOCAL_RUN)),
+            leaf_api_url=self.url("LEAF_API_URL", default=LEAF_API_URL, origin=True),
+            leaf_username=self.text("LEAF_USERNAME"),
+            leaf_password=self.text("LEAF_PASSWORD"),
+            leaf_requests_per_minute=self.number("LEAF_REQUESTS_PER_MINUTE", default=900, least=1),
+            link_lifetime_days=self.number("LINK_LIFETIME_DAYS", default=14, least=1),
+            local_run=bool(self.get(LOCAL_RUN)),
             leaf_alert_secret=self._alert_secret(),
-            events_kept_days=self._number("EVENTS_KEPT_DAYS", default=400, least=1),
+            events_kept_days=self.number("EVENTS_KEPT_DAYS", default=400, least=1),
             mail=self._mail(),
-            mail_per_minute=self._number("MAIL_PER_MINUTE", default=60, least=1),
-            trouble_visible_after_minutes=self._number(
+            mail_per_minute=self.number("MAIL_PER_MINUTE", default=60, least=1),
+            company=self._company(),
+            trouble_visible_after_minutes=self.number(
                 "TROUBLE_VISIBLE_AFTER_MINUTES", default=15, least=0
             ),
-            incident_share_percent=self._number(
+            incident_share_percent=self.number(
                 "INCIDENT_SHARE_PERCENT", default=20, least=1, most=100
             ),
-            incident_within_minutes=self._number("INCIDENT_WITHIN_MINUTES", default=10, least=1),
-            sandbox_clock=Path(file) if (file := self._get("SANDBOX_CLOCK")) else None,
+            incident_within_minutes=self.number("INCIDENT_WITHIN_MINUTES", default=10, least=1),
+            sandbox_clock=Path(file) if (file := self.get("SANDBOX_CLOCK")) else None,
         )
         self._all_or_none_simulated(settings)
         self._only_the_sandbox_moves_the_clock(settings)
-        self._complain()
-        if not self._get("DATABASE_URL"):
+        self._only_the_sandbox_simulates_the_company(settings)
+        self.complain()
+        if not self.get("DATABASE_URL"):
             self._make_folder(instance)
         return settings
 
-    def _get(self, name: str) -> str:
-        return self._environ.get(name, "").strip()
-
-    def _text(self, name: str) -> str:
-        value = self._get(name)
-        if not value:
-            self._missing.append(name)
-        return value
-
     def _secret_key(self) -> str:
-        value = self._text("SECRET_KEY")
+        value = self.text("SECRET_KEY")
         if value and len(value) < SECRET_KEY_MIN_CHARS:
-            self._wrong.append(
+            self.wrong.append(
                 f"SECRET_KEY has fewer than {SECRET_KEY_MIN_CHARS} characters; "
                 "make one with: flask --app wsgi keys new"
             )
         return value
 
     def _alert_secret(self) -> str:
-        value = self._get("LEAF_ALERT_SECRET")
+        value = self.get("LEAF_ALERT_SECRET")
         if value and not (len(value) >= ALERT_SECRET_MIN_CHARS and value.isascii()):
-            self._wrong.append(
+            self.wrong.append(
                 f"LEAF_ALERT_SECRET must have {ALERT_SECRET_MIN_CHARS} ASCII characters or more; "
                 "make one with: flask --app wsgi keys new"
             )
         return value
 
     def _encryption_keys(self) -> tuple[bytes, ...]:
-        texts = [text.strip() for text in self._get("ENCRYPTION_KEYS").split(",")]
+        texts = [text.strip() for text in self.get("ENCRYPTION_KEYS").split(",")]
         keys = tuple(_key(text) for text in texts if text)
         if not keys:
-            self._missing.append("ENCRYPTION_KEYS")
+            self.missing.append("ENCRYPTION_KEYS")
         for number, key in enumerate(keys, start=1):
             if len(key) != ENCRYPTION_KEY_BYTES:
-                self._wrong.append(
+                self.wrong.append(
                     f"ENCRYPTION_KEYS: key {number} is not {ENCRYPTION_KEY_BYTES} bytes in "
                     "base64url; make one with: flask --app wsgi keys new"
                 )
         return keys
 
     def _environment(self) -> Environment:
-        value = self._text("DEERE_ENVIRONMENT")
+        value = self.text("DEERE_ENVIRONMENT")
         if value in set(Environment):
             return Environment(value)
         if value:
-            self._wrong.append("DEERE_ENVIRONMENT must be STAGE or PRODUCTION")
+            self.wrong.append("DEERE_ENVIRONMENT must be STAGE or PRODUCTION")
         return Environment.STAGE
 
     def _metadata_url(self) -> str:
-        value = self._url("DEERE_METADATA_URL", default=DEERE_METADATA_URL)
+        value = self.url("DEERE_METADATA_URL", default=DEERE_METADATA_URL)
         if value and not value.endswith(WELL_KNOWN):
-            self._wrong.append(f"DEERE_METADATA_URL must end with {WELL_KNOWN}")
+            self.wrong.append(f"DEERE_METADATA_URL must end with {WELL_KNOWN}")
         return value
 
     def _scopes(self) -> tuple[str, ...]:
-        scopes = tuple((self._get("DEERE_SCOPES") or DEERE_SCOPES).split())
+        scopes = tuple((self.get("DEERE_SCOPES") or DEERE_SCOPES).split())
         if "offline_access" not in scopes:
-            self._wrong.append(
+            self.wrong.append(
                 "DEERE_SCOPES must contain offline_access; without it John Deere gives no "
                 "refresh token"
             )
         return scopes
 
     def _database_url(self) -> str:
-        value = self._get("DATABASE_URL")
+        value = self.get("DATABASE_URL")
         if not value:
             return value
         scheme, separator, rest = value.partition("://")
         if not separator or scheme not in {"sqlite", *POSTGRESQL_SCHEMES}:
-            self._wrong.append("DATABASE_URL must begin with postgresql:// or sqlite://")
+            self.wrong.append("DATABASE_URL must begin with postgresql:// or sqlite://")
             return value
         # Imported here: the sandbox and `make run` use this module, too, and start faster without.
         from sqlalchemy import exc, make_url
@@ -300,55 +260,79 @@ class _Reader:
         try:
             database = make_url(url).database
         except (ValueError, exc.ArgumentError):
-            self._wrong.append(
+            self.wrong.append(
                 "DATABASE_URL can't be read; write postgresql://user:password@host/database, with "
                 "special characters of the password percent-encoded"
             )
             return value
         if scheme == "sqlite" and database in {None, "", ":memory:"}:
-            self._wrong.append("DATABASE_URL must name a file: sqlite:////folder/file.sqlite")
+            self.wrong.append("DATABASE_URL must name a file: sqlite:////folder/file.sqlite")
         return url
 
     def _make_folder(self, instance: Path) -> None:
         try:
             instance.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as err:
-            self._wrong.append(
+            self.wrong.append(
                 f"DATABASE_URL is not set, and the folder {instance} for SQLite can't be made: "
                 f"{err.strerror}"
             )
-            self._complain()
-
-    def _url(self, name: str, *, default: str = "", origin: bool = False) -> str:
-        value = (self._get(name) or default).rstrip("/")
-        if not value:
-            self._missing.append(name)
-            return value
-        if fault := fault_of_url(value, origin=origin):
-            self._wrong.append(f"{name} {fault}")
-        return value
+            self.complain()
 
     def _mail(self) -> Mailing | None:
         server, sender = self._mail_server(), self._mail_from()
         return Mailing(server=server, sender=sender) if server and sender else None
 
     def _mail_server(self) -> MailServer | None:
-        url = self._get("MAIL_URL")
+        url = self.get("MAIL_URL")
         try:
             return address.mail_server(url, is_here=is_loopback(url)) if url else None
         except ValueError as err:
-            self._wrong.append(f"MAIL_URL {err}")
+            self.wrong.append(f"MAIL_URL {err}")
             return None
 
     def _mail_from(self) -> Sender | None:
-        text = self._get("MAIL_FROM")
-        if not text and self._get("MAIL_URL"):
-            self._missing.append("MAIL_FROM")
+        text = self.get("MAIL_FROM")
+        if not text and self.get("MAIL_URL"):
+            self.missing.append("MAIL_FROM")
         try:
             return address.sender(text) if text else None
         except ValueError as err:
-            self._wrong.append(f"MAIL_FROM {err}")
+            self.wrong.append(f"MAIL_FROM {err}")
             return None
+
+    def _company(self) -> Company | None:
+        prefix = "STAFF_OIDC_"
+        roles, vouches = self._company_roles(prefix), self._yes(prefix + "VOUCHES_FOR_ADDRESSES")
+        role_claim = self.get(prefix + "ROLE_CLAIM")
+        names = [prefix + part for part in ("METADATA_URL", "CLIENT_ID", "CLIENT_SECRET")]
+        given = [self.get(name) for name in names]
+        if not any(given):
+            return None
+        metadata_url, client_id, client_secret = self.url(names[0]), *map(self.text, names[1:])
+        if metadata_url and not metadata_url.endswith(company.WELL_KNOWN):
+            self.wrong.append(f"{names[0]} must end with {company.WELL_KNOWN}")
+        return Company(
+            metadata_url=metadata_url,
+            client_id=client_id,
+            client_secret=client_secret,
+            role_claim=role_claim,
+            roles=roles,
+            vouches_for_addresses=vouches,
+        )
+
+    def _company_roles(self, prefix: str) -> Mapping[str, Role]:
+        try:
+            return company.roles(self.get(prefix + "ROLES"))
+        except ValueError as err:
+            self.wrong.append(f"{prefix}ROLES {err}")
+            return company.OWN_NAMES
+
+    def _yes(self, name: str) -> bool:
+        value = self.get(name)
+        if value not in {"", "yes", "no"}:
+            self.wrong.append(f"{name} must be yes or no")
+        return value == "yes"
 
     def _all_or_none_simulated(self, settings: Settings) -> None:
         """A mixture would hand real tokens to a simulation, or the other way round."""
@@ -360,37 +344,27 @@ class _Reader:
         here = [name for name, url in services.items() if is_loopback(url)]
         elsewhere = [name for name in services if name not in here]
         if here and elsewhere:
-            self._wrong.append(
+            self.wrong.append(
                 f"{', '.join(here)}: on this machine, but not {', '.join(elsewhere)}; "
                 "set all three to a sandbox, or none of them"
+            )
+
+    def _only_the_sandbox_simulates_the_company(self, settings: Settings) -> None:
+        """There everybody may be everybody."""
+        told = settings.company
+        if told is not None and is_loopback(told.metadata_url) and not settings.is_sandbox:
+            self.wrong.append(
+                "STAFF_OIDC_METADATA_URL is on this machine, as the sandbox’s is, but John Deere "
+                "and Leaf are not: name your company’s identity provider, or unset it"
             )
 
     def _only_the_sandbox_moves_the_clock(self, settings: Settings) -> None:
         """A day that has not come would end links, send mails and erase copies, for good."""
         if settings.sandbox_clock is not None and not settings.is_sandbox:
-            self._wrong.append(
+            self.wrong.append(
                 "SANDBOX_CLOCK moves the time and is for the sandbox alone: unset it, since John "
                 "Deere and Leaf are not on this machine"
             )
-
-    def _number(self, name: str, *, default: int, least: int, most: int = LARGEST_NUMBER) -> int:
-        text = self._get(name)
-        if not text:
-            return default
-        number = int(text) if text.isdecimal() and len(text) <= len(str(LARGEST_NUMBER)) else -1
-        if not least <= number <= most:
-            self._wrong.append(f"{name} must be a whole number, {least} to {most}")
-            return default
-        return number
-
-    def _complain(self) -> None:
-        lines = []
-        if self._missing:
-            lines.append("Missing settings: " + ", ".join(self._missing))
-        lines += self._wrong
-        if lines:
-            lines.append("Set them in the environment or in .env; .env.example explains each.")
-            raise SettingsInvalid("\n".join(lines))
 
 
 def _key(text: str) -> bytes:

@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 from onboarding.cli.shared import installation, plain_errors
 from onboarding.connections import registration
 from onboarding.leaf import Webhook
-from onboarding.settings import is_loopback
+from onboarding.urls import is_loopback
 
 leaf = AppGroup("leaf", help="This installation's account at Leaf.")
 leaf_alerts = AppGroup("alerts", help="Which alerts Leaf sends here.")

@@ -10,7 +10,7 @@ from sqlalchemy.orm import selectinload
 from onboarding.cli.shared import installation, plain_errors
 from onboarding.clock import now
 from onboarding.models import Staff
-from onboarding.staff import accounts
+from onboarding.staff import accounts, company
 from onboarding.states import Role
 
 staff = AppGroup("staff", help="Who signs in to the dashboard, and what they may do there.")
@@ -80,6 +80,15 @@ def enable(email: str) -> None:
     with plain_errors(), installation().database.transaction() as session:
         accounts.enable(session, None, accounts.named(session, email))
     click.echo("Enabled.", err=True)
+
+
+@staff.command("part")
+@click.argument("email")
+def part(email: str) -> None:
+    """Part a person from their account at the company: the next with their address may be them."""
+    with plain_errors(), installation().database.transaction() as session:
+        company.part_from(session, None, accounts.named(session, email))
+    click.echo("Parted.", err=True)
 
 
 def _show(secret: str) -> None:

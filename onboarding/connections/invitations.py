@@ -15,8 +15,8 @@ from onboarding.clock import now
 from onboarding.connections import history
 from onboarding.errors import InputInvalid
 from onboarding.models import Connection, Grower, Link, Partner, locked
-from onboarding.settings import HOST_AND_PORT, is_loopback
 from onboarding.states import Cause, Stage
+from onboarding.urls import HOST_AND_PORT, is_loopback
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")

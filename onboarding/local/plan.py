@@ -116,6 +116,12 @@ def _sandbox(found: Mapping[str, str], port: int, mail_port: int, instance: Path
         "LEAF_USERNAME": "sandbox@example.com",
         "LEAF_PASSWORD": "sandbox-password",
         "LEAF_ALERT_SECRET": "sandbox-alert-secret",
+        "STAFF_OIDC_METADATA_URL": f"{url}/company/.well-known/openid-configuration",
+        "STAFF_OIDC_CLIENT_ID": "sandbox-company",
+        "STAFF_OIDC_CLIENT_SECRET": "sandbox-company-secret",
+        "STAFF_OIDC_ROLE_CLAIM": "groups",
+        "STAFF_OIDC_ROLES": "",
+        "STAFF_OIDC_VOUCHES_FOR_ADDRESSES": "",
         # Whatever mail server .env names: a simulated grower's mails reach nobody.
         "SANDBOX_MAIL_PORT": str(mail_port),
         "MAIL_URL": f"smtp://127.0.0.1:{mail_port}",

@@ -1,4 +1,4 @@
-"""The sandbox: simulated John Deere and Leaf, for demos, partners' development and tests.
+"""The sandbox: simulated John Deere, Leaf and a company’s sign-in, for demos and tests.
 
 One WSGI app on its own origin. Nothing outside this package imports it; it shares only the words
 of `errors`, `states` and `settings` with the product.
@@ -12,8 +12,8 @@ from pathlib import Path
 from flask import Flask, Response, make_response, redirect, send_file
 from jinja2 import StrictUndefined
 
+from onboarding.sandbox import company, control, deere, gate, leaf, mail_pages, oauth, pages, smtp
 from onboarding.sandbox import config as configuration
-from onboarding.sandbox import control, deere, gate, leaf, mail_pages, oauth, pages, smtp
 from onboarding.sandbox.alerts import Alerts
 from onboarding.sandbox.clock import Clock
 from onboarding.sandbox.faults import Faults
@@ -39,13 +39,14 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     """
     app = Flask(__name__, template_folder=str(ROOT / "templates"), static_folder=None)
     app.jinja_env.undefined = StrictUndefined
-    for part in (deere, pages, leaf, control, mail_pages):
+    for part in (deere, pages, leaf, company, control, mail_pages):
         app.register_blueprint(part.bp)
     app.add_url_rule("/", view_func=front)
     app.add_url_rule("/favicon.ico", view_func=no_icon)
     app.add_url_rule("/sandbox.css", view_func=stylesheet)
     app.extensions["sandbox"] = _open(configuration.load(environ), app)
     oauth.init_app(app)
+    company.init_app(app)
     gate.init_app(app)
     _let_leaf_look(app)
     return app

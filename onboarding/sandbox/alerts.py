@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from onboarding import clock
 from onboarding.sandbox.policies import Policies
 from onboarding.sandbox.store import Store
-from onboarding.settings import is_loopback
 from onboarding.states import Health
+from onboarding.urls import is_loopback
 
 KINDS = {
     Health.UNAUTHENTICATED: "credentialsUnauthenticated",

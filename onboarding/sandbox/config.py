@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onboarding.errors import SettingsInvalid
-from onboarding.settings import is_loopback
 from onboarding.states import Environment
+from onboarding.urls import is_loopback
 
 AUTHORIZATION_SERVER = "/oauth2/aus78tnlaysMraFhC1t7"
 """Path of John Deere's authorization server; the id is the real one, so paths look as in life."""

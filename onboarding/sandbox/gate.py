@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from onboarding.sandbox.runtime import POINT, as_json, sandbox
 
-PAGES = frozenset({"deere.authorize", "deere.connections"})
+PAGES = frozenset({"company.authorize", "deere.authorize", "deere.connections"})
 """Points that a browser visits; they can fail, but the journal holds API requests only."""
 
 APIS = ("/api/", "/control/", "/platform", "/services/")

@@ -26,6 +26,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "leaf_alerts": ("once", "twice", "out_of_order", "never"),
     "deere_refresh_tokens": ("persistent", "rotating"),
     "deere_client": ("accepted", "refused"),
+    "company_answers": (
+        *("good", "other_key", "unsigned", "other_issuer", "other_audience", "other_nonce"),
+        *("expired", "old_sign_in", "other_person", "mixed_up", "client_refused"),
+    ),
 }
 """Every policy of words; the first word is the default."""
 
@@ -36,6 +40,7 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "leaf_finds_out_after_seconds": (0, 100_000),
     "leaf_alert_minute_ms": (60_000, 60_000),
     "leaf_data_seconds": (60, 1_000_000),
+    "company_key": (1, 100),
 }
 """Every policy of a number: the default, and the highest; the lowest is 0."""
 

@@ -53,9 +53,11 @@ def add(
     role: Role,
     name: str = "",
     partners: Collection[str] | None = None,
+    who: str = audit.COMMAND,
 ) -> Staff:
-    """Let a person in; they can't sign in before they have set a password by their link.
+    """Let a person in, who then signs in by the company's account or sets a password by a link.
 
+    :param by: None: `who`
     :param partners: slugs of those that they are limited to; None: they see all
     :raise InputInvalid: saying what to change
     """
@@ -69,7 +71,8 @@ def add(
     made.partners = _partners(session, partners or ())
     session.add(made)
     session.flush()
-    audit.record(session, by, "staff.add", email=email, role=role.value, partners=_limits(made))
+    limits = _limits(made)
+    audit.record(session, by, "staff.add", who=who, email=email, role=role.value, partners=limits)
     return made
 
 

@@ -16,11 +16,12 @@ from onboarding.connections import applications
 from onboarding.deere import Deere
 from onboarding.errors import InputInvalid, UpstreamError
 from onboarding.models import ATTEMPT_LIFETIME, Application, Attempt, Connection, Partner
-from onboarding.settings import WELL_KNOWN, Settings, fault_of_url, is_loopback
+from onboarding.settings import WELL_KNOWN, Settings
 from onboarding.staff import audit
 from onboarding.staff.roles import Member
 from onboarding.staff.scope import of_partners
 from onboarding.states import Environment
+from onboarding.urls import fault_of_url, is_loopback
 from onboarding.vault import Vault
 
 NAME_MAX = 200

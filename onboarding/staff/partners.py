@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from onboarding.connections import invitations
 from onboarding.errors import InputInvalid
 from onboarding.models import Application, Partner
-from onboarding.settings import Settings, is_loopback
+from onboarding.settings import Settings
 from onboarding.staff import applications, audit
 from onboarding.staff.roles import Member
+from onboarding.urls import is_loopback
 
 
 def named(session: Session, slug: str) -> Partner:

@@ -17,6 +17,9 @@ from onboarding.models import Staff, StaffSession
 IDLE = timedelta(hours=12)
 CONFIRMED_FOR = timedelta(minutes=10)
 """For so long a person who has just proved who they are does dangerous things unasked."""
+PROVIDER_ASKED_EVERY = timedelta(hours=24)
+"""So long the word of the company's identity provider is good, however busy the session is: who has
+left the company is out by then."""
 SEEN_EVERY = timedelta(minutes=1)
 
 
@@ -50,9 +53,7 @@ def find(session: Session, secret: str | None) -> StaffSession | None:
     """The session of a cookie, unless it was idle for too long or the person is disabled."""
     if not secret:
         return None
-    query = sa.select(StaffSession).where(
-        StaffSession.digest == digest(secret), StaffSession.seen_at > now() - IDLE
-    )
+    query = sa.select(StaffSession).where(StaffSession.digest == digest(secret), _is_alive())
     with_partners = joinedload(StaffSession.staff).joinedload(Staff.partners)
     found = session.scalars(query.options(with_partners)).unique().one_or_none()
     return None if found is None or found.staff.disabled_at is not None else found
@@ -88,9 +89,7 @@ def confirm(session: Session, session_id: UUID) -> str:
 
 def of(session: Session, staff_id: UUID) -> Sequence[StaffSession]:
     """A person's sessions, the one in use last first."""
-    query = sa.select(StaffSession).where(
-        StaffSession.staff_id == staff_id, StaffSession.seen_at > now() - IDLE
-    )
+    query = sa.select(StaffSession).where(StaffSession.staff_id == staff_id, _is_alive())
     return session.scalars(query.order_by(StaffSession.seen_at.desc())).all()
 
 
@@ -102,3 +101,12 @@ def end(session: Session, *which: sa.ColumnElement[bool]) -> None:
 def forget_idle(session: Session) -> None:
     """Delete the sessions that were idle for too long."""
     delete_oldest(session, StaffSession, by=StaffSession.seen_at, before=now() - IDLE)
+
+
+def _is_alive() -> sa.ColumnElement[bool]:
+    moment = now()
+    is_vouched_for = StaffSession.created_at > moment - PROVIDER_ASKED_EVERY
+    return sa.and_(
+        StaffSession.seen_at > moment - IDLE,
+        sa.or_(StaffSession.is_by_provider.is_(False), is_vouched_for),
+    )

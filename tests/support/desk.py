@@ -20,9 +20,6 @@ from onboarding.staff import sessions
 from onboarding.states import Role
 from onboarding.views.staff.parts import COOKIE
 
-ORIGIN = "https://connect.example"
-"""`PUBLIC_URL` of the app."""
-
 
 def signed_in(
     database: Database,
@@ -50,12 +47,18 @@ def signed_in(
         return sessions.begin(session, staff, address="127.0.0.1", browser="a test")
 
 
+def origin_of(app: Flask) -> str:
+    """Where browsers find it."""
+    found: str = app.extensions["onboarding"].settings.public_url
+    return found
+
+
 class Browser(FlaskClient):
     """Keeps cookies as browsers do: those that are for https go to the app's own origin alone."""
 
     def open(self, *args: Any, **more: Any) -> TestResponse:
         """Send a request; all of the client's methods end here."""
-        return super().open(*args, base_url=ORIGIN, **more)
+        return super().open(*args, base_url=origin_of(self.application), **more)
 
 
 class Desk:
@@ -79,14 +82,14 @@ class Desk:
         """A browser in which somebody is; as `signed_in`."""
         client = self.app.test_client()
         secret = signed_in(self.database, role, email=email, partners=partners)
-        client.set_cookie(COOKIE, secret, domain=urlsplit(ORIGIN).netloc, secure=True)
+        client.set_cookie(COOKIE, secret, domain=urlsplit(origin_of(self.app)).netloc, secure=True)
         return client
 
     def token(self, browser: FlaskClient) -> str:
         """What forms in this browser carry, for those that no page has to be fetched for."""
-        with self.app.test_request_context(base_url=ORIGIN):
+        with self.app.test_request_context(base_url=origin_of(self.app)):
             made: str = generate_csrf()
             secret = cookie["csrf_token"]
-        with browser.session_transaction(base_url=ORIGIN) as kept:
+        with browser.session_transaction(base_url=origin_of(self.app)) as kept:
             kept["csrf_token"] = secret
         return made

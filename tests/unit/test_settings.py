@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onboarding.errors import SettingsInvalid
-from onboarding.settings import WELL_KNOWN, Settings, is_loopback, load
-from onboarding.states import Environment
+from onboarding.settings import WELL_KNOWN, Settings, load
+from onboarding.states import Environment, Role
+from onboarding.urls import is_loopback
 
 KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
 OTHER_KEY = base64.urlsafe_b64encode(b"\xff" * 32).decode()
@@ -508,3 +509,47 @@ def test_settings_with_a_mail_server_do_not_show_its_password() -> None:
 
     assert "hunter22" not in repr(found)
     assert "mailer-7" not in repr(found)
+
+
+OIDC = {
+    "STAFF_OIDC_METADATA_URL": "https://id.example/.well-known/openid-configuration",
+    "STAFF_OIDC_CLIENT_ID": "connect",
+    "STAFF_OIDC_CLIENT_SECRET": "company-secret-4Tq8",
+}
+
+
+def test_company_sign_in_is_off_whole_or_named_as_incomplete() -> None:
+    assert read().company is None
+    company = read(**OIDC).company
+    assert company is not None
+    assert "company-secret-4Tq8" not in repr(company)
+    assert company.role_of(["viewer", "operator"]) is Role.OPERATOR
+    told = complaint(STAFF_OIDC_CLIENT_ID="connect")
+    assert "STAFF_OIDC_METADATA_URL, STAFF_OIDC_CLIENT_SECRET" in told
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"STAFF_OIDC_METADATA_URL": "https://id.example"}, "must end with /.well-known/openid-c"),
+        ({"STAFF_OIDC_ROLES": "team=boss"}, "STAFF_OIDC_ROLES has 'team=boss'; write VALUE=ROLE"),
+        ({"STAFF_OIDC_VOUCHES_FOR_ADDRESSES": "true"}, "must be yes or no"),
+        (
+            {
+                "STAFF_OIDC_METADATA_URL": "http://localhost:8001/company"
+                "/.well-known/openid-configuration"
+            },
+            "is on this machine",
+        ),
+    ],
+)
+def test_company_sign_in_that_can_not_work_is_explained(changes: dict[str, str], told: str) -> None:
+    assert told in complaint(**OIDC | changes)
+
+
+def test_roles_are_those_that_the_settings_name() -> None:
+    company = read(**OIDC, STAFF_OIDC_ROLES="CN=Team,OU=A=operator ; boss = administrator").company
+    assert company is not None
+    assert company.role_of(["operator"]) is None
+    assert company.role_of(["CN=Team,OU=A"]) is Role.OPERATOR
+    assert company.role_of(["boss"]) is Role.ADMINISTRATOR

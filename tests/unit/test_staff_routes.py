@@ -40,7 +40,9 @@ NEEDED: dict[str, Role | str] = {
     "change_password": VIEWER,
     "choose": OPERATOR,
     "colour": VIEWER,
+    "company_callback": ANYBODY,
     "confirm": VIEWER,
+    "confirm_by_company": VIEWER,
     "connection": VIEWER,
     "connections": VIEWER,
     "connections_csv": VIEWER,
@@ -76,6 +78,7 @@ NEEDED: dict[str, Role | str] = {
     "save_view": VIEWER,
     "set_password": ANYBODY,
     "sign_in": ANYBODY,
+    "sign_in_by_company": ANYBODY,
     "sign_out": ANYBODY,
     "system": VIEWER,
     "team": ADMINISTRATOR,
@@ -86,6 +89,7 @@ NEEDED: dict[str, Role | str] = {
     "team_link": ADMINISTRATOR,
     "team_member": ADMINISTRATOR,
     "team_new": ADMINISTRATOR,
+    "team_part": ADMINISTRATOR,
 }
 OF_NO_PARTNER = {
     "add_application",

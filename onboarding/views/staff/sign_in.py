@@ -39,7 +39,7 @@ def sign_in() -> ResponseReturnValue:
     """Where one signs in."""
     if g.staff_member is not None:
         return redirect(wanted(), 303)
-    return render_template("staff/sign_in.html", form=SignIn(formdata=None, next=wanted()))
+    return _sign_in_page(SignIn(formdata=None, next=wanted()))
 
 
 @bp.post("/sign-in")
@@ -61,7 +61,7 @@ def enter() -> ResponseReturnValue:
                 "tries. Wait a minute before the next ones; after many it takes up to an hour."
             )
         ]
-    return render_template("staff/sign_in.html", form=form), UNPROCESSABLE
+    return _sign_in_page(form), UNPROCESSABLE
 
 
 @bp.post("/sign-out")
@@ -84,7 +84,7 @@ def sign_out() -> ResponseReturnValue:
 @staff_only(Role.VIEWER)
 def confirm() -> ResponseReturnValue:
     """Ask once more who it is, before something dangerous."""
-    return render_template("staff/confirm.html", form=Confirm(formdata=None, next=wanted()))
+    return _confirm_page(Confirm(formdata=None, next=wanted()))
 
 
 @bp.post("/confirm")
@@ -103,7 +103,7 @@ def prove() -> ResponseReturnValue:
         form.password.errors = [
             _("This is not your password, or there were too many tries. Wait a minute, then again.")
         ]
-    return render_template("staff/confirm.html", form=form), UNPROCESSABLE
+    return _confirm_page(form), UNPROCESSABLE
 
 
 @bp.get("/password/<secret>")
@@ -161,6 +161,23 @@ def wanted() -> str:
     path = request.values.get("next", "")
     is_ours = OURS.fullmatch(path) and ".." not in path and "//" not in path.partition("?")[0]
     return path if is_ours else url_for("staff.home")
+
+
+def _sign_in_page(form: SignIn) -> str:
+    return render_template(
+        "staff/sign_in.html", form=form, by_company=installation().company is not None
+    )
+
+
+def _confirm_page(form: Confirm) -> str:
+    """By whatever the person can sign in with."""
+    staff = current_session().staff
+    return render_template(
+        "staff/confirm.html",
+        form=form,
+        by_company=installation().company is not None and staff.subject is not None,
+        by_password=staff.password_hash is not None,
+    )
 
 
 def _password_page(form: NewPassword, secret: str, staff: Staff | None) -> ResponseReturnValue:

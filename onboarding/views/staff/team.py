@@ -21,7 +21,7 @@ from onboarding.errors import InputInvalid
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
 from onboarding.models import Staff, StaffSession
-from onboarding.staff import accounts
+from onboarding.staff import accounts, company
 from onboarding.staff.scope import visible_partners
 from onboarding.states import Role
 from onboarding.views.parts import installation
@@ -202,6 +202,19 @@ def team_enable(staff_id: UUID) -> ResponseReturnValue:
     return redirect(url_for("staff.team"), 303)
 
 
+@bp.post("/team/<uuid:staff_id>/part")
+@staff_only(Role.ADMINISTRATOR, fresh=True)
+def team_part(staff_id: UUID) -> ResponseReturnValue:
+    """Part a person from their account at the company."""
+    _only_who_sees_all()
+    if not Button().validate_on_submit():
+        abort(400)
+    with installation().database.transaction() as session:
+        company.part_from(session, member(), _person(session, staff_id))
+    flash(_("Parted. The next company account with this address will be theirs."))
+    return redirect(url_for("staff.team_member", staff_id=staff_id), 303)
+
+
 def _only_who_sees_all() -> None:
     if member().partners is not None:
         abort(403)
@@ -247,4 +260,5 @@ def _link_page(staff: Staff, secret: str) -> ResponseReturnValue:
     """Shown in answer to the POST, since nothing keeps the link to show it later."""
     path = url_for("staff.set_password", secret=secret)
     url = f"{installation().settings.public_url}{path}"
-    return render_template("staff/team_link.html", staff=staff, url=url)
+    by_company = installation().company is not None
+    return render_template("staff/team_link.html", staff=staff, url=url, by_company=by_company)

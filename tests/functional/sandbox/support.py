@@ -46,12 +46,14 @@ def serving(
     mail_port: int | None = None,
     clock: Path | None = None,
     residents: Path | None = None,
+    public_url: str = PUBLIC_URL,
 ) -> Iterator[str]:
     """The origin of a running sandbox. Use the same database again for a restart.
 
     :param mail_port: of its mail server; None: without one
     :param clock: the file by which its clock moves, and that of this process; None: it can't
     :param residents: the file of those who live there; None: nobody does
+    :param public_url: of the app, to which the sandbox sends browsers back
     """
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
@@ -59,7 +61,7 @@ def serving(
         {
             "SANDBOX_DATABASE": str(database),
             "SANDBOX_URL": url,
-            "PUBLIC_URL": PUBLIC_URL,
+            "PUBLIC_URL": public_url,
             "SANDBOX_MAIL_PORT": str(mail_port or ""),
             "SANDBOX_CLOCK": str(clock or ""),
             "SANDBOX_RESIDENTS": str(residents or ""),
