@@ -77,6 +77,7 @@ def start(
     if connection.stage in {Stage.INVITED, Stage.DISCONNECTED}:
         connection.stage_before = connection.stage
         connection.stage = Stage.AUTHORIZING
+    listing.note_opened(session, connection.id, link.id, at=attempt.created_at)
     how = "another_account" if other_account else ""
     history.record(session, connection, "attempt_started", who=history.GROWER, how=how)
     return Started(attempt.id, attempt.created_at, state, verifier, browser)

@@ -25,7 +25,7 @@ from onboarding.clock import now
 from onboarding.connections import spelling, standing
 from onboarding.connections.standing import Standing
 from onboarding.db import Database
-from onboarding.models import Attempt, Connection, Grower, Listing, Organization
+from onboarding.models import Attempt, Connection, Grower, Link, Listing, Organization
 
 BATCH = 500
 REFRESH_SECONDS = 3.0
@@ -93,20 +93,21 @@ def refresh_due(database: Database, *, seconds: float = REFRESH_SECONDS) -> int:
             return done
 
 
-def is_unopened(session: Session, connection_id: UUID) -> bool:
-    """Whether the grower has not yet opened a link, as far as we know."""
-    found = sa.select(Listing.number).where(
-        Listing.connection_id == connection_id, Listing.opened_at.is_(None)
+def note_opened(
+    session: Session, connection_id: UUID, link_id: UUID, *, at: datetime | None = None
+) -> None:
+    """Write down that the grower has opened a link; the first time counts.
+
+    :param at: when; None: now
+    """
+    moment = at or now()
+    session.execute(
+        sa.update(Link).where(Link.id == link_id, Link.opened_at.is_(None)).values(opened_at=moment)
     )
-    return session.scalar(found) is not None
-
-
-def note_opened(session: Session, connection_id: UUID) -> None:
-    """Write down that the grower has opened a link; the first time counts."""
     session.execute(
         sa.update(Listing)
         .where(Listing.connection_id == connection_id, Listing.opened_at.is_(None))
-        .values(opened_at=now())
+        .values(opened_at=moment)
     )
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from onboarding.connections.history import GROWER, STAFF, SYSTEM
 from onboarding.db import seconds_between
-from onboarding.models import Attempt, Audit, Event, LeafEvent, Mail
+from onboarding.models import Attempt, Audit, Connection, Event, LeafEvent, Link, Mail
 from onboarding.states import Outcome
 
 LEAF = "leaf"
@@ -47,6 +47,7 @@ class Source(StrEnum):
     LEAF = "leaf"
     MAIL = "mail"
     AUDIT = "audit"
+    LINK = "link"
 
 
 SOURCES = tuple(Source)
@@ -136,6 +137,7 @@ def page(session: Session, connection_id: UUID, *, limit: int, after: Place | No
         _leafs(connection_id),
         _mails(connection_id),
         _audited(connection_id),
+        _opened(connection_id),
     ]
     bounded = [sa.select(part.rows(limit + 1, after).subquery()) for part in parts]
     told = sa.union_all(*bounded).subquery()
@@ -281,4 +283,15 @@ def _audited(connection_id: UUID) -> _Part:
         Audit.id,
         [Audit.connection_id == connection_id],
         {"who": Audit.who, "word": Audit.action, "data": _text(Audit.data)},
+    )
+
+
+def _opened(connection_id: UUID) -> _Part:
+    grower_id = sa.select(Connection.grower_id).where(Connection.id == connection_id)
+    return _Part(
+        Source.LINK,
+        Link.opened_at,
+        Link.id,
+        [Link.grower_id == grower_id.scalar_subquery(), Link.opened_at.is_not(None)],
+        {"who": sa.literal(GROWER), "word": sa.literal("opened")},
     )

@@ -72,6 +72,12 @@ class Link(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    opened_at: Mapped[datetime | None]
+    """When a browser first showed it, as far as we know (decision 0034)."""
+    made_by: Mapped[str | None] = mapped_column(sa.String(254))
+    """The e-mail address of who made it on the page of the connection."""
+    made_in: Mapped[uuid.UUID | None]
+    """The `StaffSession` in which they did; not a key, since those are forgotten."""
 
     grower: Mapped[Grower] = relationship(lazy="joined", innerjoin=True)
 

@@ -107,6 +107,8 @@ def told(line: Line) -> Told:
             kind, _dot, state = line.word.partition(".")
             tone, ended = MAIL_STATES[MailState(state)]
             return Told(line.at, tone, who, f"{_(MAILS[MailKind(kind)])}, {_(ended)}", line.body)
+        case Source.LINK:
+            return Told(line.at, "act", who, _("Opened a link"))
         case Source.AUDIT:
             text = _(trail.WORDS.get(line.word, line.word))
             if line.word == NOTE:

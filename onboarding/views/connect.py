@@ -78,10 +78,10 @@ def show(token: str) -> ResponseReturnValue:
     """
     with installation().database.reading() as session:
         view = _view(session, token)
-        is_first = _is_shown_by_a_browser() and listing.is_unopened(session, view.connection.id)
+        is_first = view.link.opened_at is None and _is_shown_by_a_browser()
     if is_first:
         with installation().database.transaction() as session:
-            listing.note_opened(session, view.connection.id)
+            listing.note_opened(session, view.connection.id, view.link.id)
     if owed.is_look_due(view.connection, view.moment):
         with installation().database.transaction() as session:
             owed.look(session, view.connection)

@@ -155,7 +155,8 @@ def test_new_link_is_shown_once_to_copy_to_photograph_and_to_mail(
     (url,) = set(re.findall(r"https://connect\.example/c/[\w.-]+", shown))
     assert browser.get(url.removeprefix("https://connect.example")).status_code == 200
     assert '<svg viewBox="0 0 ' in shown
-    assert "no e-mail address" in shown or "Mail is off" in shown
+    assert "Mail is off (MAIL_URL is not set)" in shown
+    assert f"{made.location}/mail" not in shown
     with desk.database.transaction() as session:
         session.execute(sa.update(Link).values(created_at=now() - timedelta(minutes=11)))
     assert url not in browser.get(made.location).text

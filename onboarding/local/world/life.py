@@ -29,6 +29,8 @@ from onboarding.states import Health, MailKind, MailState, Outcome, Stage
 
 SPAN = timedelta(days=90)
 """So far back the history goes."""
+READS_FOR = timedelta(seconds=40)
+"""The first page, before the button is pressed."""
 
 
 @dataclass
@@ -85,6 +87,9 @@ class Life:
             created_at=at,
             expires_at=at + timedelta(days=self.settings.link_lifetime_days),
             revoked_at=None,
+            opened_at=None,
+            made_by=None,
+            made_in=None,
         )
         self.links.append(link)
         self.happens(at, "link_made", history.STAFF)
@@ -155,11 +160,17 @@ class Life:
             "detail": detail,
         }
         made = Attempt(**values | fields)
+        self.opens(at - READS_FOR)
         self.attempts.append(made)
         self.happens(at, "attempt_started", history.GROWER, how="")
         if outcome not in {None, Outcome.AUTHORIZED}:
             self.happens(ended, f"attempt_{outcome}", history.GROWER, detail=detail)
         return made
+
+    def opens(self, at: datetime) -> None:
+        """The grower opens the last link."""
+        link = self.links[-1]
+        link.opened_at = link.opened_at or max(at, link.created_at)
 
     def organization(self, name: str, **fields: Any) -> Organization:
         """An organization that the account sees."""

@@ -38,6 +38,7 @@ def not_begun(life: Life) -> None:
     looked = life.born + timedelta(days=life.chance.expovariate(1))
     if life.chance.random() < 0.4 and looked < life.moment:
         life.opened_at = looked
+        life.opens(looked)
 
 
 def sent_again(life: Life) -> None:

@@ -44,6 +44,7 @@ from onboarding.views.staff.forms import MISSING, Button
 from onboarding.views.staff.parts import (
     bp,
     connection_url,
+    current_session,
     member,
     staff_only,
     visible_connection,
@@ -172,8 +173,7 @@ def make_link(reference: str) -> ResponseReturnValue:
     made: Link | None = None
     with _acting(reference) as (session, found):
         lifetime = timedelta(days=installation().settings.link_lifetime_days)
-        made = invitations.new_link(session, found, lifetime=lifetime)
-        session.flush()
+        made = links.make(session, found, current_session(), lifetime=lifetime)
         audit.record(session, member(), "connection.new_link", connection=found)
     return redirect(url_for(".link", reference=reference, link_id=made.id), 303)
 
@@ -186,15 +186,15 @@ def link(reference: str, link_id: UUID) -> ResponseReturnValue:
     with parts.database.reading() as session:
         found = visible_connection(session, reference)
         made = _link_of(session, found, link_id)
-        shown = (
-            parts.links.url(parts.settings.public_url, made.id) if links.is_shown(made) else None
-        )
+        is_shown = links.is_shown(made, current_session())
+        shown = parts.links.url(parts.settings.public_url, made.id) if is_shown else None
         return render_template(
             "staff/link.html",
             connection=found,
             grower=found.grower,
             link=made,
             url=shown,
+            is_new=links.is_new(made),
             qr=Markup(links.qr_code(shown)) if shown else None,  # noqa: S704
             mail_is_on=parts.settings.mail is not None,
             form=Button(),
@@ -207,8 +207,11 @@ def mail_link(reference: str, link_id: UUID) -> ResponseReturnValue:
     """Let the worker mail it."""
     with _acting(reference) as (session, found):
         made = _link_of(session, found, link_id)
-        if not links.is_shown(made):
-            raise InputInvalid(_("This link was made a while ago. Make a new one and mail that."))
+        if not links.is_shown(made, current_session()):
+            raise InputInvalid(
+                _("Only who makes a link can mail it, for ten minutes. Make a new one.")
+            )
+        _check_mailing(found)
         mails.invite(session, installation().settings, made, found)
         audit.record(session, member(), "connection.mail_link", connection=found)
         flash(_("The link is being mailed. Whether the mail got out appears below."), "message")
@@ -302,7 +305,7 @@ def _show(
         health=describe.health_for_staff(found, moment),
         can=_can(found, told),
         may_act=member().may(Role.OPERATOR),
-        links=links.newest(session, found.grower_id),
+        links=links.newest(session, found),
         moment=moment,
         lines=[happened.told(line) for line in told_of.lines],
         is_newest=after is None,
@@ -351,6 +354,19 @@ def _acting(reference: str) -> Iterator[tuple[Session, Connection]]:
     except InputInvalid as err:
         flash(str(err), "error")
         abort(_back(reference))
+
+
+def _check_mailing(found: Connection) -> None:
+    """Say what to do where nothing can be mailed."""
+    if installation().settings.mail is None:
+        raise InputInvalid(_("Mail is off (MAIL_URL is not set): send the link yourself."))
+    if not found.grower.email:
+        raise InputInvalid(
+            _(
+                "The grower has no e-mail address: send the link yourself, or import the grower "
+                "again with one."
+            )
+        )
 
 
 def _link_of(session: Session, found: Connection, link_id: UUID) -> Link:
