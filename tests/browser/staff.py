@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 from onboarding import clock, create_app
 from onboarding.local.world import opening
-from onboarding.models import Connection, FigureCount, Grower
+from onboarding.models import Connection, FigureCount, Grower, Listing
 from onboarding.states import Health, Role, Stage
 from onboarding.views.staff.parts import COOKIE
 from tests.support.browser import visitor
@@ -75,14 +75,19 @@ class World:
         wait_until(counted, what="the figures are counted")
 
     def broken(self) -> Connection:
-        """A connection that John Deere does not accept any more, of a grower with an address."""
+        """A connection that John Deere does not accept any more, of a grower with an address.
+
+        Of itself, not with many others: then it would be nothing that its grower can mend.
+        """
         with self.stack.installation.database.reading() as session:
             query = (
                 sa.select(Connection)
                 .join(Grower)
+                .join(Listing, Listing.connection_id == Connection.id)
                 .where(
                     Connection.stage == Stage.CONNECTED,
                     Connection.health == Health.UNAUTHENTICATED,
+                    Listing.code == "reconnect",
                     Grower.email.is_not(None),
                 )
             )
