@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from onboarding.clock import now
 from onboarding.mail.address import Mailing, MailServer, Sender
-from onboarding.models import Connection, Link, Mail
+from onboarding.models import Audit, Connection, Link, Mail
 from onboarding.states import MailKind, MailState
 from tests.support.desk import Desk
 from tests.unit.rows import invited, watched
@@ -57,6 +57,39 @@ def make(browser: FlaskClient, page: str) -> str:
 def words(text: str) -> str:
     """What somebody reads, apart from the markup."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
+
+
+def test_new_link_is_shown_for_ten_minutes_to_copy_and_to_photograph(
+    desk: Desk, working: UUID
+) -> None:
+    browser, page = desk.browser(), f"/staff/connections/{reference_of(desk, working)}"
+    made = post(browser, page, f"{page}/links")
+    assert made.status_code == 303
+    shown = browser.get(made.location).text
+    (url,) = set(re.findall(r"https://connect\.example/c/[\w.-]+", shown))
+    assert browser.get(url.removeprefix("https://connect.example")).status_code == 200
+    assert '<svg viewBox="0 0 ' in shown
+    assert "Mail is off (MAIL_URL is not set)" in shown
+    assert f"{made.location}/mail" not in shown
+    with desk.database.transaction() as session:
+        session.execute(sa.update(Link).values(created_at=now() - timedelta(minutes=11)))
+    assert url not in browser.get(made.location).text
+    assert audited(desk) == ["connection.new_link"]
+    with desk.database.reading() as session:
+        assert url.rpartition("/")[2] not in str(session.scalars(sa.select(Audit.data)).all())
+
+
+def test_link_is_revoked(desk: Desk) -> None:
+    link = invited(desk.database)
+    with desk.database.reading() as session:
+        reference = session.scalars(sa.select(Connection.reference)).one()
+    page = f"/staff/connections/{reference}"
+    browser = desk.browser()
+    post(browser, page, f"{page}/links/{link.id}/revoke")
+    with desk.database.reading() as session:
+        assert session.get_one(Link, link.id).revoked_at is not None
+    assert "Revoked" in browser.get(page).text
+    assert audited(desk) == ["connection.revoke_link"]
 
 
 def test_new_link_is_shown_to_who_made_it_in_that_browser_alone(desk: Desk, working: UUID) -> None:
