@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 from playwright.sync_api import Browser, Page, expect
 
 from onboarding.states import Role
+from tests.browser.camera import photograph
 from tests.browser.staff import DESK, World
 from tests.browser.walker import Walker
 from tests.browser.watch import Watch
@@ -43,7 +41,7 @@ def test_staff_sign_in_with_the_password_that_is_printed_and_come_where_they_wan
 
 
 def test_operator_finds_a_broken_connection_sends_a_new_link_and_sees_it_repaired(
-    world: World, chromium: Browser, tmp_path: Path
+    world: World, chromium: Browser
 ) -> None:
     broken = world.broken()
     with (
@@ -52,29 +50,29 @@ def test_operator_finds_a_broken_connection_sends_a_new_link_and_sees_it_repaire
     ):
         watch, page = Watch(desk, phone), desk.new_page()
         world.open(page, "/staff/connections")
-        # By the keyboard alone, from the search to the row.
+        # By the keyboard alone, from the search to the connection's page.
         page.keyboard.press("/")
         page.keyboard.type(broken.reference)
         page.keyboard.press("Enter")
-        expect(page.locator("tbody tr")).to_have_count(1)
         row = page.locator("tbody tr")
-        expect(row).to_contain_text(broken.grower.name)
+        expect(row).to_have_count(1)
         expect(row).to_contain_text("Must connect again")
         page.keyboard.press("j")
-        page.keyboard.press("x")
-        _press(page, "New links")
-        _begin(page)
-        expect(page.locator("#progress")).to_contain_text("1 of 1 worked on")
-        with page.expect_download() as download:
-            _press(page, "Download the links")
-        download.value.save_as(tmp_path / "links.csv")
-        with (tmp_path / "links.csv").open(encoding="utf-8-sig", newline="") as file:
-            (made,) = csv.DictReader(file)
-        assert made["external id"] == broken.grower.external_id
+        page.keyboard.press("Enter")
+        expect(page.locator("h1")).to_have_text(broken.grower.name)
+        standing = page.locator(".standing")
+        expect(standing).to_contain_text("Must connect again")
+        expect(standing).to_contain_text("The grower’s turn.")
+        _press(page, "New link")
+        expect(page.locator("h1")).to_have_text("New link")
+        link = photograph(page.locator("svg.qr"))
+        assert link == page.locator("#address").inner_text()
 
         grower = Walker(phone.new_page())
-        grower.page.goto(made["link"])
+        grower.page.goto(link)
         grower.reads("Please connect again")
+        page.get_by_role("link", name="Back to the connection").click()
+        expect(page.locator(".timeline li").first).to_contain_text("Opened a link")
         grower.press("Connect again")
         grower.reads("Sign in")
         grower.page.get_by_label("User name").fill(world.account_of(broken))
@@ -84,8 +82,12 @@ def test_operator_finds_a_broken_connection_sends_a_new_link_and_sees_it_repaire
         grower.press("Allow Access")
         grower.reads("Connected")
 
-        world.open(page, f"/staff/connections?q={broken.reference}")
-        expect(page.locator("tbody tr")).to_contain_text("Connected")
+        page.reload()
+        expect(standing).to_contain_text("Connected")
+        expect(standing).to_contain_text("Nobody has to do anything.")
+        told = page.locator(".timeline")
+        expect(told).to_contain_text("Leaf holds the new permission instead of the old one")
+        expect(told).to_contain_text("New link made")
         assert watch.complaints == []
 
 
