@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import html5lib
 import pytest
@@ -34,6 +35,7 @@ from onboarding.states import (
 )
 from tests.support.desk import Desk
 from tests.support.queries import counted
+from tests.support.wait import wait_until
 from tests.unit.rows import connection_of, invited, watched
 
 MAIL = Mailing(
@@ -91,6 +93,29 @@ def worked_off(desk: Desk) -> None:
             session.execute(is_open.values(due_at=now()))
         if not work.step(desk.database, settings_of(desk)):
             return
+
+
+def viewed(desk: Desk, browser: FlaskClient, view: str) -> UUID:
+    """New links for all that a view of the table shows, confirmed."""
+    job_id = uuid4()
+    data = {"kind": "new_link", "all": "1", "view": view, "job": str(job_id)}
+    assert post(desk, browser, "/staff/bulk", **data).status_code == 303
+    assert job_of(desk, job_id).view == view
+    return job_id
+
+
+def ended_by_a_worker(desk: Desk, job_id: UUID) -> tuple[BulkState, StoppedFor | None, int]:
+    """What comes of it where a worker's thread does what is due: how, why, how many were done."""
+    bulk = work.Bulk(desk.database, settings_of(desk))
+    worker = threading.Thread(target=bulk.run)
+    worker.start()
+    try:
+        wait_until(lambda: job_of(desk, job_id).ended_at, what="the worker is done with it")
+    finally:
+        bulk.stop()
+        worker.join()
+    job = job_of(desk, job_id)
+    return job.state, job.stopped_for, job.done
 
 
 def job_of(desk: Desk, job_id: UUID) -> BulkJob:
@@ -317,10 +342,58 @@ def test_limited_members_reach_only_what_they_see_when_asked_and_when_worked_on(
         assert session.scalars(done).one() == connection_of(desk.database, ours[0]).id
     assert limited.get(f"/staff/bulk/{job_id}").status_code == 404, "it holds what they do not see"
     assert str(job_id) not in limited.get("/staff/bulk").text
+
+
+def test_limited_members_see_work_on_nothing_but_what_they_see_whoever_began_it(
+    desk: Desk,
+) -> None:
+    for slug in ("ours", "others"):
+        invited(desk.database, slug, partner=slug)
+    limited = desk.browser(email="limited@example.com", partners=["ours"])
     everybody = desk.browser(email="all@example.com")
-    theirs = begun(desk, everybody, BulkKind.NEW_LINK, references(desk.database))
-    assert limited.get(f"/staff/bulk/{theirs}").status_code == 404
-    assert post(desk, limited, f"/staff/bulk/{theirs}/stop").status_code == 404
+    with desk.database.reading() as session:
+        own = sa.select(Connection.reference).join(Grower).where(Grower.external_id == "ours")
+        ours = session.scalars(own).all()
+
+    for_us = begun(desk, everybody, BulkKind.NEW_LINK, list(ours))
+    for_all = begun(desk, everybody, BulkKind.NEW_LINK, references(desk.database))
+    assert limited.get(f"/staff/bulk/{for_us}").status_code == 200
+    assert limited.get(f"/staff/bulk/{for_all}").status_code == 404
+    assert post(desk, limited, f"/staff/bulk/{for_all}/stop").status_code == 404
+    listed = limited.get("/staff/bulk").text
+    assert (str(for_us) in listed, str(for_all) in listed) == (True, False)
+    assert post(desk, limited, f"/staff/bulk/{for_us}/links.csv").status_code == 404, "not theirs"
+
+    for_view = viewed(desk, everybody, "partner=ours")
+    assert limited.get(f"/staff/bulk/{for_view}").status_code == 404, "who knows what it will hold"
+    assert everybody.get(f"/staff/bulk/{for_view}").status_code == 200
+    worked_off(desk)
+    assert limited.get(f"/staff/bulk/{for_view}").status_code == 200
+
+
+def test_work_on_a_view_that_is_gone_stops_and_says_so(desk: Desk) -> None:
+    for slug in ("ours", "others"):
+        invited(desk.database, slug, partner=slug)
+    operator = desk.browser(partners=["ours", "others"])
+    job_id = viewed(desk, operator, "partner=ours")
+    desk.browser(partners=["others"])  # from now on they see these alone
+
+    assert ended_by_a_worker(desk, job_id) == (BulkState.STOPPED, StoppedFor.VIEW_GONE, 0)
+    page = operator.get(f"/staff/bulk/{job_id}").text
+    assert "What the table was asked for is not there any more." in page
+
+
+def test_mails_stop_and_say_so_where_mail_is_off_by_now(desk: Desk) -> None:
+    set_grower(desk.database, invited(desk.database), email="a@farm.example")
+    operator = desk.browser()
+    job_id = begun(desk, operator, BulkKind.MAIL, references(desk.database))
+    parts = desk.app.extensions["onboarding"]
+    desk.app.extensions["onboarding"] = replace(parts, settings=replace(parts.settings, mail=None))
+
+    assert ended_by_a_worker(desk, job_id) == (BulkState.STOPPED, StoppedFor.MAIL_OFF, 0)
+    assert "Mail is off: MAIL_URL is not set." in operator.get(f"/staff/bulk/{job_id}").text
+    with desk.database.reading() as session:
+        assert session.scalars(sa.select(Mail)).all() == []
 
 
 def test_row_that_can_not_be_worked_on_holds_up_no_other(

@@ -144,26 +144,37 @@ def tidy(session: Session) -> None:
 
 def find(session: Session, by: Member, job_id: UUID, *, lock: bool = False) -> BulkJob | None:
     """One that the member sees."""
-    query = sa.select(BulkJob).where(BulkJob.id == job_id)
-    if lock:
-        query = query.with_for_update(of=BulkJob)
-    found = session.scalar(query)
-    return found if found is not None and is_seen(by, found) else None
+    query = sa.select(BulkJob).where(BulkJob.id == job_id, *_seen_by(session, by))
+    return session.scalar(query.with_for_update(of=BulkJob) if lock else query)
 
 
 def newest(session: Session, by: Member) -> Sequence[BulkJob]:
     """The last ones that the member sees."""
-    query = sa.select(BulkJob).order_by(BulkJob.created_at.desc(), BulkJob.id).limit(JOBS_SHOWN)
-    if by.partners is not None:
-        query = query.where(BulkJob.staff_id == by.id)
-    return [job for job in session.scalars(query) if is_seen(by, job)]
+    query = sa.select(BulkJob).where(*_seen_by(session, by))
+    query = query.order_by(BulkJob.created_at.desc(), BulkJob.id).limit(JOBS_SHOWN)
+    return session.scalars(query).all()
 
 
-def is_seen(by: Member, job: BulkJob) -> bool:
-    """Whether the member may know of it: who is limited, of their own, within their limits."""
+def _seen_by(session: Session, by: Member) -> list[sa.ColumnElement[bool]]:
+    """Conditions: who is limited sees work on nothing but what they see, whoever began it.
+
+    What others began, only once all that is in it is known, and if that is anything.
+    """
     if by.partners is None:
-        return True
-    return job.staff_id == by.id and {UUID(one) for one in job.partners} <= by.partners
+        return []
+    is_postgresql = session.get_bind().dialect.name == "postgresql"
+    each = sa.func.json_array_elements_text if is_postgresql else sa.func.json_each
+    partner = each(BulkJob.partners).table_valued("value", name="partner")
+    seen = sa.column("value", sa.String).in_([str(one) for one in by.partners])
+    is_collected = sa.or_(
+        BulkJob.view.is_(None),
+        BulkJob.state == BulkState.RUNNING,
+        BulkJob.worked_to.is_not(None),
+    )
+    return [
+        ~sa.select(1).select_from(partner).where(~seen).correlate(BulkJob).exists(),
+        sa.or_(BulkJob.staff_id == by.id, sa.and_(BulkJob.total > 0, is_collected)),
+    ]
 
 
 def rows(
