@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,6 +32,8 @@ OURS = {
     "attempt_authorized": ("ok", mark("Came back and agreed")),
     "token_received": ("ok", mark("Agreed at John Deere; the permission is kept for Leaf")),
     "scopes_missing": ("problem", mark("John Deere granted less than was asked for")),
+    "hand_over_waits": ("wait", mark("The hand-over waits")),
+    "hand_over_taken_up_again": ("wait", mark("The hand-over is taken up again")),
     "handed_over": ("ok", mark("Leaf has taken the permission")),
     "hand_over_failed": ("problem", mark("The hand-over failed")),
     "hand_over_retried": ("wait", mark("The hand-over is tried again")),
@@ -49,6 +52,8 @@ OURS = {
     "check_broke_off": ("problem", mark("A check broke off")),
     "disconnect_asked": ("act", mark("The end of the connection was asked for")),
     "disconnect_retried": ("wait", mark("The disconnect is tried again")),
+    "disconnect_waits": ("wait", mark("The disconnect waits")),
+    "disconnect_taken_up_again": ("wait", mark("The disconnect is taken up again")),
     "disconnected": ("quiet", mark("Disconnected; Leaf holds nothing any more")),
     "events_not_copied": ("problem", mark("Leaf’s events were not copied before the end")),
     "stray_request_awaited": ("wait", mark("Waited for a request to Leaf that was on its way")),
@@ -65,6 +70,8 @@ OURS = {
     "fetching_stopped": ("quiet", mark("Leaf was told to fetch it no more")),
     "resync_asked": ("wait", mark("Leaf is to look at John Deere anew")),
 }
+UNNAMED = frozenset({"detail", "reason"})
+"""Details that say by themselves what they are."""
 MAILS = {
     MailKind.INVITATION: mark("Mail: invitation"),
     MailKind.CONNECTED: mark("Mail: connected"),
@@ -115,12 +122,14 @@ def told(line: Line) -> Told:
                 return Told(line.at, "quiet", who, text, str(line.data["text"]), is_note=True)
             return Told(line.at, "quiet", who, text, _details(line.data))
         case Source.OURS:
-            tone, text = OURS.get(line.word) or _of_attempt(line.word)
+            tone, text = event(line.word)
             return Told(line.at, tone, who, _(text), _details(line.data))
 
 
-def _of_attempt(kind: str) -> tuple[str, str]:
-    """Tone and name of an event such as `attempt_denied`; another is named by its own word."""
+def event(kind: str) -> tuple[str, str]:
+    """Tone and name of an event of ours; what has no words yet is named by its kind."""
+    if kind in OURS:
+        return OURS[kind]
     for outcome, meaning in MEANINGS.items():
         if kind == f"attempt_{outcome.value}":
             return meaning.tone, meaning.label
@@ -145,9 +154,17 @@ def pretty(body: str) -> str:
 
 
 def _details(data: Mapping[str, object]) -> str:
-    shown = {
-        name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        for name, value in data.items()
-        if value not in (None, "", [])
-    }
-    return " · ".join(f"{name.replace('_', ' ')}: {value}" for name, value in shown.items())
+    shown = []
+    for name, value in data.items():
+        says_the_same = name == "text" and value == data.get("health")
+        if value and not says_the_same:
+            text = _plain(name, value)
+            shown.append(text if name in UNNAMED else f"{name.replace('_', ' ')}: {text}")
+    return " · ".join(shown)
+
+
+def _plain(name: str, value: object) -> str:
+    if name.endswith("since"):
+        with suppress(ValueError):
+            return f"{datetime.fromisoformat(str(value)):%Y-%m-%d %H:%M} UTC"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

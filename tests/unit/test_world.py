@@ -18,6 +18,7 @@ from onboarding.db import Database
 from onboarding.local.world import making, rows
 from onboarding.local.world.life import SPAN
 from onboarding.models import Attempt, Connection, Event, Figure, Grower, LeafEvent, Listing, Mail
+from onboarding.staff import happened
 from onboarding.states import Outcome
 from onboarding.vault import Vault
 from tests.unit.conftest import SettingsFor
@@ -59,11 +60,13 @@ def test_of_every_code_there_are_some_and_each_is_told_what_the_world_says(
             session.scalar(sa.select(sa.func.max(column)))
             for column in (Event.at, LeafEvent.at, Mail.ended_at, Attempt.ended_at)
         ]
+        happenings = set(session.scalars(sa.select(Event.kind).distinct()))
         growers = session.scalars(sa.select(Grower)).all()
         listed = session.scalars(sa.select(Listing)).all()
         of_health = sa.select(Figure.day, sa.func.sum(Figure.number)).group_by(Figure.day)
         days = session.execute(of_health.order_by(Figure.day)).all()
     assert told == said
+    assert not [one for one in happenings if happened.event(one)[1] == one], "without words"
     assert {row.connection_id: row.code for row in listed} == said
     assert len([row for row in listed if row.opened_at is None]) > 100
     assert all(row.since <= moment for row in listed)
