@@ -105,7 +105,6 @@ def _show(
         why=describe.for_staff(found, latest),
         keys=describe.keys_for_staff(found, latest),
         arrived=describe.arrived_at_leaf(found),
-        health=describe.health_for_staff(found, moment),
         can=remedies.can(found),
         next_step=remedies.next_step(found, told),
         may_act=member().may(Role.OPERATOR),
