@@ -126,6 +126,20 @@ def test_timeline_tells_what_everybody_knows_newest_first(desk: Desk, working: U
     assert "&lt;b&gt;calls back&lt;/b&gt;" in shown
 
 
+@pytest.mark.parametrize("fresh_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("text", "wrong"), [(" \n", "This is missing."), ("x" * 2001, "2000")])
+def test_note_that_is_none_is_not_kept_and_what_was_typed_stays(
+    desk: Desk, working: UUID, text: str, wrong: str
+) -> None:
+    browser, page = desk.browser(), f"/staff/connections/{reference_of(desk, working)}"
+    answer = post(browser, page, f"{page}/notes", text=text)
+    assert answer.status_code == 400
+    assert wrong in answer.text
+    assert f">\r\n{text}</textarea>" in answer.text
+    assert re.search(r'<details class="add-note"[^>]* open', answer.text)
+    assert audited(desk) == []
+
+
 def test_timeline_is_shown_in_parts(desk: Desk, working: UUID) -> None:
     with desk.database.transaction() as session:
         connection = session.get_one(Connection, working)
@@ -208,7 +222,8 @@ def test_disconnect_wants_a_reason_and_says_what_it_means(desk: Desk, working: U
     browser, page = desk.browser(), f"/staff/connections/{reference_of(desk, working)}"
     asked = browser.get(f"{page}/disconnect").text
     assert "no more data flows" in asked
-    assert post(browser, f"{page}/disconnect", f"{page}/disconnect").status_code == 400
+    blank = post(browser, f"{page}/disconnect", f"{page}/disconnect", reason=" ")
+    assert blank.status_code == 400
     post(browser, f"{page}/disconnect", f"{page}/disconnect", reason="The farm was sold")
     with desk.database.reading() as session:
         assert session.get_one(Connection, working).stage is Stage.DISCONNECTING

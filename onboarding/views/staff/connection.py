@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 from sqlalchemy.orm import Session
 from wtforms import TextAreaField
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import DataRequired, Length
 
 from onboarding import describe
 from onboarding.clock import now
@@ -43,7 +43,7 @@ class NoteForm(FlaskForm):  # type: ignore[misc]
 
     text = TextAreaField(
         _("Note"),
-        validators=[InputRequired(_(MISSING)), Length(max=NOTE_MAX)],
+        validators=[DataRequired(_(MISSING)), Length(max=NOTE_MAX)],
         render_kw={"maxlength": NOTE_MAX, "rows": 3},
     )
 

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 from sqlalchemy.orm import Session
 from wtforms import StringField
-from wtforms.validators import AnyOf, InputRequired, Length
+from wtforms.validators import AnyOf, DataRequired, InputRequired, Length
 
 from onboarding.connections import disconnect, hand_over, history, owed, selection
 from onboarding.errors import InputInvalid
@@ -26,7 +26,7 @@ class DisconnectForm(FlaskForm):  # type: ignore[misc]
 
     reason = StringField(
         _("Reason"),
-        validators=[InputRequired(_(MISSING)), Length(max=disconnect.REASON_MAX)],
+        validators=[DataRequired(_(MISSING)), Length(max=disconnect.REASON_MAX)],
         render_kw={"maxlength": disconnect.REASON_MAX, "autocomplete": "off"},
     )
 
