@@ -247,7 +247,20 @@ class ImportState(StrEnum):
 
     SHOWN = "shown"
     """What would happen is shown; nothing has."""
+    CHECKING = "checking"
+    """It was confirmed. The worker looks whether it would still happen; nothing has."""
+    RUNNING = "running"
+    """The worker does it, a part at a time."""
     DONE = "done"
+
+
+class ReturnedFor(StrEnum):
+    """Why a file that was confirmed is only shown again."""
+
+    OVERTAKEN = "overtaken"
+    """Something else would happen by now than was shown."""
+    NOT_ALLOWED = "not_allowed"
+    """Who confirmed it may not do that any more."""
 
 
 class RowVerdict(StrEnum):
@@ -257,6 +270,16 @@ class RowVerdict(StrEnum):
     CHANGED = "changed"
     SAME = "same"
     WRONG = "wrong"
+
+
+class RowOutcome(StrEnum):
+    """What became of a row that was to be imported."""
+
+    DONE = "done"
+    OVERTAKEN = "overtaken"
+    """By the time of its turn it would have come to something else than was shown."""
+    FAILED = "failed"
+    """By a fault of ours, which the worker's log tells."""
 
 
 class SyncChoice(StrEnum):

@@ -45,8 +45,8 @@ from onboarding.queue import (
 )
 from onboarding.staff import figures
 from onboarding.staff.bulk import jobs
-from onboarding.staff.bulk.work import Bulk
 from onboarding.staff.imports import doing as importing
+from onboarding.staff.rounds import Rounds
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +98,8 @@ def run(installation: Installation) -> None:
     )
     watching = threading.Thread(target=watch.run, name="watch")
     watching.start()
-    bulk = Bulk(installation.database, installation.settings)
-    working = threading.Thread(target=bulk.run, name="bulk")
+    rounds = Rounds(installation.database, installation.settings)
+    working = threading.Thread(target=rounds.run, name="work for staff")
     working.start()
     DBOS.start_workflow(catch_up, clock.now(), None)
     log.info("Worker %s works", worker.id)
@@ -117,7 +117,7 @@ def run(installation: Installation) -> None:
         log.info("Worker %s stops", worker.id)
         latest = time.monotonic() + STOPPING_SECONDS
         watch.stop()
-        bulk.stop()
+        rounds.stop()
         DBOS.destroy(workflow_completion_timeout_sec=STOPPING_SECONDS)
         watching.join(max(0.0, latest - time.monotonic()))
         working.join(max(0.0, latest - time.monotonic()))

@@ -22,6 +22,7 @@ from onboarding.mail.address import Mailing, MailServer, Sender
 from onboarding.models import Audit, BulkJob, BulkRow, Connection, Grower, Link, Mail, Staff
 from onboarding.settings import Settings
 from onboarding.staff.bulk import jobs, work
+from onboarding.staff.rounds import Rounds
 from onboarding.states import (
     BulkKind,
     BulkRowState,
@@ -106,13 +107,13 @@ def viewed(desk: Desk, browser: FlaskClient, view: str) -> UUID:
 
 def ended_by_a_worker(desk: Desk, job_id: UUID) -> tuple[BulkState, StoppedFor | None, int]:
     """What comes of it where a worker's thread does what is due: how, why, how many were done."""
-    bulk = work.Bulk(desk.database, settings_of(desk))
-    worker = threading.Thread(target=bulk.run)
+    rounds = Rounds(desk.database, settings_of(desk))
+    worker = threading.Thread(target=rounds.run)
     worker.start()
     try:
         wait_until(lambda: job_of(desk, job_id).ended_at, what="the worker is done with it")
     finally:
-        bulk.stop()
+        rounds.stop()
         worker.join()
     job = job_of(desk, job_id)
     return job.state, job.stopped_for, job.done

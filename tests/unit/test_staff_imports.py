@@ -7,21 +7,36 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 import html5lib
 import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from onboarding.clock import now
-from onboarding.connections import invitations
+from onboarding.connections import enrolment, invitations
+from onboarding.connections.enrolment import Newcomer
 from onboarding.errors import InputInvalid
-from onboarding.models import Audit, BulkJob, BulkRow, Connection, Grower, Import, ImportRow, Link
+from onboarding.models import (
+    Audit,
+    BulkJob,
+    BulkRow,
+    Connection,
+    Grower,
+    Import,
+    ImportRow,
+    Link,
+    Staff,
+)
 from onboarding.models import Mail as MailRow
 from onboarding.staff.bulk import work
 from onboarding.staff.imports import doing, file
-from onboarding.states import ImportState, Role, RowVerdict
+from onboarding.staff.imports import work as importing
+from onboarding.states import ImportState, Role, RowOutcome, RowVerdict
 from onboarding.views.staff import imports as views
 from tests.support.desk import Desk
 from tests.support.queries import counted
@@ -110,6 +125,24 @@ def press(desk: Desk, browser: FlaskClient, path: str) -> TestResponse:
     return browser.post(path, data={"csrf_token": desk.token(browser)})
 
 
+def confirm(desk: Desk, browser: FlaskClient, where: str, seen: int = 0) -> TestResponse:
+    """Press the button below what is shown, of which one has seen so many showings before."""
+    token = desk.token(browser)
+    return browser.post(f"{where}/confirm", data={"csrf_token": token, "seen": str(seen)})
+
+
+def imported(desk: Desk, browser: FlaskClient, where: str, seen: int = 0) -> None:
+    """Confirm, and let the worker do it."""
+    assert confirm(desk, browser, where, seen).status_code == 303
+    while step(desk):
+        pass
+
+
+def step(desk: Desk) -> bool:
+    """One part of the worker's."""
+    return importing.step(desk.database, desk.app.extensions["onboarding"].settings)
+
+
 def rows_of(desk: Desk) -> dict[int, tuple[RowVerdict, list[str]]]:
     with desk.database.reading() as session:
         return {row.line: (row.verdict, row.notes) for row in session.scalars(sa.select(ImportRow))}
@@ -181,7 +214,7 @@ def test_every_error_is_said_in_its_row_and_the_good_rows_go_in(desk: Desk) -> N
     assert "theirs" not in page, "it is of another partner"
     assert "Add 3, change 0, leave out 15" in page
 
-    assert press(desk, operator, f"{answer.location}/confirm").status_code == 303
+    imported(desk, operator, answer.location)
     with desk.database.reading() as session:
         added = sa.select(Grower.external_id).where(Grower.external_id.like("b-%"))
         assert set(session.scalars(added)) == {"b-9", "b-11"}
@@ -205,7 +238,7 @@ def test_import_makes_growers_and_links_once_which_can_be_downloaded_and_mailed(
         assert session.scalars(sa.select(Grower.external_id)).all() == ["a-2"], "only shown so far"
 
     for _ in range(2):
-        assert press(desk, operator, f"{where}/confirm").status_code == 303
+        imported(desk, operator, where)
     assert "Mail 1 invitation" in operator.get(where).text
 
     with desk.database.reading() as session:
@@ -236,6 +269,7 @@ def test_import_makes_growers_and_links_once_which_can_be_downloaded_and_mailed(
     assert actions == [
         "import.show",
         "import.confirm",
+        "import.done",
         "import.links",
         "bulk.mail",
         "connection.mail",
@@ -249,15 +283,93 @@ def test_nothing_is_imported_when_the_world_is_another_than_was_shown(desk: Desk
     where = hand_in(desk, operator, b"id,name\nc-1,Maple Farm\nc-2,Elm Farm\n").location
     invited(desk.database, "c-1", partner="ours")
 
-    press(desk, operator, f"{where}/confirm")
+    imported(desk, operator, where)
     page = operator.get(where).text
     assert "Nothing was imported: since you looked, something has changed." in page
     assert "Add 1, change 0, leave out 0" in page
     with desk.database.reading() as session:
         assert session.scalars(sa.select(Grower.external_id)).all() == ["c-1"]
-    press(desk, operator, f"{where}/confirm")
+    confirm(desk, operator, where)
+    assert "it has been shown anew since you looked" in operator.get(where).text
+    assert not step(desk), "nobody has confirmed what is shown now"
+    imported(desk, operator, where, seen=1)
     with desk.database.reading() as session:
         assert set(session.scalars(sa.select(Grower.external_id))) == {"c-1", "c-2"}
+
+
+def test_file_goes_in_by_parts_and_only_rows_that_have_become_others_meanwhile_are_left_out(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(importing, "AT_ONCE", 2)
+    whole = enrolment.enrol
+
+    def broken(session: Session, partner_id: UUID, new: list[Newcomer], **more: Any) -> list[UUID]:
+        if any(one.external_id == "f-4" for one in new):
+            raise RuntimeError("a fault of ours")
+        return whole(session, partner_id, new, **more)
+
+    monkeypatch.setattr(enrolment, "enrol", broken)
+    operator = desk.browser()
+    known = invited(desk.database, "f-2", partner="ours")
+    rows = [f"f-{number},Farm {number}" for number in range(6)]
+    where = hand_in(desk, operator, "\n".join(["id,name", *rows, ",no id"]).encode()).location
+    confirm(desk, operator, where)
+    assert "7 rows are being checked" in operator.get(where).text
+    for _ in range(2):
+        assert step(desk)
+    page = operator.get(where).text
+    html5lib.HTMLParser(strict=True).parse(page)
+    assert "2 of 6 rows worked on" in page
+    assert "Download the links" not in page
+    assert press(desk, operator, f"{where}/links.csv").status_code == 404
+    with desk.database.transaction() as session:
+        session.get_one(Grower, known.grower_id).name = "Another name"
+    invited(desk.database, "f-5", partner="ours")
+    while step(desk):
+        pass
+
+    with desk.database.reading() as session:
+        found = session.execute(sa.select(ImportRow.external_id, ImportRow.outcome))
+        assert {row.external_id: row.outcome for row in found} == {
+            "f-0": RowOutcome.DONE,
+            "f-1": RowOutcome.DONE,
+            "f-2": RowOutcome.OVERTAKEN,
+            "f-3": RowOutcome.DONE,
+            "f-4": RowOutcome.FAILED,
+            "f-5": RowOutcome.OVERTAKEN,
+            "": None,
+        }
+        assert session.get_one(Grower, known.grower_id).name == "Another name"
+        growers = session.scalars(sa.select(Grower.external_id)).all()
+        assert sorted(growers) == ["f-0", "f-1", "f-2", "f-3", "f-5"]
+        told = session.scalars(sa.select(Audit.data).where(Audit.action == "import.done")).one()
+    assert told == {"rows": {"done": 3, "overtaken": 2, "failed": 1}}
+    assert "a fault of ours" in caplog.text
+    with counted(desk.app.extensions["onboarding"].database.engine) as sent:
+        page = operator.get(f"{where}?only=overtaken").text
+    assert len(sent) <= 6, sent
+    html5lib.HTMLParser(strict=True).parse(page)
+    assert "Somebody has changed or added the grower since it was confirmed." in page
+    assert ("f-5" in page, "f-1" in page) == (True, False)
+    assert len(press(desk, operator, f"{where}/links.csv").text.splitlines()) == 1 + 3
+
+
+def test_file_of_who_may_no_longer_import_is_only_shown_again(desk: Desk) -> None:
+    operator = desk.browser()
+    where = hand_in(desk, operator, b"id,name\nc-1,Maple Farm\n").location
+    confirm(desk, operator, where)
+    with desk.database.transaction() as session:
+        session.scalars(sa.select(Staff)).one().role = Role.VIEWER
+    assert step(desk)
+    assert not step(desk)
+
+    other = desk.browser(email="other@example.com")
+    assert "who confirmed it may not do that any more" in other.get(where).text
+    with desk.database.reading() as session:
+        assert session.scalars(sa.select(Grower.external_id)).all() == []
+    imported(desk, other, where, seen=1)
+    with desk.database.reading() as session:
+        assert session.scalars(sa.select(Grower.external_id)).all() == ["c-1"]
 
 
 def test_changed_address_is_written_to_again_and_empty_cells_change_nothing(desk: Desk) -> None:
@@ -268,7 +380,7 @@ def test_changed_address_is_written_to_again_and_empty_cells_change_nothing(desk
     operator = desk.browser()
     data = b"id,name,email,phone\nc-1,Maple Farm,new@farm.example,\n"
     where = hand_in(desk, operator, data).location
-    press(desk, operator, f"{where}/confirm")
+    imported(desk, operator, where)
     with desk.database.reading() as session:
         grower = session.get_one(Grower, link.grower_id)
     assert (grower.email, grower.phone, grower.address_refused_at) == (
@@ -326,7 +438,7 @@ def test_what_nobody_confirms_is_over_after_a_day_and_deleted(desk: Desk) -> Non
     operator = desk.browser()
     where = hand_in(desk, operator, b"id,name\ne-1,Maple\n").location
     done = hand_in(desk, operator, b"id,name\ne-2,Elm\n").location
-    press(desk, operator, f"{done}/confirm")
+    imported(desk, operator, done)
     with desk.database.transaction() as session:
         doing.tidy(session)
         session.execute(sa.update(Import).values(expires_at=now() - timedelta(seconds=1)))

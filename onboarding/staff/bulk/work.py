@@ -8,7 +8,6 @@ with a connection and that it is done stand in the same transaction, so nothing 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -42,34 +41,8 @@ COLLECTED_AT_ONCE = 5000
 SHARE_OF_RATE = 2 / 3
 """Of what Leaf allows, for checks that nobody waits for."""
 REQUESTS_PER_CHECK = 2
-POLLING_SECONDS = 1.0
-PAUSE_AFTER_AN_ERROR = 5.0
 
 log = logging.getLogger(__name__)
-
-
-class Bulk:
-    """Works on what is due until it is told to stop."""
-
-    def __init__(self, database: Database, settings: Settings) -> None:
-        self._database = database
-        self._settings = settings
-        self._stopping = threading.Event()
-
-    def run(self) -> None:
-        """Work until `stop`; the part that is being worked on is finished."""
-        while not self._stopping.is_set():
-            try:
-                pause = 0.0 if step(self._database, self._settings) else POLLING_SECONDS
-            except Exception:
-                # This thread's end would be the end of all bulk work. The part comes again.
-                log.exception("Bulk work broke off")
-                pause = PAUSE_AFTER_AN_ERROR
-            self._stopping.wait(pause)
-
-    def stop(self) -> None:
-        """Begin no part any more."""
-        self._stopping.set()
 
 
 def step(database: Database, settings: Settings) -> bool:

@@ -2,5 +2,6 @@
 
 file      what a file holds
 verdicts  what each row of it comes to
-doing     showing it, and doing what was shown
+doing     showing it, and having it done
+work      the worker's part
 """

@@ -1,4 +1,4 @@
-"""Showing what a file would do, doing what was shown, and forgetting it."""
+"""Showing what a file would do, having it done, and forgetting it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import invitations
-from onboarding.connections.enrolment import Newcomer, enrol
 from onboarding.models import (
     BulkJob,
     Connection,
@@ -24,16 +22,14 @@ from onboarding.models import (
 )
 from onboarding.staff import audit
 from onboarding.staff.bulk import jobs
-from onboarding.staff.imports.file import File, Line, values
+from onboarding.staff.imports.file import NAMES, File, values
 from onboarding.staff.imports.verdicts import Judged, judge
 from onboarding.staff.roles import Member
 from onboarding.staff.scope import of_partners
-from onboarding.states import BulkKind, ImportState, RowVerdict
+from onboarding.states import BulkKind, ImportState, RowOutcome, RowVerdict
 
 SHOWN_FOR = timedelta(days=1)
 """From then on nobody can confirm it, and it is deleted."""
-ROWS_KEPT = timedelta(days=30)
-"""After it was done: for so long its links can be downloaded."""
 PAGE = 50
 IMPORTS_SHOWN = 20
 AT_ONCE = 500
@@ -60,31 +56,20 @@ def show(session: Session, by: Member, partner: Partner, name: str, file: File) 
     return made
 
 
-def confirm(session: Session, by: Member, shown: Import, *, lifetime: timedelta) -> bool:
-    """Do what was shown, all of it. Again is the same as once.
+def confirm(session: Session, by: Member, shown: Import, *, seen: int) -> bool:
+    """Have the worker do what was shown. Again is the same as once.
 
     :param shown: locked
-    :param lifetime: of the links that new growers get
-    :return: False if it would not be the same any more: what would happen now is kept instead
+    :param seen: how often it had been returned when it was looked at
+    :return: False if it has been shown anew since, which nobody has confirmed
     """
-    if shown.state is ImportState.DONE:
+    if shown.state is not ImportState.SHOWN:
         return True
-    rows = session.scalars(_rows_of(shown)).all()
-    lines = [_line(row) for row in rows]
-    judged = judge(session, shown.partner_id, lines)
-    was = [(row.verdict, row.notes) for row in rows]
-    if was != [(one.verdict, one.notes) for one in judged]:
-        old = sa.delete(ImportRow).where(ImportRow.import_id == shown.id)
-        session.execute(old, execution_options={"synchronize_session": False})
-        _keep(session, shown, judged)
+    if shown.times_returned != seen:
         return False
-    _add(
-        session, shown.partner_id, [row for row in rows if row.verdict is RowVerdict.NEW], lifetime
-    )
-    _change(session, [one for one in judged if one.verdict is RowVerdict.CHANGED])
     moment = now()
-    shown.state, shown.confirmed_at = ImportState.DONE, moment
-    shown.expires_at = moment + ROWS_KEPT
+    shown.state, shown.confirmed_at, shown.due_at = ImportState.CHECKING, moment, moment
+    shown.confirmed_by_id, shown.returned_for = by.id, None
     audit.record(session, by, "import.confirm", partner=shown.partner, rows=shown.counts)
     return True
 
@@ -122,18 +107,22 @@ def newest(session: Session, by: Member) -> Sequence[Import]:
     query = (
         sa.select(Import)
         .where(*of_partners(Import.partner_id, by))
-        .where(sa.or_(Import.state == ImportState.DONE, Import.expires_at > now()))
+        .where(sa.or_(Import.state != ImportState.SHOWN, Import.expires_at > now()))
     )
     return session.scalars(query.order_by(Import.created_at.desc()).limit(IMPORTS_SHOWN)).all()
 
 
 def rows(
-    session: Session, shown: Import, *, verdict: RowVerdict | None, after: int
+    session: Session, shown: Import, *, only: RowVerdict | RowOutcome | None, after: int
 ) -> tuple[Sequence[ImportRow], bool]:
     """The next rows, in the order of the file, and whether there are more."""
-    query = _rows_of(shown).where(ImportRow.line > after).limit(PAGE + 1)
-    if verdict is not None:
-        query = query.where(ImportRow.verdict == verdict)
+    query = sa.select(ImportRow).where(ImportRow.import_id == shown.id, ImportRow.line > after)
+    match only:
+        case RowVerdict():
+            query = query.where(ImportRow.verdict == only)
+        case RowOutcome():
+            query = query.where(ImportRow.outcome == only)
+    query = query.order_by(ImportRow.line).limit(PAGE + 1)
     found = session.scalars(query).all()
     return found[:PAGE], len(found) > PAGE
 
@@ -162,9 +151,10 @@ def links(session: Session, done: Import) -> Iterator[tuple[str, str, str, UUID,
 def tidy(session: Session) -> None:
     """Delete what nobody has confirmed, and the rows of what was done long ago. One at a time."""
     rows_left = sa.exists().where(ImportRow.import_id == Import.id)
-    old = sa.select(Import).where(
-        Import.expires_at < now(), sa.or_(Import.state == ImportState.SHOWN, rows_left)
+    is_old = sa.or_(
+        Import.state == ImportState.SHOWN, sa.and_(Import.state == ImportState.DONE, rows_left)
     )
+    old = sa.select(Import).where(Import.expires_at < now(), is_old)
     found = session.scalar(old.order_by(Import.expires_at).limit(1))
     if found is None:
         return
@@ -182,57 +172,10 @@ def _keep(session: Session, shown: Import, judged: Sequence[Judged]) -> None:
                 {
                     "import_id": shown.id,
                     "line": one.line.line,
-                    **dict(zip(_COLUMNS, values(one.line), strict=True)),
+                    **dict(zip(NAMES, values(one.line), strict=True)),
                     "verdict": one.verdict,
                     "notes": one.notes,
                 }
                 for one in judged[start : start + AT_ONCE]
             ],
-        )
-
-
-_COLUMNS = ("external_id", "name", "email", "phone", "leaf_user_id")
-
-
-def _line(row: ImportRow) -> Line:
-    return Line(row.line, *(getattr(row, column) for column in _COLUMNS))
-
-
-def _rows_of(shown: Import) -> sa.Select[ImportRow]:
-    query = sa.select(ImportRow).where(ImportRow.import_id == shown.id)
-    return query.order_by(ImportRow.line)
-
-
-def _add(session: Session, partner_id: UUID, new: Sequence[ImportRow], lifetime: timedelta) -> None:
-    """Growers, their connections and their links."""
-    newcomers = [
-        Newcomer(
-            external_id=row.external_id,
-            name=row.name,
-            email=row.email or None,
-            phone=row.phone or None,
-            leaf_user_id=row.leaf_user_id or None,
-        )
-        for row in new
-    ]
-    made = enrol(session, partner_id, newcomers, lifetime=lifetime)
-    for row, link_id in zip(new, made, strict=True):
-        row.link_id = link_id
-
-
-def _change(session: Session, judged: Sequence[Judged]) -> None:
-    """Bring growers up to date, in the order in which others lock their connections."""
-    found = [
-        (invitations.connection_id_of(session, one.grower.id), one.grower, one.line)
-        for one in judged
-        if one.grower is not None
-    ]
-    for _, grower, line in sorted(found, key=lambda one: one[0]):
-        invitations.bring_up_to_date(
-            session,
-            grower,
-            name=line.name,
-            email=line.email if line.email != grower.email else None,
-            phone=line.phone,
-            leaf_user_id=line.leaf_user_id,
         )

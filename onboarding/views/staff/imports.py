@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
 from uuid import UUID
 
 from flask import Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 from flask_wtf.file import FileField, FileRequired
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
 from wtforms import SelectField
@@ -24,7 +22,7 @@ from onboarding.models import Import, Partner
 from onboarding.staff import audit, csv
 from onboarding.staff.imports import doing, file
 from onboarding.staff.scope import visible_partners
-from onboarding.states import ImportState, Role, RowVerdict
+from onboarding.states import ImportState, ReturnedFor, Role, RowOutcome, RowVerdict
 from onboarding.views.parts import installation
 from onboarding.views.staff.bulk import links_file
 from onboarding.views.staff.forms import Button
@@ -39,6 +37,39 @@ VERDICTS = {
     RowVerdict.CHANGED: ("wait", mark("Changed")),
     RowVerdict.SAME: ("quiet", mark("Known")),
     RowVerdict.WRONG: ("problem", mark("Wrong")),
+}
+OUTCOMES = {
+    RowOutcome.DONE: ("ok", mark("Imported")),
+    RowOutcome.OVERTAKEN: ("act", mark("Left out")),
+    RowOutcome.FAILED: ("problem", mark("Failed")),
+}
+STATES = {
+    ImportState.SHOWN: ("act", mark("To be confirmed")),
+    ImportState.CHECKING: ("wait", mark("Under way")),
+    ImportState.RUNNING: ("wait", mark("Under way")),
+    ImportState.DONE: ("ok", mark("Imported")),
+}
+EXPLAINED = {
+    RowOutcome.OVERTAKEN: mark(
+        "Somebody has changed or added the grower since it was confirmed. Hand the row in again to "
+        "see what it comes to now."
+    ),
+    RowOutcome.FAILED: mark(
+        "Our work broke off; the worker’s log says why. Hand the row in again."
+    ),
+}
+TROUBLES = {
+    RowOutcome.OVERTAKEN: mark("left out: changed meanwhile"),
+    RowOutcome.FAILED: mark("failed"),
+}
+RETURNED = {
+    ReturnedFor.OVERTAKEN: mark(
+        "Nothing was imported: since you looked, something has changed. This is what would happen "
+        "now."
+    ),
+    ReturnedFor.NOT_ALLOWED: mark(
+        "Nothing was imported: who confirmed it may not do that any more. Another person can."
+    ),
 }
 
 
@@ -107,25 +138,34 @@ def import_template() -> ResponseReturnValue:
 @staff_only(Role.OPERATOR)
 def import_show(import_id: UUID) -> ResponseReturnValue:
     """What a file would do, or has done."""
-    asked = None
-    with suppress(ValueError):
-        asked = RowVerdict(request.args.get("verdict", ""))
+    asked = _asked()
     after = request.args.get("after", 0, type=int)
     with installation().database.reading() as session:
         shown = _load(session, import_id)
-        rows, has_more = doing.rows(session, shown, verdict=asked, after=after)
-        mailable = doing.count_mailable(session, shown)
+        rows, has_more = doing.rows(session, shown, only=asked, after=after)
+        is_done = shown.state is ImportState.DONE
+        mailable = doing.count_mailable(session, shown) if is_done else 0
     return render_template(
         "staff/import.html",
         form=Button(),
         shown=shown,
         rows=rows,
+        state=STATES[shown.state],
+        returned=RETURNED[shown.returned_for] if shown.returned_for else None,
         verdicts=VERDICTS,
+        outcomes=OUTCOMES,
+        explained=EXPLAINED,
+        troubles=[
+            (shown.ended_as(one), TROUBLES[one], _of(import_id, one), OUTCOMES[one][0])
+            for one in TROUBLES
+            if shown.ended_as(one)
+        ],
+        kinds=VERDICTS | {one: OUTCOMES[one] for one in OUTCOMES if shown.ended_as(one)},
         asked=asked,
         mailable=mailable,
         mail_is_on=installation().settings.mail is not None,
         is_mine=shown.staff_id == member().id,
-        only=lambda verdict: _of(import_id, verdict),
+        only=lambda one: _of(import_id, one),
         first=_of(import_id, asked) if after else None,
         older=_of(import_id, asked, rows[-1].line) if has_more else None,
     )
@@ -134,27 +174,16 @@ def import_show(import_id: UUID) -> ResponseReturnValue:
 @bp.post("/imports/<uuid:import_id>/confirm")
 @staff_only(Role.OPERATOR)
 def import_confirm(import_id: UUID) -> ResponseReturnValue:
-    """Do what was shown, or show anew what would be done."""
+    """Have done what was shown."""
     _button()
-    parts = installation()
-    lifetime = timedelta(days=parts.settings.link_lifetime_days)
-
-    def confirm() -> bool:
-        with parts.database.transaction() as session:
-            shown = _load(session, import_id, lock=True)
-            return doing.confirm(session, member(), shown, lifetime=lifetime)
-
-    try:
-        is_done = confirm()
-    except IntegrityError:
-        # Somebody has just made one of these growers: now it can be seen.
-        is_done = confirm()
-    if is_done:
-        flash(_("Imported. The links can be downloaded or mailed now."), "message")
-    else:
+    seen = request.form.get("seen", -1, type=int)
+    with installation().database.transaction() as session:
+        is_confirmed = doing.confirm(
+            session, member(), _load(session, import_id, lock=True), seen=seen
+        )
+    if not is_confirmed:
         text = _(
-            "Nothing was imported: since you looked, something has changed. This is what would "
-            "happen now."
+            "Nothing was begun: it has been shown anew since you looked. Confirm this instead."
         )
         flash(text, "error")
     return redirect(url_for("staff.import_show", import_id=import_id), 303)
@@ -208,7 +237,7 @@ def _page(form: ImportForm) -> str:
         imports=found,
         columns=file.TEMPLATE,
         rows_at_most=file.ROWS_AT_MOST,
-        done=ImportState.DONE,
+        states=STATES,
     )
 
 
@@ -237,10 +266,14 @@ def _load(session: Session, import_id: UUID, *, lock: bool = False, done: bool =
     return found
 
 
-def _of(import_id: UUID, verdict: RowVerdict | None, after: int | None = None) -> str:
+def _asked() -> RowVerdict | RowOutcome | None:
+    for kind in (RowVerdict, RowOutcome):
+        with suppress(ValueError):
+            return kind(request.args.get("only", ""))
+    return None
+
+
+def _of(import_id: UUID, only: RowVerdict | RowOutcome | None, after: int | None = None) -> str:
     return url_for(
-        "staff.import_show",
-        import_id=import_id,
-        verdict=verdict.value if verdict else None,
-        after=after,
+        "staff.import_show", import_id=import_id, only=only.value if only else None, after=after
     )
