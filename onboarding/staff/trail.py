@@ -40,6 +40,7 @@ WORDS = {
     "connection.retry": mark("Tried again"),
     "connection.revoke_link": mark("Link revoked"),
     "connections.export": mark("Connections exported"),
+    "figures.export": mark("Figures exported"),
     "import.confirm": mark("Import confirmed"),
     "import.done": mark("Growers imported"),
     "import.links": mark("Links of an import downloaded"),

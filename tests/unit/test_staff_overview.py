@@ -108,6 +108,31 @@ def test_figures_are_those_of_the_partner_that_is_asked_for(figured: Desk) -> No
     assert "1,000 Connected" in page
 
 
+def test_figures_of_each_picture_are_a_click_away_as_a_file(figured: Desk) -> None:
+    limited = figured.browser(Role.VIEWER, email="limited@example.com", partners=["prairie"])
+    page = parsed(limited.get("/staff/").text)
+    links = [str(link.get("href")) for link in page.iter("a")]
+    today, monday = now().date().isoformat(), monday_of(now().date()).isoformat()
+    last = {
+        "now": "staff,failed,Hand-over failed,1",
+        "health": f"{today},1000,0,0,4,0,0,0",
+        "funnel": f"{monday},200,150,90,80,80,71",
+        "durations": f"{monday},60,0,0,0,11,0,0,0",
+    }
+    for chart, line in last.items():
+        path = f"/staff/figures/{chart}.csv"
+        assert path in links
+        answer = limited.get(path)
+        assert answer.mimetype == "text/csv"
+        assert answer.text.splitlines()[-1] == line
+        assert limited.get(f"{path}?partner=valley").status_code == 404
+    one = figured.browser(Role.VIEWER).get("/staff/figures/funnel.csv?partner=valley")
+    assert one.text.splitlines()[-1] == f"{monday},400,300,180,160,160,142"
+    assert f"figures-valley-funnel-{today}.csv" in one.headers["Content-Disposition"]
+    told = figured.browser(Role.VIEWER).get("/staff/audit").text
+    assert "Figures exported" in told
+
+
 def test_who_is_limited_sees_no_figure_of_others(figured: Desk) -> None:
     with figured.database.transaction() as session:
         session.add(Incident(kind=IncidentKind.PAUSE, began_at=now(), turned=4711, asked=9999))

@@ -53,6 +53,7 @@ NEEDED: dict[str, Role | str] = {
     "end_other_sessions": VIEWER,
     "end_session": VIEWER,
     "enter": ANYBODY,
+    "figures_csv": VIEWER,
     "home": VIEWER,
     "import_confirm": OPERATOR,
     "import_file": OPERATOR,

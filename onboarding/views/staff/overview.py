@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from flask import render_template, request
+from flask import Response, abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from onboarding import describe
@@ -15,8 +15,9 @@ from onboarding.clock import now
 from onboarding.connections import incidents, pace
 from onboarding.i18n import gettext as _
 from onboarding.i18n import ngettext
-from onboarding.staff import charts
+from onboarding.staff import audit, chart_files, charts
 from onboarding.staff import overview as reading
+from onboarding.staff.chart_files import Chart
 from onboarding.staff.overview import HEALTH_DAYS, STEPS, USUAL_WEEKS, Overview, Reached
 from onboarding.staff.scope import visible_partners
 from onboarding.staff.words import AREAS, Area
@@ -75,10 +76,38 @@ def home() -> ResponseReturnValue:
         every_week=every_week,
         week=weeks[0] if len(weeks) == 1 else None,
         usual_weeks=USUAL_WEEKS,
+        files={one.value: _file(one, partner.slug if partner else None) for one in Chart},
         **_health(found, today),
         **_funnel(found, weeks),
         **_durations(found, weeks),
     )
+
+
+@bp.get("/figures/<chart>.csv")
+@staff_only(Role.VIEWER)
+def figures_csv(chart: str) -> ResponseReturnValue:
+    """What is behind one of the pictures, as a file."""
+    if chart not in list(Chart):
+        abort(404)
+    slug, today = request.args.get("partner", ""), now().date()
+    with installation().database.transaction() as session:
+        partners = visible_partners(session, member())
+        partner = next((one for one in partners if one.slug == slug), None)
+        if slug and partner is None:
+            abort(404)
+        found = reading.read(session, member(), partner.id if partner else None, today=today)
+        audit.record(session, member(), "figures.export", partner=partner, chart=chart)
+    name = "-".join(["figures", *([slug] if slug else []), chart, today.isoformat()])
+    return Response(
+        chart_files.lines(Chart(chart), found, today=today),
+        mimetype="text/csv",
+        headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
+    )
+
+
+def _file(chart: Chart, partner: str | None) -> str:
+    """Where the figures of a picture are."""
+    return url_for(".figures_csv", chart=chart.value, partner=partner)
 
 
 def _asked(every_week: Sequence[date]) -> Sequence[date]:
