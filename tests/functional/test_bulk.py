@@ -1,25 +1,45 @@
-"""Work on many connections, with workers that are killed in the middle of it."""
+"""Work on many connections and files of growers, with workers killed in the middle of it."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
 from onboarding.clock import now
 from onboarding.connections import invitations
-from onboarding.models import Audit, BulkJob, BulkRow, Connection, Event, Grower, Link, Staff
+from onboarding.models import (
+    Audit,
+    BulkJob,
+    BulkRow,
+    Connection,
+    Event,
+    Grower,
+    Import,
+    ImportRow,
+    Link,
+    Listing,
+    Staff,
+)
 from onboarding.staff.bulk import jobs, work
 from onboarding.staff.bulk.choice import Choice
+from onboarding.staff.imports import doing
+from onboarding.staff.imports import work as importing
+from onboarding.staff.imports.file import File, Line
 from onboarding.staff.roles import member_of
-from onboarding.states import BulkKind, BulkState, Role
+from onboarding.states import BulkKind, BulkState, ImportState, Role, RowOutcome
 from tests.support.stack import WORKER, Stack
 from tests.support.tokens import commits_held
 from tests.support.wait import wait_until
 
 GROWERS = 500
+ROWS = 1000
 SECONDS = 60.0
+
+
+Work = TypeVar("Work", BulkJob, Import)
 
 
 def grown(stack: Stack) -> tuple[str, ...]:
@@ -34,13 +54,13 @@ def grown(stack: Stack) -> tuple[str, ...]:
                 name=f"Farm {number}",
                 lifetime=timedelta(days=14),
             )
-        found = (
+        query = (
             sa.select(Connection.reference)
             .join(Grower, Grower.id == Connection.grower_id)
             .where(Grower.external_id.like("bulk-%"), Grower.external_id != "bulk-first")
         )
         session.flush()
-        return tuple(session.scalars(found))
+        return tuple(session.scalars(query))
 
 
 def begun(stack: Stack, picked: tuple[str, ...]) -> UUID:
@@ -57,14 +77,55 @@ def begun(stack: Stack, picked: tuple[str, ...]) -> UUID:
     return job_id
 
 
-def set_due(stack: Stack, job_id: UUID, moment: datetime) -> None:
+def confirmed(stack: Stack) -> UUID:
+    """A file of new growers, which was checked, and the first two parts of which are in."""
+    parts = stack.installation
+    stack.invite("import-first")
+    lines = [Line(2 + one, f"import-{one}", "Farm", "", "", "") for one in range(ROWS)]
+    with parts.database.transaction() as session:
+        staff = Staff(email="import@example.com", role=Role.OPERATOR, created_at=now())
+        session.add(staff)
+        session.flush()
+        partner = session.scalars(invitations.partner_named("demo")).one()
+        by = member_of(staff)
+        shown = doing.show(session, by, partner, "growers.csv", File(lines, ignored=[]))
+        assert doing.confirm(session, by, shown, seen=0)
+    for _ in range(1 + 2):
+        assert importing.step(parts.database, parts.settings)
+    return shown.id
+
+
+def set_due(stack: Stack, kind: type[Work], key: UUID, moment: datetime) -> None:
     with stack.installation.database.transaction() as session:
-        session.get_one(BulkJob, job_id).due_at = moment
+        session.get_one(kind, key).due_at = moment
 
 
-def job_of(stack: Stack, job_id: UUID) -> BulkJob:
+def found(stack: Stack, kind: type[Work], key: UUID) -> Work:
     with stack.installation.database.reading() as session:
-        return session.get_one(BulkJob, job_id)
+        return session.get_one(kind, key)
+
+
+def finished_by_others(stack: Stack, kind: type[Work], key: UUID) -> Work:
+    """What a worker has begun, once others have ended it that were killed meanwhile.
+
+    One of them while it can't commit the part that it is at: of that nothing has happened.
+    """
+    set_due(stack, kind, key, now() + timedelta(hours=1))
+    stack.start_worker()
+    set_due(stack, kind, key, now())
+    with commits_held(stack):
+        before = found(stack, kind, key).worked
+        stack.kill(WORKER)
+    assert before > 0
+    assert found(stack, kind, key).worked == before, "what was not committed has not happened"
+    stack.start_worker()
+    wait_until(
+        lambda: found(stack, kind, key).worked > before, what="another goes on", limit=SECONDS
+    )
+    stack.kill(WORKER)
+    stack.start_worker()
+    wait_until(lambda: found(stack, kind, key).ended_at, what="all are done", limit=SECONDS)
+    return found(stack, kind, key)
 
 
 def test_workers_killed_in_the_middle_of_500_leave_nothing_undone_and_nothing_done_twice(
@@ -73,23 +134,8 @@ def test_workers_killed_in_the_middle_of_500_leave_nothing_undone_and_nothing_do
     picked = grown(stack)
     stack.kill(WORKER)
     job_id = begun(stack, picked)
-    set_due(stack, job_id, now() + timedelta(hours=1))
-    stack.start_worker()
-    set_due(stack, job_id, now())
-    with commits_held(stack):
-        before = job_of(stack, job_id).worked
-        stack.kill(WORKER)
-    assert 0 < before < GROWERS
-    assert job_of(stack, job_id).worked == before, "what was not committed has not happened"
-    stack.start_worker()
-    wait_until(lambda: job_of(stack, job_id).worked > before, what="another goes on", limit=SECONDS)
-    stack.kill(WORKER)
-    stack.start_worker()
-    wait_until(
-        lambda: job_of(stack, job_id).state is BulkState.DONE, what="all are done", limit=SECONDS
-    )
-
-    job = job_of(stack, job_id)
+    job = finished_by_others(stack, BulkJob, job_id)
+    assert job.state is BulkState.DONE
     assert (job.done, job.left_out, job.failed) == (GROWERS, 0, 0)
     with stack.installation.database.reading() as session:
         chosen = sa.select(Connection.id).join(BulkRow).where(BulkRow.job_id == job_id)
@@ -105,3 +151,27 @@ def test_workers_killed_in_the_middle_of_500_leave_nothing_undone_and_nothing_do
             lines = sa.select(sa.func.count()).where(table.connection_id.in_(chosen))
             number = session.scalar(lines if kind is None else lines.where(kind))
             assert number == (GROWERS if kind is None else 2 * GROWERS)
+
+
+def test_file_goes_in_whole_and_once_though_workers_are_killed_in_the_middle_of_it(
+    stack: Stack,
+) -> None:
+    stack.kill(WORKER)
+    done = finished_by_others(stack, Import, confirmed(stack))
+    assert (done.state, done.outcomes) == (ImportState.DONE, {"done": ROWS})
+    with stack.installation.database.reading() as session:
+        rows = sa.select(ImportRow).where(ImportRow.import_id == done.id)
+        assert {row.outcome for row in session.scalars(rows)} == {RowOutcome.DONE}
+        growers = sa.select(Grower.id).where(
+            Grower.external_id.like("import-%"), Grower.external_id != "import-first"
+        )
+        of_them = sa.select(Connection.id).where(Connection.grower_id.in_(growers))
+        for table, column, these in (
+            (Grower, Grower.id, growers),
+            (Link, Link.grower_id, growers),
+            (Connection, Connection.grower_id, growers),
+            (Event, Event.connection_id, of_them),
+            (Listing, Listing.connection_id, of_them),
+        ):
+            number = sa.select(sa.func.count()).select_from(table).where(column.in_(these))
+            assert session.scalar(number) == ROWS, table.__tablename__
