@@ -104,6 +104,7 @@ OF_NO_PARTNER = {
 ONLY_WHO_SEES_ALL = OF_NO_PARTNER | {name for name in NEEDED if name.startswith("team")}
 """Administrators who are limited to some partners get 403."""
 OWN, OTHER = "acme", "other"
+MENU = re.compile(r'<nav aria-label="Pages">(.*?)</nav>', re.DOTALL)
 TOKEN = re.compile(r'name="csrf_token"[^>]* value="([^"]+)"')
 
 
@@ -167,6 +168,23 @@ def test_every_route_lets_in_whom_it_should_and_nobody_else(
         if outcome != expected or answer.status_code >= 500:
             wrong.append((name, method, answer.status_code, answer.location))
     assert not wrong
+
+
+@pytest.mark.parametrize("fresh_url", ["sqlite"], indirect=True)
+def test_menu_of_everybody_names_what_they_may_open_and_nothing_else(desk: Desk) -> None:
+    invited(desk.database, partner=OWN)
+    all_have = ["", "connections", "attempts", "bulk", "partners", "applications", "audit"]
+    for role in Role:
+        for partners in (None, [OWN]):
+            email = f"{role}-{partners}@example.com"
+            browser = desk.browser(role, email=email, partners=partners)
+            menu = MENU.search(browser.get("/staff/").text)
+            assert menu is not None
+            paths = re.findall(r'href="([^"]+)"', menu[1])
+            assert [browser.get(path).status_code for path in paths] == [200] * len(paths)
+            more = {"system", *(["imports"] if role.includes(OPERATOR) else [])}
+            more |= {"team"} if role is ADMINISTRATOR and partners is None else set()
+            assert {path.removeprefix("/staff/") for path in paths} == {*all_have, *more}
 
 
 @pytest.mark.parametrize("fresh_url", ["sqlite"], indirect=True)

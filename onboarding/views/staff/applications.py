@@ -71,6 +71,10 @@ class NewApplicationForm(ApplicationForm):
     )
 
 
+ADMINISTRATORS = staff_only(Role.ADMINISTRATOR, fresh=True, sees_all=True)
+"""Applications are nobody's in particular: who is limited to some partners changes none."""
+
+
 @bp.get("/applications", endpoint="applications")
 @staff_only(Role.VIEWER)
 def list_applications() -> ResponseReturnValue:
@@ -83,25 +87,20 @@ def list_applications() -> ResponseReturnValue:
         applications=found,
         users=users,
         settings=installation().settings,
-        may_change=_may_change(),
     )
 
 
 @bp.get("/add-application")
-@staff_only(Role.ADMINISTRATOR, fresh=True)
+@ADMINISTRATORS
 def add_application() -> ResponseReturnValue:
     """Where a new one is typed in."""
-    if not _may_change():
-        abort(403)
     return _page(NewApplicationForm(formdata=None), None)
 
 
 @bp.post("/add-application")
-@staff_only(Role.ADMINISTRATOR, fresh=True)
+@ADMINISTRATORS
 def make_application() -> ResponseReturnValue:
     """Try out what was typed, or keep it."""
-    if not _may_change():
-        abort(403)
     form = NewApplicationForm()
     if not form.validate_on_submit():
         return _page(form, None)
@@ -121,7 +120,7 @@ def make_application() -> ResponseReturnValue:
 
 
 @bp.get("/applications/<uuid:application_id>")
-@staff_only(Role.ADMINISTRATOR, fresh=True)
+@ADMINISTRATORS
 def application(application_id: UUID) -> ResponseReturnValue:
     """What may be changed of one."""
     kept = _kept(application_id)
@@ -131,7 +130,7 @@ def application(application_id: UUID) -> ResponseReturnValue:
 
 
 @bp.post("/applications/<uuid:application_id>")
-@staff_only(Role.ADMINISTRATOR, fresh=True)
+@ADMINISTRATORS
 def change_application(application_id: UUID) -> ResponseReturnValue:
     """Try out what was typed, or keep it."""
     kept = _kept(application_id)
@@ -154,7 +153,7 @@ def change_application(application_id: UUID) -> ResponseReturnValue:
 
 
 @bp.post("/applications/<uuid:application_id>/delete")
-@staff_only(Role.ADMINISTRATOR, fresh=True)
+@ADMINISTRATORS
 def delete_application(application_id: UUID) -> ResponseReturnValue:
     """Delete one that nobody needs any more."""
     if not Button().validate_on_submit():
@@ -170,14 +169,7 @@ def delete_application(application_id: UUID) -> ResponseReturnValue:
     return redirect(url_for("staff.applications"), 303)
 
 
-def _may_change() -> bool:
-    """Applications are nobody's in particular: who is limited to some partners changes none."""
-    return member().may(Role.ADMINISTRATOR) and member().partners is None
-
-
 def _kept(application_id: UUID) -> Application:
-    if not _may_change():
-        abort(403)
     with installation().database.reading() as session:
         return session.get(Application, application_id) or abort(404)
 

@@ -103,7 +103,6 @@ def connections() -> ResponseReturnValue:
             ages=AGES,
             sizes=SIZES,
             name_max=saved.NAME_MAX,
-            may_act=member().may(Role.OPERATOR),
         ),
         400 if problem else 200,
     )

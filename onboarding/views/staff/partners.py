@@ -71,6 +71,10 @@ class NewPartnerForm(PartnerForm):
     slug = StringField(_("Short name"), validators=[InputRequired(_(MISSING)), Length(max=64)])
 
 
+WHO_WOULD_SEE_IT = staff_only(Role.ADMINISTRATOR, sees_all=True)
+"""A new partner is added by those who also see it then."""
+
+
 @bp.get("/partners", endpoint="partners")
 @staff_only(Role.VIEWER)
 def list_partners() -> ResponseReturnValue:
@@ -78,9 +82,7 @@ def list_partners() -> ResponseReturnValue:
     with installation().database.reading() as session:
         found = visible_partners(session, member())
         names = {one.id: one.name for one in applications.visible(session, member())}
-    return render_template(
-        "staff/partners.html", partners=found, applications=names, may_add=_may_add()
-    )
+    return render_template("staff/partners.html", partners=found, applications=names)
 
 
 @bp.get("/partners/<slug>")
@@ -121,21 +123,17 @@ def change_partner(slug: str) -> ResponseReturnValue:
 
 
 @bp.get("/add-partner")
-@staff_only(Role.ADMINISTRATOR)
+@WHO_WOULD_SEE_IT
 def add_partner() -> ResponseReturnValue:
     """Where a new partner is typed in."""
-    if not _may_add():
-        abort(403)
     with installation().database.reading() as session:
         return _page(_offer(session, NewPartnerForm(formdata=None)), None)
 
 
 @bp.post("/add-partner")
-@staff_only(Role.ADMINISTRATOR)
+@WHO_WOULD_SEE_IT
 def make_partner() -> ResponseReturnValue:
     """Keep a new partner, or show a grower's page as it would look."""
-    if not _may_add():
-        abort(403)
     parts = installation()
     with parts.database.reading() as session:
         form = _offer(session, NewPartnerForm())
@@ -185,11 +183,6 @@ def _visible(session: Session, slug: str) -> Partner:
     if found is None or not member().sees(found.id):
         abort(404)
     return found
-
-
-def _may_add() -> bool:
-    """Whether the member would also see a new partner."""
-    return member().may(Role.ADMINISTRATOR) and member().partners is None
 
 
 def _offer(session: Session, form: PartnerForm) -> PartnerForm:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
 import sqlalchemy as sa
@@ -22,7 +22,7 @@ COOKIE = "__Host-staff"
 UNATTENDED = "X-Unattended"
 """Sent by pages that ask by themselves: nobody need be there, so the session grows no younger."""
 SIGN_IN, CONFIRM = "staff.sign_in", "staff.confirm"
-ROLE, FRESH, PUBLIC = "staff_role", "staff_fresh", "staff_public"
+ROLE, FRESH, PUBLIC, WHOLE = "staff_role", "staff_fresh", "staff_public", "staff_whole"
 """What a view is marked with."""
 
 ROLES = {
@@ -36,15 +36,19 @@ View = TypeVar("View", bound=Callable[..., ResponseReturnValue])
 bp = Blueprint("staff", __name__, url_prefix="/staff")
 
 
-def staff_only(role: Role, *, fresh: bool = False) -> Callable[[View], View]:
+def staff_only(
+    role: Role, *, fresh: bool = False, sees_all: bool = False
+) -> Callable[[View], View]:
     """Mark a view: for those who have at least this role.
 
     :param fresh: whether they must have proved within the last minutes who they are
+    :param sees_all: whether it is only for those who are not limited to some partners
     """
 
     def let_in(view: View) -> View:
         setattr(view, ROLE, role)
         setattr(view, FRESH, fresh)
+        setattr(view, WHOLE, sees_all)
         return view
 
     return let_in
@@ -60,7 +64,7 @@ def init_app(app: Flask) -> None:
     """Register the pages."""
     app.register_blueprint(bp)
     check(app)
-    app.jinja_env.globals["staff_link"] = _link
+    app.jinja_env.globals["may_open"] = may_open
     app.jinja_env.globals["connection_url"] = connection_url
     app.jinja_env.globals["table_url"] = table_url
     app.jinja_env.globals["role_names"] = {role: gettext(name) for role, name in ROLES.items()}
@@ -79,6 +83,14 @@ def check(app: Flask) -> None:
 def member() -> Member:
     """Who is signed in."""
     return cast(Member, g.staff_member)
+
+
+def may_open(endpoint: str) -> bool:
+    """Whether the member is let in there: by the same rule everything that leads there is shown.
+
+    :param endpoint: of the dashboard, without the blueprint's name
+    """
+    return _may(current_app.view_functions[f"staff.{endpoint}"])
 
 
 def current_session() -> StaffSession:
@@ -138,7 +150,7 @@ def guard() -> ResponseReturnValue | None:
         with installation().database.transaction() as session:
             sessions.see(session, found.id)
         g.staff_seen = True
-    if not member().may(getattr(view, ROLE)):
+    if not _may(view):
         abort(403)
     if getattr(view, FRESH) and not sessions.is_confirmed(found):
         return _to(CONFIRM)
@@ -172,9 +184,7 @@ def page_before() -> str:
     )
 
 
-def _link(endpoint: str, role: Role) -> str | None:
-    """The address of a page in the menu; None if there is no such page, or not for this member."""
-    name = f"staff.{endpoint}"
-    if name not in current_app.view_functions or not member().may(role):
-        return None
-    return url_for(name)
+def _may(view: Callable[..., Any]) -> bool:
+    return member().may(getattr(view, ROLE)) and (
+        member().partners is None or not getattr(view, WHOLE)
+    )

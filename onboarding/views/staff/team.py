@@ -33,6 +33,10 @@ ALL, SOME = "all", "some"
 NONE_CHOSEN = mark("Choose at least one partner, or all of them.")
 
 
+ADMINISTRATORS = staff_only(Role.ADMINISTRATOR, sees_all=True)
+WHO_HAVE_PROVED_IT = staff_only(Role.ADMINISTRATOR, fresh=True, sees_all=True)
+
+
 class Rights(FlaskForm):  # type: ignore[misc]
     """What a person may do and see."""
 
@@ -73,10 +77,9 @@ class NewPerson(Rights):
 
 
 @bp.get("/team")
-@staff_only(Role.ADMINISTRATOR)
+@ADMINISTRATORS
 def team() -> ResponseReturnValue:
     """All of them."""
-    _only_who_sees_all()
     with installation().database.reading() as session:
         people = session.scalars(
             sa.select(Staff)
@@ -89,18 +92,16 @@ def team() -> ResponseReturnValue:
 
 
 @bp.get("/team/new")
-@staff_only(Role.ADMINISTRATOR, fresh=True)
+@WHO_HAVE_PROVED_IT
 def team_new() -> ResponseReturnValue:
     """Ask whom to let in."""
-    _only_who_sees_all()
     return _new_page(NewPerson(formdata=None))
 
 
 @bp.post("/team/new")
-@staff_only(Role.ADMINISTRATOR, fresh=True)
+@WHO_HAVE_PROVED_IT
 def team_add() -> ResponseReturnValue:
     """Let a person in, and show the link by which they set a password, this once."""
-    _only_who_sees_all()
     form = NewPerson()
     try:
         with installation().database.transaction() as session:
@@ -122,10 +123,9 @@ def team_add() -> ResponseReturnValue:
 
 
 @bp.get("/team/<uuid:staff_id>")
-@staff_only(Role.ADMINISTRATOR, fresh=True)
+@WHO_HAVE_PROVED_IT
 def team_member(staff_id: UUID) -> ResponseReturnValue:
     """One of them."""
-    _only_who_sees_all()
     with installation().database.reading() as session:
         found = _person(session, staff_id)
         form = Rights(
@@ -138,10 +138,9 @@ def team_member(staff_id: UUID) -> ResponseReturnValue:
 
 
 @bp.post("/team/<uuid:staff_id>")
-@staff_only(Role.ADMINISTRATOR, fresh=True)
+@WHO_HAVE_PROVED_IT
 def team_change(staff_id: UUID) -> ResponseReturnValue:
     """Change what a person may do and see."""
-    _only_who_sees_all()
     form = Rights()
     try:
         with installation().database.transaction() as session:
@@ -158,10 +157,9 @@ def team_change(staff_id: UUID) -> ResponseReturnValue:
 
 
 @bp.post("/team/<uuid:staff_id>/link")
-@staff_only(Role.ADMINISTRATOR, fresh=True)
+@WHO_HAVE_PROVED_IT
 def team_link(staff_id: UUID) -> ResponseReturnValue:
     """Make a link to set a password, and show it this once."""
-    _only_who_sees_all()
     if not Button().validate_on_submit():
         abort(400)
     try:
@@ -174,10 +172,9 @@ def team_link(staff_id: UUID) -> ResponseReturnValue:
 
 
 @bp.post("/team/<uuid:staff_id>/disable")
-@staff_only(Role.ADMINISTRATOR, fresh=True)
+@WHO_HAVE_PROVED_IT
 def team_disable(staff_id: UUID) -> ResponseReturnValue:
     """Let a person in no more."""
-    _only_who_sees_all()
     if not Button().validate_on_submit():
         abort(400)
     try:
@@ -190,10 +187,9 @@ def team_disable(staff_id: UUID) -> ResponseReturnValue:
 
 
 @bp.post("/team/<uuid:staff_id>/enable")
-@staff_only(Role.ADMINISTRATOR, fresh=True)
+@WHO_HAVE_PROVED_IT
 def team_enable(staff_id: UUID) -> ResponseReturnValue:
     """Let a person in again."""
-    _only_who_sees_all()
     if not Button().validate_on_submit():
         abort(400)
     with installation().database.transaction() as session:
@@ -203,21 +199,15 @@ def team_enable(staff_id: UUID) -> ResponseReturnValue:
 
 
 @bp.post("/team/<uuid:staff_id>/part")
-@staff_only(Role.ADMINISTRATOR, fresh=True)
+@WHO_HAVE_PROVED_IT
 def team_part(staff_id: UUID) -> ResponseReturnValue:
     """Part a person from their account at the company."""
-    _only_who_sees_all()
     if not Button().validate_on_submit():
         abort(400)
     with installation().database.transaction() as session:
         company.part_from(session, member(), _person(session, staff_id))
     flash(_("Parted. The next company account with this address will be theirs."))
     return redirect(url_for("staff.team_member", staff_id=staff_id), 303)
-
-
-def _only_who_sees_all() -> None:
-    if member().partners is not None:
-        abort(403)
 
 
 def _person(session: Session, staff_id: UUID) -> Staff:
