@@ -8,9 +8,14 @@ from wtforms.validators import AnyOf, Length, Optional
 
 
 class StartForm(FlaskForm):  # type: ignore[misc]
-    """Begin an attempt; `prompt=login` asks John Deere for another sign-in."""
+    """Begin an attempt.
+
+    `prompt=login` asks John Deere for another sign-in; `window=popup` says that a frame opened the
+    page in a window of its own.
+    """
 
     prompt = StringField(validators=[Optional(), AnyOf(["login"])])
+    window = StringField(validators=[Optional(), AnyOf(["popup"])])
 
 
 class StopForm(FlaskForm):  # type: ignore[misc]

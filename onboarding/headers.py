@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
@@ -9,6 +10,9 @@ from flask import Flask, Response, g, request
 from onboarding.settings import Settings
 
 YEAR_SECONDS = 365 * 24 * 3600
+LOADER, LOADER_SECONDS = "embed.js", 3600
+NOBODY = "'none'"
+NO_REFERRER = frozenset({"deere.callback", "embed.frame"})
 DEERE_PAGES = (
     "https://*.johndeere.com",
     "https://*.deere.com",
@@ -20,21 +24,23 @@ tenant at Okta, and the page for organizations when consent is skipped."""
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Send the headers with every answer of the app."""
-    policy = content_security_policy(settings)
+    usual = _targets(settings)
+    policy = content_security_policy(usual)
 
     @app.after_request
     def add_headers(response: Response) -> Response:
         headers = response.headers
-        application = g.get("form_application")
+        frames, targets = g.get("frame_origins", ()), g.get("form_targets", ())
         headers["Content-Security-Policy"] = (
-            content_security_policy(settings, application) if application else policy
+            content_security_policy([*usual, *targets], frames) if frames or targets else policy
         )
-        headers["X-Frame-Options"] = "DENY"
+        if not frames:
+            headers["X-Frame-Options"] = "DENY"
         headers["X-Content-Type-Options"] = "nosniff"
         headers["X-Robots-Tag"] = "noindex"
         headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=()"
         # The callback's URL holds a code; nobody may learn it from a Referer.
-        referrer = "no-referrer" if request.endpoint == "deere.callback" else "same-origin"
+        referrer = "no-referrer" if request.endpoint in NO_REFERRER else "same-origin"
         headers["Referrer-Policy"] = referrer
         if settings.public_url.startswith("https:"):
             # Only this host: below a partner's domain others may still be served by http.
@@ -42,23 +48,40 @@ def init_app(app: Flask, settings: Settings) -> None:
         if request.endpoint == "static" and response.status_code < 400:
             if request.args.get("v"):
                 headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
+            elif request.view_args == {"filename": LOADER}:
+                # Partners' pages name it without a version, and get a new one within the hour.
+                headers["Cache-Control"] = f"public, max-age={LOADER_SECONDS}"
         else:
             headers.setdefault("Cache-Control", "no-store")
         return response
 
 
-def let_forms_lead_to(application: Settings) -> None:
-    """Let the forms of the page that is being answered lead where this application's growers go."""
-    g.form_application = application
+def _targets(settings: Settings) -> list[str]:
+    """Where the forms lead by which an application's growers consent."""
+    return [settings.deere_metadata_url, settings.deere_api_url]
 
 
-def content_security_policy(*settings: Settings) -> str:
+def let_forms_lead_to(application: Settings, return_url: str | None = None) -> None:
+    """Let the forms of the page that is being answered lead where this application's growers go.
+
+    :param return_url: where they go on afterwards
+    """
+    g.form_targets = [*_targets(application), *([return_url] if return_url else [])]
+
+
+def let_frame(origins: Sequence[str]) -> None:
+    """Let these origins, and no other, frame the page that is being answered; it has no form."""
+    g.frame_origins = tuple(origins)
+
+
+def content_security_policy(targets: Iterable[str], frames: Iterable[str] = ()) -> str:
     """Only our own files; forms lead to us and on to John Deere.
 
-    :param settings: those of each application that the page's forms may lead to
+    :param targets: addresses whose origins the page's forms may lead to as well
+    :param frames: origins that may frame the page
     """
     pages = list(DEERE_PAGES)
-    for url in (url for one in settings for url in (one.deere_metadata_url, one.deere_api_url)):
+    for url in targets:
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in pages:
@@ -72,6 +95,6 @@ def content_security_policy(*settings: Settings) -> str:
             "connect-src 'self'",
             f"form-action 'self' {' '.join(pages)}",
             "base-uri 'none'",
-            "frame-ancestors 'none'",
+            f"frame-ancestors {' '.join(frames) or NOBODY}",
         )
     )

@@ -190,6 +190,15 @@ class Role(StrEnum):
         return order.index(self) >= order.index(other)
 
 
+class LinkKind(StrEnum):
+    """What a link was made for."""
+
+    INVITATION = "invitation"
+    """To be sent to a grower."""
+    EMBED = "embed"
+    """For a frame in the partner's portal: for an hour, and no line of the history."""
+
+
 class BulkKind(StrEnum):
     """What is done with many connections at once."""
 

@@ -25,7 +25,15 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from onboarding import clock
-from onboarding.connections import alerts, incidents, leaf_events, listing, mails, workers
+from onboarding.connections import (
+    alerts,
+    embedding,
+    incidents,
+    leaf_events,
+    listing,
+    mails,
+    workers,
+)
 from onboarding.connections import hand_over as handing_over
 from onboarding.connections import sweep as sweeping
 from onboarding.connections.pace import Rank, Turns
@@ -308,6 +316,7 @@ def _forget_old(installation: Installation) -> None:
         leaf_events.forget_old(session, kept=timedelta(days=installation.settings.events_kept_days))
     with installation.database.transaction() as session:
         alerts.forget_old(session)
+    embedding.forget_old(installation.database)
     with installation.database.transaction() as session:
         importing.tidy(session)
     with installation.database.transaction() as session:

@@ -22,6 +22,7 @@ function show(html) {
   document.querySelector("header").replaceWith(page.querySelector("header"));
   main.replaceWith(fresh);
   main = fresh;
+  leave();
   delay = FIRST;
   if (document.title !== page.title) live.textContent = main.querySelector("h1").textContent;
   document.title = page.title;
@@ -56,6 +57,9 @@ function now() {
   poll();
 }
 
+// The window is a frame's, and nothing is left to do in it. Browsers close only what a script opened.
+const leave = () => main.dataset.closes && setTimeout(() => main.dataset.closes && close(), 2500);
+
 // Also after Back, when the page is as it was left.
 function ready() {
   const form = sent();
@@ -80,5 +84,6 @@ onsubmit = (event) => {
     setTimeout(ready, 30000);
   }
 };
+leave();
 onpageshow = ready;
 onfocus = ononline = document.onvisibilitychange = now;

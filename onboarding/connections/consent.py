@@ -53,12 +53,19 @@ class Started:
 
 
 def start(
-    session: Session, vault: Vault, settings: Settings, link: Link, *, other_account: bool = False
+    session: Session,
+    vault: Vault,
+    settings: Settings,
+    link: Link,
+    *,
+    other_account: bool = False,
+    in_popup: bool = False,
 ) -> Started:
     """Begin an attempt for a link's grower.
 
     :param settings: of the application as which John Deere is asked
     :param other_account: let John Deere ask for the sign-in again
+    :param in_popup: whether a frame opened the page in a window of its own
     """
     connection = locked(session, invitations.connection_id_of(session, link.grower_id))
     state, verifier, browser = new_secret(), new_secret(), new_secret()
@@ -70,6 +77,7 @@ def start(
         created_at=now(),
         client_key=settings.deere_client_key,
         environment=settings.deere_environment,
+        in_popup=in_popup,
     )
     session.add(attempt)
     session.flush()

@@ -15,7 +15,7 @@ from onboarding.clock import now
 from onboarding.connections import history
 from onboarding.errors import InputInvalid
 from onboarding.models import Connection, Grower, Link, Partner, locked
-from onboarding.states import Cause, Stage
+from onboarding.states import Cause, LinkKind, Stage
 from onboarding.urls import HOST_AND_PORT, is_loopback
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -166,17 +166,30 @@ def bring_up_to_date(
     grower.name = _text(name, "name", NAME_MAX)
 
 
-def new_link(session: Session, connection: Connection, *, lifetime: timedelta) -> Link:
-    """One more link for a grower. Those that they have go on working until they end."""
+def new_link(
+    session: Session,
+    connection: Connection,
+    *,
+    lifetime: timedelta,
+    kind: LinkKind = LinkKind.INVITATION,
+    return_url: str | None = None,
+) -> Link:
+    """One more link for a grower. Those that they have go on working until they end.
+
+    :param return_url: where the grower goes on afterwards; checked by the caller
+    """
     moment = now()
     link = Link(
         id=uuid4(),  # known before it is written
         grower=connection.grower,
         created_at=moment,
         expires_at=moment + lifetime,
+        kind=kind,
+        return_url=return_url,
     )
     session.add(link)
-    history.record(session, connection, "link_made", who=history.STAFF)
+    if kind is LinkKind.INVITATION:
+        history.record(session, connection, "link_made", who=history.STAFF)
     return link
 
 

@@ -26,6 +26,7 @@ from onboarding.connections import spelling, standing
 from onboarding.connections.standing import Standing
 from onboarding.db import Database
 from onboarding.models import Attempt, Connection, Grower, Link, Listing, Organization
+from onboarding.states import LinkKind
 
 BATCH = 500
 REFRESH_SECONDS = 3.0
@@ -96,14 +97,14 @@ def refresh_due(database: Database, *, seconds: float = REFRESH_SECONDS) -> int:
 def note_opened(
     session: Session, connection_id: UUID, link_id: UUID, *, at: datetime | None = None
 ) -> None:
-    """Write down that the grower has opened a link; the first time counts.
+    """Write down that the grower has opened a link; the first time counts, of a frame's the last:
+    the frame learns from it that the window is there.
 
     :param at: when; None: now
     """
     moment = at or now()
-    session.execute(
-        sa.update(Link).where(Link.id == link_id, Link.opened_at.is_(None)).values(opened_at=moment)
-    )
+    counts = sa.or_(Link.opened_at.is_(None), Link.kind == LinkKind.EMBED)
+    session.execute(sa.update(Link).where(Link.id == link_id, counts).values(opened_at=moment))
     session.execute(
         sa.update(Listing)
         .where(Listing.connection_id == connection_id, Listing.opened_at.is_(None))

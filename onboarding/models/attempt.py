@@ -76,6 +76,9 @@ class Attempt(Base):
     elsewhere_at: Mapped[datetime | None]
     """When it came back in a browser that had not begun it; for the grower's hint alone."""
 
+    in_popup: Mapped[bool] = mapped_column(default=False)
+    """Whether a frame opened it in a window of its own, which has nowhere to go on to."""
+
     client_key: Mapped[str | None] = mapped_column(sa.String(200))
     """Of the application that it began with, and ends with; None: the default one."""
     environment: Mapped[Environment | None] = mapped_column(words(Environment))

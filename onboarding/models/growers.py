@@ -8,7 +8,10 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from onboarding.models.base import Base, uuid_key
+from onboarding.models.base import Base, uuid_key, words
+from onboarding.states import LinkKind
+
+IS_EMBED = f"kind = '{LinkKind.EMBED}'"
 
 
 class Partner(Base):
@@ -66,6 +69,14 @@ class Link(Base):
     """A URL for one grower; expires and can be revoked."""
 
     __tablename__ = "link"
+    __table_args__ = (
+        sa.Index(
+            "ix_link_embed",
+            "expires_at",
+            postgresql_where=sa.text(IS_EMBED),
+            sqlite_where=sa.text(IS_EMBED),
+        ),
+    )
 
     id: Mapped[uuid.UUID] = uuid_key()
     grower_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("grower.id"), index=True)
@@ -74,6 +85,9 @@ class Link(Base):
     revoked_at: Mapped[datetime | None]
     opened_at: Mapped[datetime | None]
     """When a browser first showed it, as far as we know (decision 0034)."""
+    kind: Mapped[LinkKind] = mapped_column(words(LinkKind), default=LinkKind.INVITATION)
+    return_url: Mapped[str | None] = mapped_column(sa.String(500))
+    """Where the grower goes on afterwards; one of the partner's list."""
     made_by: Mapped[str | None] = mapped_column(sa.String(254))
     """The e-mail address of who made it on the page of the connection."""
     made_in: Mapped[uuid.UUID | None]

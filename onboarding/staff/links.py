@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-import segno
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import invitations
 from onboarding.models import Connection, Link, Mail, StaffSession
+from onboarding.states import LinkKind
 
 SHOWN = 10
 SHOWN_FOR = timedelta(minutes=10)
@@ -30,8 +30,10 @@ class Given:
 
 
 def newest(session: Session, connection: Connection) -> Sequence[Given]:
-    """The links of a connection's grower, the newest first."""
-    theirs = sa.select(Link.id).where(Link.grower_id == connection.grower_id)
+    """The links of a connection's grower, the newest first; without those of frames."""
+    theirs = sa.select(Link.id).where(
+        Link.grower_id == connection.grower_id, Link.kind == LinkKind.INVITATION
+    )
     shown = theirs.order_by(Link.created_at.desc(), Link.id).limit(SHOWN)
     in_it = sa.and_(Mail.link_id == Link.id, Mail.connection_id == connection.id)
     query = (
@@ -64,13 +66,3 @@ def is_new(link: Link) -> bool:
 def is_shown(link: Link, to: StaffSession) -> bool:
     """Whether it is new, and was made in this browser by who is signed in there."""
     return is_new(link) and link.made_in == to.id
-
-
-def qr_code(url: str) -> str:
-    """A picture (SVG) that a telephone's camera reads the address from.
-
-    Dark on light whatever the page's colours are: not every camera reads the inverse.
-    """
-    return segno.make(url, error="m", micro=False).svg_inline(
-        omitsize=True, border=4, dark="#000", light="#fff", svgclass="qr"
-    )

@@ -10,6 +10,7 @@ from onboarding.views.alerts import bp as alerts
 from onboarding.views.connect import bp as connect
 from onboarding.views.deere import bp as deere
 from onboarding.views.disconnect import bp as disconnect
+from onboarding.views.embed import bp as embed
 from onboarding.views.health import bp as health
 
 
@@ -18,7 +19,16 @@ def init_app(app: Flask) -> None:
     csrf = CSRFProtect(app)
     csrf.exempt(alerts)  # it comes from a machine, and is signed
     limits.limiter.init_app(app)
-    for blueprint in (connect, disconnect, deere, health, alerts, renewal.bp, stop.bp):
+    for blueprint in (
+        connect,
+        disconnect,
+        deere,
+        embed,
+        health,
+        alerts,
+        renewal.bp,
+        stop.bp,
+    ):
         app.register_blueprint(blueprint)
     # Its form asks for the token itself, once it is known who sends so much.
     csrf.exempt(staff.imports.import_file)

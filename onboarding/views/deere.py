@@ -20,10 +20,11 @@ from onboarding.errors import (
     UpstreamUnavailable,
 )
 from onboarding.links import attempt_cookie, connection_ids, grower_cookie
-from onboarding.models import Attempt
+from onboarding.models import Attempt, Link
 from onboarding.redaction import redact
 from onboarding.states import Outcome
-from onboarding.views.connect import link_of_choice, problem_page, remember_browser
+from onboarding.views.connect import link_of_choice, remember_browser
+from onboarding.views.grower import POPUP, page_of_link, problem_page
 from onboarding.views.limits import CALLBACK_PER_ADDRESS, count_return, limiter
 from onboarding.views.parts import installation
 
@@ -210,6 +211,14 @@ def _to_choose(attempt: Attempt) -> Response:
 
 
 def _to_page(attempt: Attempt) -> Response:
+    """To our own page, or on to the partner's if there is nothing more to do here."""
+    token = installation().links.token(attempt.link_id)
+    if attempt.in_popup:
+        return make_response(redirect(url_for("connect.show", token=token, window=POPUP), 303))
+    with installation().database.reading() as session:
+        page = page_of_link(session, session.get_one(Link, attempt.link_id), token)
+    if page.is_done and page.way_back:
+        return make_response(redirect(page.way_back, 303))
     return _to_link(attempt.link_id)
 
 

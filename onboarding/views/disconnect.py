@@ -11,7 +11,7 @@ from onboarding.connections import disconnect as ending
 from onboarding.connections import history, invitations
 from onboarding.errors import InputInvalid
 from onboarding.forms import DisconnectForm
-from onboarding.views.connect import accent_url, usable_link
+from onboarding.views.grower import accent_url, usable_link
 from onboarding.views.limits import START_PER_ADDRESS, START_PER_LINK, limiter, link_in_path
 from onboarding.views.parts import installation
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from onboarding.connections import mails
 from onboarding.forms import NewLinkForm
 from onboarding.models import Link
-from onboarding.views.connect import (
+from onboarding.views.grower import (
     known_link,
     may_be_opened,
     page_of_link_that_is_over,

@@ -10,7 +10,7 @@ from onboarding.connections import mails
 from onboarding.errors import LinkInvalid
 from onboarding.forms import StopForm
 from onboarding.models import Grower
-from onboarding.views.connect import accent_url, problem_page
+from onboarding.views.grower import accent_url, problem_page
 from onboarding.views.parts import installation
 
 ONE_CLICK = "One-Click"

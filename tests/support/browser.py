@@ -18,7 +18,7 @@ STEP_MILLISECONDS = 60_000
 
 ARGUMENTS = (
     "--disable-domain-reliability",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+    "--host-resolver-rules=MAP * ~NOTFOUND,EXCLUDE localhost,EXCLUDE *.localhost,EXCLUDE 127.0.0.1",
 )
 """Beside Playwright's own, which end most of what a browser does unasked."""
 

@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
+from onboarding import qr
 from onboarding.connections import invitations, mails
 from onboarding.errors import InputInvalid
 from onboarding.i18n import gettext as _
@@ -49,7 +50,7 @@ def link(reference: str, link_id: UUID) -> ResponseReturnValue:
             link=made,
             url=shown,
             is_new=links.is_new(made),
-            qr=Markup(links.qr_code(shown)) if shown else None,  # noqa: S704
+            qr=Markup(qr.picture(shown)) if shown else None,  # noqa: S704
             mail_is_on=parts.settings.mail is not None,
             form=Button(),
         )

@@ -1,0 +1,131 @@
+"""The frame in a partner's portal. It needs no cookie, and believes nothing but our own server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, abort, make_response, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from onboarding import headers, qr
+from onboarding.clock import now
+from onboarding.connections import embedding, invitations
+from onboarding.errors import LinkInvalid
+from onboarding.models import Link
+from onboarding.states import LinkKind
+from onboarding.views.grower import POPUP, GrowerPage, accent_url, page_of_link, problem_page
+from onboarding.views.limits import EMBED_PER_ADDRESS, limiter
+from onboarding.views.parts import installation
+
+THEMES = ("light", "dark")
+TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_OF_ANOTHER = (
+    "token_invalid",
+    "token_expired",
+    "token_of_another",
+)
+
+bp = Blueprint("embed", __name__, url_prefix="/embed")
+
+
+@bp.get("/<slug>")
+def frame(slug: str) -> ResponseReturnValue:
+    """What the frame loads, for all growers of a partner: whose it is stands in the fragment."""
+    with installation().database.reading() as session:
+        known = invitations.SLUG.fullmatch(slug)
+        partner = session.scalar(invitations.partner_named(slug)) if known else None
+    if partner is None:
+        return problem_page("page_missing", 404)
+    headers.let_frame(partner.frame_origins)
+    theme = request.args.get("theme", "")
+    return render_template(
+        "embed/frame.html",
+        partner=partner,
+        accent_url=accent_url(partner),
+        theme=theme if theme in THEMES else None,
+    )
+
+
+@bp.route("/<slug>/state", methods=["GET", "OPTIONS"], provide_automatic_options=False)
+@limiter.limit(EMBED_PER_ADDRESS)
+def state(slug: str) -> ResponseReturnValue:
+    """Where the grower of the token stands; 304 if it is as it was."""
+    if request.method == "OPTIONS":
+        return _preflight()
+    with installation().database.reading() as session:
+        page = _page(session, slug)
+    seen = page.link.opened_at
+    response = make_response(_told(page))
+    response.set_etag(f"{page.fingerprint}-{seen.timestamp() if seen else 0}")
+    response.make_conditional(request)
+    return _open_to_all(response)
+
+
+@bp.route("/<slug>/qr", methods=["GET", "OPTIONS"], provide_automatic_options=False)
+@limiter.limit(EMBED_PER_ADDRESS)
+def code(slug: str) -> ResponseReturnValue:
+    """The way to the grower's page as a picture, for going on with a telephone."""
+    if request.method == "OPTIONS":
+        return _preflight()
+    with installation().database.reading() as session:
+        page = _page(session, slug)
+    url = installation().links.url(installation().settings.public_url, page.link.id)
+    return _open_to_all(Response(qr.picture(url), mimetype="image/svg+xml"))
+
+
+def _preflight() -> Response:
+    """A frame in a sandbox has no origin: to its browser our own server is another one."""
+    response = _open_to_all(Response(status=204))
+    response.headers["Access-Control-Allow-Headers"] = "Authorization, If-None-Match"
+    response.headers["Access-Control-Max-Age"] = "7200"
+    return response
+
+
+def _page(session: Session, slug: str) -> GrowerPage:
+    """What is known of the token's grower, or an answer that says what is wrong with the token."""
+    given = request.authorization
+    token = given.token if given is not None and given.type == "bearer" else None
+    try:
+        link = session.get(Link, installation().links.link_id(token or ""))
+    except LinkInvalid:
+        link = None
+    if token is None or link is None or link.kind is not LinkKind.EMBED:
+        abort(_refusal(401, TOKEN_INVALID))
+    if link.grower.partner.slug != slug:
+        abort(_refusal(403, TOKEN_OF_ANOTHER))
+    if not link.is_usable(now()):
+        abort(_refusal(410, TOKEN_EXPIRED))
+    return page_of_link(session, link, token)
+
+
+def _told(page: GrowerPage) -> dict[str, Any]:
+    told, start = page.told, url_for("connect.show", token=page.token)
+    seen = page.link.opened_at
+    action = told.action.label if told.action else None
+    return {
+        "connection": page.connection.reference,
+        "state": told.code,
+        "event": embedding.event_of(page.connection, told),
+        "tone": told.tone,
+        "label": told.label,
+        "title": told.title,
+        "text": " ".join(told.sentences),
+        "action": action if told.who == "grower" else None,
+        # Ours as browsers see it: a frame in a sandbox has no origin to complete a path with.
+        "popup": f"{installation().settings.public_url}{start}?window={POPUP}",
+        "page": f"{installation().settings.public_url}{start}",
+        "comes_back": page.link.return_url is not None,
+        "seen": seen.timestamp() if seen else 0,
+        "polling": page.polling,
+    }
+
+
+def _refusal(status: int, code: str) -> Response:
+    return _open_to_all(make_response({"error": code}, status))
+
+
+def _open_to_all(response: Response) -> Response:
+    """Whoever has the token may read it from anywhere; nothing of the browser's own comes along."""
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    response.headers["Access-Control-Expose-Headers"] = "ETag"
+    return response

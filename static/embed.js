@@ -1,0 +1,79 @@
+// Puts "Connect John Deere" into a partner's page. See docs/partners.md.
+(() => {
+  const base = new URL(document.currentScript.src).origin;
+  const NAME = "connect-john-deere";
+
+  function mount(root, host, { partner, token, theme }) {
+    const frame = document.createElement("iframe");
+    const query = theme ? `?theme=${encodeURIComponent(theme)}` : "";
+    frame.title = "Connect John Deere";
+    frame.allow = "clipboard-write";
+    frame.referrerPolicy = "no-referrer";
+    frame.style.cssText = "display:block;width:100%;height:11rem;border:0";
+    frame.src = `${base}/embed/${encodeURIComponent(partner)}${query}#${token}`;
+    let greeted;
+    const say = (name, detail) => host.dispatchEvent(new CustomEvent(name, { detail, bubbles: true }));
+    const hear = ({ source, origin, data }) => {
+      if (source !== frame.contentWindow || origin !== base || data?.from !== NAME) return;
+      greeted = true;
+      if (data.type === "size") frame.style.height = `${data.height}px`;
+      if (data.type === "event" && data.event !== "working")
+        say(data.event, { connection: data.connection, state: data.state });
+    };
+    // A frame that is loaded again has forgotten its token.
+    frame.onload = () => frame.contentWindow?.postMessage({ to: NAME, token }, base);
+    addEventListener("message", hear);
+    const timer = setTimeout(() => {
+      if (greeted) return;
+      frame.hidden = true;
+      frame.style.display = "none";
+      const slot = root.querySelector?.("slot");
+      if (slot) slot.hidden = false;
+      say("failed", { state: "frame_refused" });
+      doctor(host, { partner, token });
+    }, 8000);
+    root.prepend(frame);
+    return () => {
+      clearTimeout(timer);
+      removeEventListener("message", hear);
+      frame.remove();
+    };
+  }
+
+  // While it is built: what is wrong, in the console.
+  function doctor(host, options) {
+    if (!/^(localhost|.*\.localhost|127\..*|\[::1\])$/.test(location.hostname) && !host.hasAttribute?.("debug")) return;
+    const script = document.createElement("script");
+    script.src = `${base}/static/embed-doctor.js`;
+    script.onload = () => window.connectJohnDeereDoctor(base, options);
+    document.head.append(script);
+  }
+
+  window.connectJohnDeere = (target, options) => {
+    const close = mount(target, target, options);
+    return { close };
+  };
+
+  customElements.define(
+    NAME,
+    class extends HTMLElement {
+      static observedAttributes = ["partner", "token", "theme"];
+      connectedCallback() {
+        // What stands inside the element is shown if the frame does not come.
+        if (!this.shadowRoot) this.attachShadow({ mode: "open" }).innerHTML = "<slot hidden></slot>";
+        this.style.display ||= "block";
+        this.attributeChangedCallback();
+      }
+      disconnectedCallback() {
+        this.close?.();
+        this.close = null;
+      }
+      attributeChangedCallback() {
+        const [partner, token, theme] = ["partner", "token", "theme"].map((name) => this.getAttribute(name));
+        if (!this.shadowRoot || !this.isConnected) return;
+        this.disconnectedCallback();
+        if (partner && token) this.close = mount(this.shadowRoot, this, { partner, token, theme });
+      }
+    },
+  );
+})();
