@@ -57,8 +57,8 @@ function now() {
   poll();
 }
 
-// The window is a frame's, and nothing is left to do in it. Browsers close only what a script opened.
-const leave = () => main.dataset.closes && setTimeout(() => main.dataset.closes && close(), 2500);
+// A window that a frame opened, with nothing left to do in it.
+const leave = () => setTimeout(() => main.dataset.closes && close(), 2500);
 
 // Also after Back, when the page is as it was left.
 function ready() {

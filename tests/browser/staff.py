@@ -25,7 +25,14 @@ from tests.support.wait import wait_until
 
 PHONE: ViewportSize = {"width": 360, "height": 740}
 DESK: ViewportSize = {"width": 1440, "height": 900}
-NOT_PAGES = frozenset({"staff.sign_out"})
+NOT_PAGES = frozenset(
+    {
+        "staff.company_callback",
+        "staff.confirm_by_company",
+        "staff.sign_in_by_company",
+        "staff.sign_out",
+    }
+)
 
 
 class World:

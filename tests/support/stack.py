@@ -82,6 +82,9 @@ class Stack:
             "LEAF_USERNAME": "sandbox@example.com",
             "LEAF_PASSWORD": "sandbox-password",
             "LEAF_ALERT_SECRET": secrets.token_urlsafe(32),
+            "STAFF_OIDC_METADATA_URL": f"{url}/company/.well-known/openid-configuration",
+            "STAFF_OIDC_CLIENT_ID": "sandbox-company",
+            "STAFF_OIDC_CLIENT_SECRET": "sandbox-company-secret",
             # No test waits for its turn among the growers of others.
             "LEAF_REQUESTS_PER_MINUTE": "60000",
             "SANDBOX_URL": url,
