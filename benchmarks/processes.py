@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +35,26 @@ def memory(pid: int) -> Memory:
     """The memory of a process and of all below it."""
     found = [(PROC / str(one) / "smaps_rollup").read_text() for one in _tree(pid)]
     return Memory(rss=_mib("Rss", found), pss=_mib("Pss", found))
+
+
+@dataclass
+class Growth:
+    """MiB of this process at its highest that were not there before; known at the end."""
+
+    grown: float = 0.0
+
+
+@contextmanager
+def own_memory() -> Iterator[Growth]:
+    """How much more memory this process takes meanwhile than before."""
+    (PROC / "self" / "clear_refs").write_text("5")  # the highest so far is forgotten (proc(5))
+    before, growth = _own("VmRSS"), Growth()
+    yield growth
+    growth.grown = max(0.0, _own("VmHWM") - before)
+
+
+def _own(name: str) -> float:
+    return _mib(name, [(PROC / "self" / "status").read_text()])
 
 
 def _tree(pid: int) -> list[int]:

@@ -80,8 +80,7 @@ def settle(database: Database, *, up_to: int) -> None:
             _load(connection, Connection, [one.connection for one in batch])
             _load(connection, Organization, [row for one in batch for row in one.organizations])
             _load(connection, Listing, [one.listing for one in batch])
-            some = batch[::EVENTS_OF]
-            _load(connection, Event, [_event(one, had + place) for place, one in enumerate(some)])
+            _load(connection, Event, [_event(one) for one in batch[::EVENTS_OF]])
         had += len(batch)
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for index in indexes:
@@ -189,9 +188,8 @@ def _text(grower: Row, connection: Row, organizations: Sequence[Row]) -> str:
     return "\n".join(dict.fromkeys(spelling.normalized(value) for value in values if value))
 
 
-def _event(one: One, number: int) -> Row:
+def _event(one: One) -> Row:
     return {
-        "id": number + 1,
         "connection_id": one.connection["id"],
         "at": one.connection["created_at"],
         "kind": "link_made",

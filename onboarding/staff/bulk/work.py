@@ -42,6 +42,8 @@ SHARE_OF_RATE = 2 / 3
 """Of what Leaf allows, for checks that nobody waits for."""
 REQUESTS_PER_CHECK = 2
 
+Fit = tuple[BulkRow, Connection]
+
 log = logging.getLogger(__name__)
 
 
@@ -107,16 +109,18 @@ def _work(session: Session, settings: Settings, job: BulkJob, by: Member) -> Non
     rows = session.scalars(query.order_by(BulkRow.connection_id).limit(at_once)).all()
     connections = _locked(session, [row.connection_id for row in rows])
     reasons = choice.reasons(session, job.kind, list(connections))
+    fit = []
     for row in rows:
-        connection = connections[row.connection_id]
         row.at = now()
-        if not by.sees(connection.grower.partner_id):
+        if not by.sees(connections[row.connection_id].grower.partner_id):
             row.state, row.reason = BulkRowState.LEFT_OUT, LeftOut.NOT_SEEN
         elif (reason := reasons[row.connection_id]) is not None:
             row.state, row.reason = BulkRowState.LEFT_OUT, reason
         else:
-            _try(session, settings, job, by, row, connection)
-        job.worked_to = row.connection_id
+            fit.append(row)
+    _try(session, settings, job, by, [(row, connections[row.connection_id]) for row in fit])
+    if rows:
+        job.worked_to = rows[-1].connection_id
     _count(job, rows)
     if len(rows) < at_once:
         jobs.end(job, BulkState.DONE)
@@ -136,51 +140,71 @@ def _locked(session: Session, ids: Sequence[UUID]) -> dict[UUID, Connection]:
 
 
 def _try(
-    session: Session,
-    settings: Settings,
-    job: BulkJob,
-    by: Member,
-    row: BulkRow,
-    connection: Connection,
+    session: Session, settings: Settings, job: BulkJob, by: Member, fit: Sequence[Fit]
 ) -> None:
+    """Do it with all of them at once, which is quick; if that fails with one, one by one."""
     try:
         with session.begin_nested():
-            _do(session, settings, job.kind, row, connection)
-            action = f"connection.{job.kind.value}"
-            audit.record(session, by, action, connection=connection, bulk=str(job.id))
-        row.state = BulkRowState.DONE
+            _do_all(session, settings, job, by, fit)
+    except OperationalError:
+        raise  # it is about the database, not about these rows
+    except Exception:
+        for one in fit:
+            _try_one(session, settings, job, by, one)
+
+
+def _try_one(session: Session, settings: Settings, job: BulkJob, by: Member, one: Fit) -> None:
+    row, connection = one
+    try:
+        with session.begin_nested():
+            _do_all(session, settings, job, by, [one])
     except InputInvalid:
         row.state, row.reason = BulkRowState.LEFT_OUT, LeftOut.ADDRESS_UNFIT
     except OperationalError:
-        raise  # it is about the database, not about this row
+        raise
     except Exception:
         # One row that can't be worked on must not hold up all that come after it.
         log.exception("Bulk work on %s failed", connection.reference)
         row.state, row.reason = BulkRowState.FAILED, LeftOut.OUR_ERROR
 
 
+def _do_all(
+    session: Session, settings: Settings, job: BulkJob, by: Member, fit: Sequence[Fit]
+) -> None:
+    links = [_do(session, settings, job.kind, row, connection) for row, connection in fit]
+    session.flush()  # before the rows that name them
+    for (row, connection), link in zip(fit, links, strict=True):
+        row.state, row.link_id = BulkRowState.DONE, link.id if link else None
+        audit.record(
+            session, by, f"connection.{job.kind.value}", connection=connection, bulk=str(job.id)
+        )
+
+
 def _do(
     session: Session, settings: Settings, kind: BulkKind, row: BulkRow, connection: Connection
-) -> None:
+) -> Link | None:
+    """Do it with one.
+
+    :return: the link that was made for it, or is mailed
+    """
     match kind:
         case BulkKind.RECHECK:
             if not connection.is_being_looked_at:
                 owed.owe_check(connection, urgency=Urgency.CHANGED)
+            return None
         case BulkKind.NEW_LINK:
-            row.link_id = _new_link(session, settings, connection).id
+            return _new_link(session, settings, connection)
         case BulkKind.MAIL:
             link = session.get(Link, row.link_id) if row.link_id else None
             if link is None or not link.is_usable(now()):
                 link = _new_link(session, settings, connection)
             mails.invite(session, settings, link, connection)
-            row.link_id = link.id
+            return link
 
 
 def _new_link(session: Session, settings: Settings, connection: Connection) -> Link:
     lifetime = timedelta(days=settings.link_lifetime_days)
-    link = invitations.new_link(session, connection, lifetime=lifetime)
-    session.flush()
-    return link
+    return invitations.new_link(session, connection, lifetime=lifetime)
 
 
 def _count(job: BulkJob, rows: Sequence[BulkRow]) -> None:
