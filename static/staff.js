@@ -39,35 +39,74 @@
     document.getElementById("live").textContent = button.dataset.copied;
   });
 
-  // The table of connections: keys for those who want them, and how many are ticked.
-  const selection = document.getElementById("selection");
-  const search = document.getElementById("q");
+  // The table of connections: how many are ticked.
+  const count = () => {
+    const selection = document.getElementById("selection");
+    if (!selection) return;
+    const page = document.getElementById("pick-page");
+    const picked = document.getElementById("picked");
+    const ticks = [...selection.querySelectorAll("[name=reference]")];
+    const number = ticks.filter((tick) => tick.checked).length;
+    page.hidden = false;
+    page.checked = number === ticks.length;
+    page.indeterminate = number > 0 && !page.checked;
+    picked.dataset.before ??= picked.textContent;
+    picked.textContent =
+      number && !document.getElementById("pick-all").checked
+        ? selection.dataset.selected.replace("{n}", String(number))
+        : picked.dataset.before;
+  };
+  document.addEventListener("change", (event) => {
+    if (!event.target.closest("#selection")) return;
+    if (event.target.id === "pick-page") {
+      for (const tick of document.querySelectorAll("#selection [name=reference]")) {
+        tick.checked = event.target.checked;
+      }
+    }
+    count();
+  });
+  count();
+
+  // Another question to it is answered in place.
+  const isTable = (event) => event.detail.target?.id === "found";
+  let searched = null;
+  document.addEventListener("htmx:confirm", (event) => {
+    if (!isTable(event)) return;
+    const { elt, triggeringEvent } = event.detail;
+    const now = elt.id === "asking" ? document.getElementById("q").value : null;
+    // Enter was faster than the pause after the last letter: it is not asked for twice.
+    if (triggeringEvent?.type === "input" && now === searched) event.preventDefault();
+    searched = now;
+  });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    // What can't be meant is answered by the page that says why.
+    if (!isTable(event) || event.detail.xhr.status !== 400) return;
+    event.detail.shouldSwap = true;
+    event.detail.isError = false;
+  });
+  document.addEventListener("htmx:responseError", (event) => {
+    // Any other trouble is a page of its own.
+    if (isTable(event)) location.assign(event.detail.pathInfo.finalRequestPath);
+  });
+  document.addEventListener("htmx:beforeHistoryUpdate", (event) => {
+    // One goes back to what was searched for before, and not by letters.
+    const { history, requestConfig } = event.detail;
+    if (requestConfig.triggeringEvent?.type === "input") history.type = "replace";
+  });
+  document.addEventListener("htmx:afterSettle", (event) => {
+    if (!isTable(event)) return;
+    const told = document.getElementById("count");
+    document.getElementById("live").textContent = told.textContent.trim().replace(/\s+/g, " ");
+    // Who presses Enter goes on among the rows. Else what had the focus keeps it, unless it is
+    // gone: a filter that was taken away, or the end of the page before.
+    const isAsked = event.detail.requestConfig.triggeringEvent?.type === "submit";
+    if (isAsked || document.activeElement === document.body) told.focus({ preventScroll: true });
+    count();
+  });
+
+  // Keys for those who want them.
   const keys = document.getElementById("keys");
   const rows = () => [...document.querySelectorAll(".to-row")];
-  const ticks = () => [...selection.querySelectorAll("[name=reference]")];
-
-  if (selection) {
-    const page = document.getElementById("pick-page");
-    const all = document.getElementById("pick-all");
-    const picked = document.getElementById("picked");
-    const before = picked.textContent;
-    const count = () => {
-      const number = ticks().filter((tick) => tick.checked).length;
-      page.checked = number === ticks().length;
-      page.indeterminate = number > 0 && !page.checked;
-      picked.textContent =
-        number && !all.checked
-          ? selection.dataset.selected.replace("{n}", String(number))
-          : before;
-    };
-    page.hidden = false;
-    page.addEventListener("change", () => {
-      for (const tick of ticks()) tick.checked = page.checked;
-      count();
-    });
-    selection.addEventListener("change", count);
-    count();
-  }
 
   if (keys) {
     const on = document.getElementById("keys-on");
@@ -82,6 +121,7 @@
       const found = rows();
       const here = found.findIndex((row) => row.closest("tr").contains(document.activeElement));
       if (key === "/") {
+        const search = document.getElementById("q");
         search.focus();
         search.select();
       } else if (key === "j" || key === "k") {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from playwright.sync_api import Browser, Page, expect
 
 from onboarding.states import Role
@@ -89,6 +92,68 @@ def test_operator_finds_a_broken_connection_sends_a_new_link_and_sees_it_repaire
         expect(told).to_contain_text("Leaf holds the new permission instead of the old one")
         expect(told).to_contain_text("New link made")
         assert watch.complaints == []
+
+
+def test_table_answers_in_place_with_the_address_and_the_focus_and_by_plain_requests_alike(
+    world: World, chromium: Browser
+) -> None:
+    seen = []
+    for script in (True, False):
+        with world.at_desk(chromium, script=script) as context:
+            watch, page = Watch(context), context.new_page()
+            world.open(page, "/staff/connections?size=25")
+            if script:
+                page.evaluate("window.still = true")
+            else:
+                page.get_by_text("Filters", exact=True).click()
+            seen.append([*_questions(page, script=script)])
+            if script:
+                assert page.evaluate("window.still"), "the page has not been loaded anew"
+                page.go_back()
+                expect(page).to_have_url(re.compile(r"sort=name&size=25$"))
+                expect(page.locator("#by-name-order")).to_be_visible()
+                expect(page.locator("[aria-sort=ascending]")).to_contain_text("Grower")
+            assert watch.complaints == []
+    in_place, plain = seen
+    assert in_place == plain
+    grower, by_name, further, found, without = plain
+    assert without == by_name
+    assert len({tuple(rows) for rows in (grower, by_name, further, found)}) == 4
+
+
+def _questions(page: Page, *, script: bool) -> Iterator[list[str]]:
+    """Ask the table one thing after the other; the rows that it answers with."""
+    count, live = page.locator("#count"), page.locator("#live")
+
+    def rows(address: str, focused: str = "") -> list[str]:
+        expect(page).to_have_url(re.compile(address))
+        expect(page.locator("#found.htmx-request")).to_have_count(0)
+        if script:
+            expect(live).to_have_text(count.inner_text())
+            expect(page.locator(f"#{focused or 'count'}")).to_be_focused()
+        return [one.strip() for one in page.locator("td.code").all_inner_texts()]
+
+    if script:
+        page.get_by_text("Filters", exact=True).click()
+    page.get_by_label("Whose turn").focus()
+    page.get_by_label("Whose turn").select_option("grower")
+    if not script:
+        _press(page, "Show")
+    yield rows("turn=grower", "by-turn")
+    page.get_by_role("link", name="Grower", exact=True).focus()
+    page.keyboard.press("Enter")
+    yield rows("sort=name", "by-name-order")
+    page.get_by_role("link", name="Next").click()
+    yield rows("after=")
+    page.get_by_label("Search").press_sequentially("farm")
+    if not script:
+        page.keyboard.press("Enter")
+    yield rows("q=farm", "q")
+    page.get_by_role("link", name="Without Search: farm").click()
+    expect(page.get_by_label("Search")).to_have_value("")
+    yield rows("turn=grower")
+    page.get_by_role("link", name="Show all").click()
+    expect(page.get_by_label("Whose turn")).to_have_value("")
 
 
 def test_many_are_rechecked_at_once_and_the_page_shows_how_far_it_is(

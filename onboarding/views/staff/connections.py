@@ -74,6 +74,7 @@ def connections() -> ResponseReturnValue:
     rows = page.rows if page else ()
     said: Mapping[str, str] = request.args if problem else asked.arguments()
     given = {name: said.get(name, "") for name in (*NARROWING, "q", "sort", "size")}
+    at = {name: request.args[name] for name in ("after", "before") if request.args.get(name)}
     return (
         render_template(
             "staff/connections.html",
@@ -86,7 +87,7 @@ def connections() -> ResponseReturnValue:
             counted=COUNTED,
             previous=_at(asked, before=rows[0]) if page and rows and page.has_previous else None,
             following=_at(asked, after=rows[-1]) if page and rows and page.has_next else None,
-            is_first=not (request.args.get("after") or request.args.get("before")),
+            is_first=not at,
             first=_url(asked),
             sort_url=lambda name: _url(asked.sorted_by(Sort(name))),
             sort_state=_sort_state(asked),
@@ -105,6 +106,8 @@ def connections() -> ResponseReturnValue:
             name_max=saved.NAME_MAX,
         ),
         400 if problem else 200,
+        # The address to bookmark has no part of the form that was left empty.
+        {} if problem else {"HX-Push-Url": _url(asked, **at)},
     )
 
 
