@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 
 POOL_SIZE = 10
@@ -15,6 +16,8 @@ POOL_OVERFLOW = 20
 POOL_TIMEOUT_SECONDS = 10.0
 SQLITE_BUSY_TIMEOUT_MS = 30_000
 DELETED_AT_ONCE = 1000
+DATABASE_ERRORS = (OperationalError, ProgrammingError, InternalError)
+"""It is away, or not the one that this release needs: no fault of the row that is worked on."""
 
 
 class Database:

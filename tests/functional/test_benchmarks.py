@@ -67,3 +67,14 @@ def test_a_quick_run_walks_whole_flows_and_writes_every_figure(tmp_path: Path) -
     assert found["hand_overs"]["per_second"] > 0
     assert found["memory_after"].keys() == {"web", "w1"}
     assert found["slow"]["p95_ms"]
+
+
+@pytest.mark.timeout(SECONDS + 10)
+def test_a_quick_run_of_work_on_all_connections_does_all_of_it(tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
+    said = quick_run("many", "--database", "sqlite", "--json", str(written))
+    assert "others waited at most" in said
+    (size,) = json.loads(written.read_text())["sqlite"]["sizes"]
+    assert size["all"]["collected"]["rows"] == size["connections"] == 1000
+    assert 0 < size["all"]["worked"]["rows"] <= 1000
+    assert size["file"]["imported"]["rows"] == 300

@@ -20,6 +20,7 @@ from werkzeug.test import TestResponse
 from onboarding.clock import now
 from onboarding.connections import enrolment, invitations
 from onboarding.connections.enrolment import Newcomer
+from onboarding.db import DATABASE_ERRORS
 from onboarding.errors import InputInvalid
 from onboarding.models import (
     Audit,
@@ -352,6 +353,28 @@ def test_file_goes_in_by_parts_and_only_rows_that_have_become_others_meanwhile_a
     assert "Somebody has changed or added the grower since it was confirmed." in page
     assert ("f-5" in page, "f-1" in page) == (True, False)
     assert len(press(desk, operator, f"{where}/links.csv").text.splitlines()) == 1 + 3
+
+
+def test_fault_of_the_database_fails_no_row_and_the_part_comes_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = desk.browser()
+    where = hand_in(desk, operator, b"id,name\nc-1,Maple Farm\n").location
+    confirm(desk, operator, where)
+    assert step(desk)
+
+    def unfit(session: Session, *_args: Any, **_more: Any) -> None:
+        session.execute(sa.text("SELECT nothing FROM nowhere"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(enrolment, "enrol", unfit)
+        with pytest.raises(DATABASE_ERRORS):
+            step(desk)
+    while step(desk):
+        pass
+    assert "Imported" in operator.get(where).text
+    with desk.database.reading() as session:
+        assert session.scalars(sa.select(ImportRow.outcome)).all() == [RowOutcome.DONE]
 
 
 def test_file_of_who_may_no_longer_import_is_only_shown_again(desk: Desk) -> None:

@@ -8,21 +8,21 @@ with a connection and that it is done stand in the same transaction, so nothing 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import invitations, mails, owed
-from onboarding.db import Database
+from onboarding.db import DATABASE_ERRORS, Database
 from onboarding.errors import InputInvalid
 from onboarding.models import BulkJob, BulkRow, Connection, Link, Listing
 from onboarding.settings import Settings
-from onboarding.staff import audit
+from onboarding.staff import audit, finding
 from onboarding.staff.bulk import choice, jobs
 from onboarding.staff.roles import Member, member_of
 from onboarding.states import (
@@ -37,7 +37,7 @@ from onboarding.states import (
 
 AT_ONCE = {BulkKind.RECHECK: 25, BulkKind.NEW_LINK: 100, BulkKind.MAIL: 100}
 """So many rows a transaction: others wait for its locks."""
-COLLECTED_AT_ONCE = 5000
+COLLECTED_AT_ONCE = 10_000
 SHARE_OF_RATE = 2 / 3
 """Of what Leaf allows, for checks that nobody waits for."""
 REQUESTS_PER_CHECK = 2
@@ -87,18 +87,49 @@ def _collect(session: Session, job: BulkJob, by: Member) -> None:
     except InputInvalid:
         jobs.end(job, BulkState.STOPPED, why=StoppedFor.VIEW_GONE)
         return
-    if job.collected_to is not None:
-        query = query.where(Listing.connection_id > job.collected_to)
-    query = query.order_by(Listing.connection_id).limit(COLLECTED_AT_ONCE)
-    found = [(key, partner_id) for key, partner_id in session.execute(query)]
-    if found:
-        rows = [{"job_id": job.id, "connection_id": key} for key, _ in found]
-        session.execute(sa.insert(BulkRow), rows)
-        job.collected_to = found[-1][0]
-        job.total += len(found)
-        job.partners = sorted({*job.partners, *(str(partner_id) for _, partner_id in found)})
-    if len(found) < COLLECTED_AT_ONCE:
+    finding.plan_anew(session)
+    before = job.collected_to
+    if before is not None:
+        query = query.where(Listing.connection_id > before)
+    number = _keep(session, job, query.order_by(Listing.connection_id).limit(COLLECTED_AT_ONCE))
+    if number:
+        of_job = BulkRow.job_id == job.id
+        last = sa.select(BulkRow.connection_id).where(of_job)
+        job.collected_to = session.scalar(last.order_by(BulkRow.connection_id.desc()).limit(1))
+        job.total += number
+        job.partners = sorted({*job.partners, *_partners(session, job, after=before)})
+    if number < COLLECTED_AT_ONCE:
         job.state = BulkState.RUNNING
+
+
+def _keep(session: Session, job: BulkJob, found: sa.Select[Any]) -> int:
+    """Write down what was found, without a look at it here: it may be a million.
+
+    :return: how many there were
+    """
+    some = found.subquery()
+    rows = sa.select(
+        sa.literal(job.id, BulkRow.job_id.type),
+        some.c.connection_id,
+        sa.literal(BulkRowState.WAITING, BulkRow.state.type),
+    )
+    insert = sa.insert(BulkRow).from_select(["job_id", "connection_id", "state"], rows)
+    kept = session.execute(insert, execution_options={"preserve_rowcount": True})
+    number: int = kept.rowcount  # type: ignore[attr-defined]
+    return number
+
+
+def _partners(session: Session, job: BulkJob, *, after: UUID | None) -> Iterator[str]:
+    """Ids of those whose connections have just been written down."""
+    query = (
+        sa.select(Listing.partner_id)
+        .join(BulkRow, BulkRow.connection_id == Listing.connection_id)
+        .where(BulkRow.job_id == job.id)
+        .distinct()
+    )
+    if after is not None:
+        query = query.where(BulkRow.connection_id > after)
+    return map(str, session.scalars(query))
 
 
 def _work(session: Session, settings: Settings, job: BulkJob, by: Member) -> None:
@@ -146,8 +177,8 @@ def _try(
     try:
         with session.begin_nested():
             _do_all(session, settings, job, by, fit)
-    except OperationalError:
-        raise  # it is about the database, not about these rows
+    except DATABASE_ERRORS:
+        raise
     except Exception:
         for one in fit:
             _try_one(session, settings, job, by, one)
@@ -160,7 +191,7 @@ def _try_one(session: Session, settings: Settings, job: BulkJob, by: Member, one
             _do_all(session, settings, job, by, [one])
     except InputInvalid:
         row.state, row.reason = BulkRowState.LEFT_OUT, LeftOut.ADDRESS_UNFIT
-    except OperationalError:
+    except DATABASE_ERRORS:
         raise
     except Exception:
         # One row that can't be worked on must not hold up all that come after it.

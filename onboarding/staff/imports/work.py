@@ -14,12 +14,11 @@ from datetime import timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import enrolment, invitations
-from onboarding.db import Database
+from onboarding.db import DATABASE_ERRORS, Database
 from onboarding.models import Import, ImportRow
 from onboarding.settings import Settings
 from onboarding.staff import audit
@@ -146,8 +145,8 @@ def _done(
     try:
         with session.begin_nested():
             _do(session, confirmed, rows, lifetime)
-    except OperationalError:
-        raise  # it is about the database, not about these rows
+    except DATABASE_ERRORS:
+        raise
     except Exception:
         # Perhaps somebody has just made one of these growers: the next look sees them.
         log.exception("Import %s failed, lines %s to %s", confirmed.id, rows[0].line, rows[-1].line)
