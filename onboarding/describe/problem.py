@@ -229,14 +229,22 @@ def _unexpected() -> Told:
     )
 
 
-def _staff_form_expired() -> Told:
+def _for_staff(told: Told, *sentences: str) -> Told:
+    """The same, said on the dashboard: nobody has a link there, or a contact but colleagues."""
     return replace(
-        _form_expired(),
-        sentences=(_("It was open for too long. Go back, load it again, and send it once more."),),
-        whether_shared=_("Nothing was changed."),
+        told,
+        sentences=sentences,
+        whether_shared="",
         who="staff",
+        action=Action("page", _("To the overview"), url="/staff/"),
+        others=(),
         show_contact=False,
     )
+
+
+def _staff_form_expired() -> Told:
+    text = _("It was open for too long. Nothing was changed: load it again, and send it once more.")
+    return _for_staff(_form_expired(), text)
 
 
 def _staff_not_allowed() -> Told:
@@ -252,24 +260,20 @@ def _staff_not_allowed() -> Told:
 
 
 def _staff_not_found() -> Told:
-    return Told(
-        code="staff_not_found",
-        tone="quiet",
-        label=_("Not found"),
-        title=_("There is no such page"),
-        sentences=(_("Either it is gone, or it is about a partner that you do not see."),),
-        who="staff",
-        action=Action("page", _("To the overview"), url="/staff/"),
-    )
+    text = _("Either it is gone, or it is about a partner that you do not see.")
+    return _for_staff(_not_found(), text)
 
 
 def _staff_too_many() -> Told:
-    return replace(
-        _too_many(),
-        sentences=(_("There were very many tries from your address. Wait a minute, then again."),),
-        whether_shared="",
-        who="staff",
-        show_contact=False,
+    text = _("There were very many tries from your address. Wait a minute, then again.")
+    return _for_staff(_too_many(), text)
+
+
+def _staff_unexpected() -> Told:
+    return _for_staff(
+        _unexpected(),
+        _("What you asked for was not done. Load the page again in a minute."),
+        _("If it comes back, tell who runs this installation: the log holds the reason."),
     )
 
 
@@ -291,4 +295,5 @@ _PROBLEMS = {
     "staff_404": _staff_not_found,
     "staff_405": _staff_not_found,
     "staff_429": _staff_too_many,
+    "staff_500": _staff_unexpected,
 }

@@ -7,9 +7,10 @@ from typing import Any
 
 from flask import Flask, current_app, g, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed
+from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, MethodNotAllowed
 
 from onboarding import describe
+from onboarding.views.staff.parts import page_before
 
 
 def init_app(app: Flask) -> None:
@@ -21,15 +22,26 @@ def _show(error: HTTPException) -> ResponseReturnValue:
     if error.response is not None:
         return error.response
     status = error.code or InternalServerError.code
+    if request.path.startswith("/staff/"):
+        return _show_staff(status), status
     token = _token(error)
-    is_for_staff = request.path.startswith("/staff/")
     told = describe.problem(
-        f"staff_{status}" if is_for_staff else str(status),
+        str(status),
         back=url_for("connect.show", token=token) if token else None,
         reference=g.get("crash_reference"),
     )
     page = render_template("errors/error.html", status=status, told=told)
     return page, status, error.get_headers()[1:] if status == 405 else []
+
+
+def _show_staff(status: int | None) -> str:
+    """In the dashboard's own frame; with the menu, where it is known who is signed in."""
+    told = describe.problem(
+        f"staff_{status}",
+        back=page_before() if status == BadRequest.code else None,
+        reference=g.get("crash_reference"),
+    )
+    return render_template("staff/problem.html", status=status, told=told)
 
 
 def _token(error: HTTPException) -> str | None:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DatabaseError
 
 from onboarding import clock
 from onboarding.db import Database
+from onboarding.describe import problem
 from onboarding.models import Audit, Staff, StaffSession
 from onboarding.staff import audit, sessions
 from onboarding.states import Role
@@ -75,6 +76,26 @@ def test_person_who_is_disabled_is_signed_out_at_once(desk: Desk) -> None:
     with desk.database.transaction() as session:
         session.execute(sa.update(Staff).values(disabled_at=clock.now()))
     assert browser.get("/staff/").status_code == 303
+
+
+@pytest.mark.parametrize("fresh_url", ["sqlite"], indirect=True)
+def test_what_went_wrong_is_told_in_the_dashboards_own_frame(desk: Desk) -> None:
+    viewer = desk.browser(Role.VIEWER)
+    here = {"Referer": f"{desk.app.extensions['onboarding'].settings.public_url}/staff/account"}
+    answers = {
+        "There is no such page": viewer.get("/staff/connections/UNKNOWN2"),
+        "Your role does not allow this": viewer.get("/staff/team"),
+        "Please open the page again": viewer.post("/staff/account/password", headers=here),
+    }
+    for title, answer in answers.items():
+        assert answer.status_code >= 400
+        assert f"<h1>{title}</h1>" in answer.text
+        assert f"Error {answer.status_code}" in answer.text
+        assert "the link" not in answer.text, "nobody has one here"
+    assert '<nav aria-label="Pages">' in answers["There is no such page"].text
+    assert 'href="/staff/account">Open the page again' in answers["Please open the page again"].text
+    crashed = problem("staff_500", reference="E-1")
+    assert "What you asked for was not done." in crashed.sentences[0]
 
 
 def test_page_that_does_not_say_who_may_see_it_keeps_the_app_from_starting() -> None:
