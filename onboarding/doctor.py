@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -76,12 +77,14 @@ def _database(installation: Installation) -> Iterator[Finding]:
     yield _pace(installation)
     yield _checks(installation)
     yield from _undelivered(installation)
-    if installation.settings.deere_environment is Environment.STAGE:
-        yield _stage_limit(installation)
+    yield from _stage_limits(installation)
 
 
 def _keys(installation: Installation) -> Finding:
-    """Whether the keys are there with which the waiting tokens were encrypted."""
+    """Whether the keys are there with which the waiting tokens were encrypted.
+
+    Of applications `_applications` says it, one by one.
+    """
     head = sa.func.substr(Connection.refresh_token, 1, HEAD_BYTES, type_=sa.LargeBinary)
     waiting = sa.select(head).where(Connection.refresh_token.is_not(None))
     with installation.database.reading() as session:
@@ -168,16 +171,36 @@ def _undelivered(installation: Installation) -> Iterator[Finding]:
         yield Finding(False, f"Growers whom no mail reaches: {count}. flask --app wsgi mail list")
 
 
-def _stage_limit(installation: Installation) -> Finding:
+def _stage_limits(installation: Installation) -> Iterator[Finding]:
     """An application in STAGE can connect five organizations; the sixth grower is refused."""
+    settings = installation.settings
+    default = (settings.deere_client_key, settings.deere_environment)
+    known = (Connection.client_key, Connection.environment)
+    used = (
+        sa.select(*known, sa.func.count(Organization.deere_id.distinct()))
+        .join(Organization, Organization.connection_id == Connection.id)
+        .where(Organization.connected)
+        .group_by(*known)
+    )
     with installation.database.reading() as session:
-        used = session.scalar(
-            sa.select(sa.func.count(Organization.deere_id.distinct())).where(Organization.connected)
+        counts: Counter[tuple[str, Environment]] = Counter()
+        for client_key, environment, number in session.execute(used):
+            counts[client_key or default[0], environment or default[1]] += number
+        names = {
+            (one.client_key, one.environment): f"Application {one.name}: "
+            for one in session.scalars(sa.select(Application))
+        }
+    for application, name in {default: "", **names}.items():
+        if application[1] is not Environment.STAGE:
+            continue
+        text = (
+            f"{name}STAGE allows {STAGE_ORGANIZATIONS} organizations in all, "
+            f"{counts[application]} are connected."
         )
-    text = f"STAGE allows {STAGE_ORGANIZATIONS} organizations in all, {used} are connected."
-    if (used or 0) < STAGE_ORGANIZATIONS or installation.settings.is_sandbox:
-        return Finding(True, text)
-    return Finding(False, f"{text} Ask John Deere for production, or end connections there.")
+        if counts[application] < STAGE_ORGANIZATIONS or settings.is_sandbox:
+            yield Finding(True, text)
+        else:
+            yield Finding(False, f"{text} Ask John Deere for production, or end connections there.")
 
 
 def _deere(installation: Installation) -> Finding:

@@ -9,6 +9,7 @@ from flask.cli import AppGroup
 
 from onboarding.cli.shared import installation, plain_errors
 from onboarding.staff import applications
+from onboarding.staff.application_drafts import draft
 
 application = AppGroup("application", help="Applications at John Deere, for partners with one.")
 
@@ -26,7 +27,7 @@ def application_add(
     """Add an application. Its secret is asked for, or read from standard input."""
     parts = installation()
     with plain_errors():
-        made = applications.draft(
+        made = draft(
             parts.settings,
             name=name,
             environment=environment,

@@ -6,13 +6,15 @@ account, what they share, and what Leaf has of them. They are in no list, but ca
     {"name": "erin@maple.example", "leaf_status": "OK", "withheld_scopes": [], "terms_url": null,
      "farms": [{"id": "1", "name": "Maple Farm", "member": true, "connected": true,
                 "permitted": true, "fields": 37}],
-     "grant": {"refresh_token": "…", "scope": "ag1 …", "created": 1764000000, "revoked": false},
+     "grant": {"refresh_token": "…", "scope": "ag1 …", "created": 1764000000, "revoked": false,
+               "client_key": "…"},
      "leaf_user": {"id": "…", "name": "…", "email": null, "external_id": "…", "syncs": "ALL"},
      "credential": {"id": "…", "created": "2026-09-01T10:00:00.000000Z", "status": "OK",
                     "forced": null},
      "choices": {"1": "SELECTED"}}
 
-`grant`, `leaf_user` and `credential` may be null.
+`grant`, `leaf_user` and `credential` may be null. `client_key` is that of one of the applications
+that are registered.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from onboarding.sandbox.accounts import ACCOUNTS, Account, Farm
-from onboarding.sandbox.config import Config
+from onboarding.sandbox.config import Config, Registered
 from onboarding.sandbox.store import Store
 from onboarding.states import Health
 
@@ -104,7 +106,7 @@ class _Settlement:
                 " VALUES (?, ?, ?, ?, ?)",
                 (
                     one["name"],
-                    self._config.client_key,
+                    self._application(one).client_key,
                     grant["scope"],
                     grant["created"],
                     grant["revoked"],
@@ -124,13 +126,17 @@ class _Settlement:
     def _hold(
         self, number: int, one: dict[str, Any], leaf_user_id: str, held: dict[str, Any]
     ) -> None:
-        config, grant = self._config, one["grant"]
+        grant, asked_as = one["grant"], self._application(one)
         token = grant["refresh_token"]
-        application = (config.client_key, config.client_secret, config.environment)
+        application = (asked_as.client_key, asked_as.client_secret, asked_as.environment)
         tokens = (token, token, f"access-{held['id']}", one["name"], grant["scope"])
         says = (held["created"], held["status"], 0, 0, held["forced"])
         key = (held["id"], number, leaf_user_id)
         self._write("leaf_credentials", *key, *application, *tokens, *says)
+
+    def _application(self, one: dict[str, Any]) -> Registered:
+        found = self._config.registered(one["grant"]["client_key"])
+        return found or self._config.applications[0]
 
     def _write(self, table: str, *values: Any) -> None:
         marks = ", ".join("?" * len(values))

@@ -15,6 +15,7 @@ from onboarding.connections import mails, pace, workers
 from onboarding.connections.pace import Word
 from onboarding.models import (
     HAS_FAILED,
+    Application,
     Attempt,
     Connection,
     Copy,
@@ -54,7 +55,7 @@ class Rows:
     deere_failed_as: str | None
     metadata_at: datetime | None
     old_keys: int
-    """Waiting tokens that another key than the first reads."""
+    """Waiting tokens, and secrets of applications, that another key than the first reads."""
     unreadable: int
     """Those that none reads."""
     figures_at: datetime | None
@@ -95,8 +96,8 @@ def _rows(session: Session, vault: Vault, metadata: str) -> list[sa.ColumnElemen
     owed = Connection.hand_over_due_at.is_not(None)
     ending = Connection.stage == Stage.DISCONNECTING
     others = vault.heads[1:]
-    head = sa.func.substr(Connection.refresh_token, 1, HEAD_BYTES, type_=sa.LargeBinary)
-    kept = Connection.refresh_token.is_not(None)
+    kept = (Connection.id, Connection.refresh_token)
+    secrets = (Application.id, Application.client_secret)
     return [
         _count(Connection.id, owed, ~ending),
         _first(sa.func.min(Connection.token_received_at), owed, ~ending),
@@ -109,8 +110,8 @@ def _rows(session: Session, vault: Vault, metadata: str) -> list[sa.ColumnElemen
         _first(sa.func.max(Connection.checked_at), Connection.checked_at.is_not(None)),
         *(_failure_of_deere(column) for column in (Attempt.ended_at, Attempt.detail)),
         _first(Copy.fetched_at, Copy.name == metadata),
-        _count(Connection.id, kept, head.in_(others)) if others else _nothing(),
-        _count(Connection.id, kept, head.not_in(vault.heads)),
+        _read_by(others, *kept) + _read_by(others, *secrets) if others else _nothing(),
+        _read_by(vault.heads, *kept, none_of=True) + _read_by(vault.heads, *secrets, none_of=True),
         _first(FigureCount.counted_at),
         sa.select(sa.column("version_num", sa.String))
         .select_from(sa.table("alembic_version"))
@@ -123,6 +124,14 @@ def _rows(session: Session, vault: Vault, metadata: str) -> list[sa.ColumnElemen
 def _count(key: Any, *where: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
     some = sa.select(key).where(*where).limit(MANY + 1).subquery()
     return sa.select(sa.func.count()).select_from(some).scalar_subquery()
+
+
+def _read_by(
+    heads: list[bytes], key: Any, stored: Any, *, none_of: bool = False
+) -> sa.ScalarSelect[Any]:
+    """How many secrets one of these keys has encrypted, or none of them."""
+    head = sa.func.substr(stored, 1, HEAD_BYTES, type_=sa.LargeBinary)
+    return _count(key, stored.is_not(None), head.not_in(heads) if none_of else head.in_(heads))
 
 
 def _first(what: Any, *where: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:

@@ -19,6 +19,8 @@ from onboarding.errors import UpstreamUnavailable
 from onboarding.installation import Installation, assemble
 from onboarding.models import Connection, Incident, Organization, Worker
 from onboarding.settings import WELL_KNOWN
+from onboarding.staff import applications
+from onboarding.staff.application_drafts import draft
 from onboarding.states import Cause, Environment, IncidentKind, Stage
 from onboarding.vault import Vault
 from tests.support.postgres import Cluster
@@ -341,6 +343,37 @@ def test_stages_limit_of_five_organizations_is_foreseen(
     assert found.fine is fine
     assert f"{connected} are connected" in found.text
     assert ("Ask John Deere for production" in found.text) is not fine
+
+
+def test_stages_limit_is_that_of_each_application_alone(install: Install, fresh_url: str) -> None:
+    installation = install(fresh_url, **REAL)
+    known_by = {"client_key": "own-key", "environment": Environment.STAGE}
+    with installation.database.transaction() as session:
+        made = draft(installation.settings, name="Own", client_key="own-key", environment="STAGE")
+        vault, settings = installation.vault, installation.settings
+        applications.add(session, vault, settings, made, "own-secret", None)
+    for external_id, fields in (("default", {}), ("own", known_by)):
+        link = invited(installation.database, external_id)
+        connection_id = connection_of(installation.database, link).id
+        with installation.database.transaction() as session:
+            for name, value in fields.items():
+                setattr(session.get_one(Connection, connection_id), name, value)
+            session.add_all(
+                Organization(
+                    connection_id=connection_id,
+                    deere_id=f"{external_id}-{number}",
+                    name="Farm",
+                    connected=True,
+                )
+                for number in range(5 if fields else 2)
+            )
+
+    limits = (one for one in examine(installation) if "STAGE allows" in one.text)
+    default, own = next(limits), next(limits)
+
+    assert (default.fine, own.fine) == (True, False)
+    assert "2 are connected" in default.text
+    assert own.text.startswith("Application Own: STAGE allows 5 organizations in all, 5 are")
 
 
 WEBHOOKS = "/services/alerts/api/alerts/webhooks"

@@ -12,6 +12,7 @@ from onboarding.errors import ApplicationUnknown, InputInvalid
 from onboarding.models import Application, Audit, Link, Partner
 from onboarding.settings import DEERE_API_URLS
 from onboarding.staff import applications, partners
+from onboarding.staff.application_drafts import draft
 from onboarding.states import Environment
 from onboarding.vault import Vault
 from tests.unit.rows import PARTNER
@@ -24,7 +25,7 @@ def add(walk: Walk, name: str = "Own", *, secret: str = SECRET, **more: str) -> 
     """Keep an application."""
     values = {"environment": "PRODUCTION", "client_key": "own-key", **more}
     with walk.database.transaction() as session:
-        made = applications.draft(walk.settings, name=name, **values)
+        made = draft(walk.settings, name=name, **values)
         applications.add(session, walk.vault, walk.settings, made, secret, None)
 
 

@@ -49,6 +49,7 @@ NEEDED: dict[str, Role | str] = {
     "delete_application": ADMINISTRATOR,
     "delete_view": VIEWER,
     "disconnect_connection": OPERATOR,
+    "draft": VIEWER,
     "disconnect_now": OPERATOR,
     "end_other_sessions": VIEWER,
     "end_session": VIEWER,

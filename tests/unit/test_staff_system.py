@@ -13,8 +13,8 @@ from onboarding.clock import now
 from onboarding.connections import pace
 from onboarding.connections.pace import Rank, Turns
 from onboarding.db import Database
-from onboarding.models import Connection, Link, Mail, Pace, Worker
-from onboarding.states import MailKind, Outcome, Role, Stage
+from onboarding.models import Application, Connection, Link, Mail, Pace, Worker
+from onboarding.states import Environment, MailKind, Outcome, Role, Stage
 from onboarding.vault import Vault
 from onboarding.version import VERSION
 from tests.support.desk import Desk
@@ -84,14 +84,14 @@ def test_page_says_what_waits_and_what_does_not_work(desk: Desk) -> None:
     assert "May be asked last check 1 h ago" in page
     assert "About 40 of 900 in the last minute" in page
     assert f"Failed lately now {detail}" in page
-    assert "1 key, all that waits is encrypted with the first" in page
+    assert "1 key, all that is kept is encrypted with the first" in page
 
 
 def test_token_that_no_key_reads_is_told(desk: Desk) -> None:
     put(desk.database, invited(desk.database), key=b"x" * 32)
     page = shown(desk)
     assert "ENCRYPTION_KEYS can’t read waiting tokens" in page
-    assert "Can’t read 1 waiting tokens" in page
+    assert "Can’t read 1 of the tokens and secrets that are kept" in page
 
 
 def test_who_is_limited_sees_no_number_of_others(desk: Desk) -> None:
@@ -137,3 +137,25 @@ def move_minute(database: Database, back: timedelta) -> None:
 def test_version_is_that_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == VERSION
+
+
+def test_secrets_of_applications_count_among_what_the_keys_have_to_read(desk: Desk) -> None:
+    def keep(name: str, key: bytes) -> None:
+        with desk.database.transaction() as session:
+            session.add(
+                Application(
+                    id=uuid4(),
+                    name=name,
+                    environment=Environment.STAGE,
+                    client_key=name,
+                    client_secret=Vault([key]).encrypt("secret", place="here"),
+                    scopes=["ag1"],
+                    created_at=now(),
+                    secret_set_at=now(),
+                )
+            )
+
+    keep("of the first key", b"k" * 32)
+    assert "all that is kept is encrypted with the first" in shown(desk)
+    keep("of a lost key", b"x" * 32)
+    assert "Can’t read 1 of the tokens and secrets that are kept" in shown(desk)

@@ -13,13 +13,24 @@ from pytest_httpserver import HTTPServer
 
 from onboarding import describe
 from onboarding.clock import now
-from onboarding.connections import attention, consent, incidents
+from onboarding.connections import applications, attention, consent, incidents
 from onboarding.db import Database
 from onboarding.local.world import making, rows
 from onboarding.local.world.life import SPAN
-from onboarding.models import Attempt, Connection, Event, Figure, Grower, LeafEvent, Listing, Mail
+from onboarding.models import (
+    Application,
+    Attempt,
+    Audit,
+    Connection,
+    Event,
+    Figure,
+    Grower,
+    LeafEvent,
+    Listing,
+    Mail,
+)
 from onboarding.staff import happened
-from onboarding.states import Outcome
+from onboarding.states import Environment, Outcome
 from onboarding.vault import Vault
 from tests.unit.conftest import SettingsFor
 
@@ -60,12 +71,20 @@ def test_of_every_code_there_are_some_and_each_is_told_what_the_world_says(
             session.scalar(sa.select(sa.func.max(column)))
             for column in (Event.at, LeafEvent.at, Mail.ended_at, Attempt.ended_at)
         ]
+        environments = Counter(session.scalars(sa.select(Connection.environment)))
+        notes = session.scalars(sa.select(Audit).where(Audit.action == "connection.note")).all()
+        own = session.scalars(sa.select(Application)).one()
         happenings = set(session.scalars(sa.select(Event.kind).distinct()))
         growers = session.scalars(sa.select(Grower)).all()
         listed = session.scalars(sa.select(Listing)).all()
         of_health = sa.select(Figure.day, sa.func.sum(Figure.number)).group_by(Figure.day)
         days = session.execute(of_health.order_by(Figure.day)).all()
     assert told == said
+    assert 100 < environments[Environment.PRODUCTION] < environments[Environment.STAGE]
+    assert len(notes) > 10
+    vault = Vault(settings.encryption_keys)
+    complete = applications.complete(settings, vault, own)
+    assert complete.deere_client_secret == making.OWN_APPLICATION[1]
     assert not [one for one in happenings if happened.event(one)[1] == one], "without words"
     assert {row.connection_id: row.code for row in listed} == said
     assert len([row for row in listed if row.opened_at is None]) > 100

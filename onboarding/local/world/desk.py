@@ -23,6 +23,17 @@ from onboarding.states import Health, Role
 
 RECHECKED = 0.35
 """Of the connections in trouble."""
+NOTED = 0.5
+"""Of those that they looked at."""
+NOTES = (
+    "Called. The owner is in the field until the weekend, will sign in on Saturday.",
+    "Their dealer set up the John Deere account. Asked who has its password.",
+    "Left a message on the answering machine.",
+    "The son looks after the account. New number: (515) 555-0188.",
+    "They changed their password last week, so they know that they have to connect again.",
+    "Wants to share one organization only. Explained where to tick it.",
+    "Asked for the link by text message instead of mail.",
+)
 FRIDAY = 4
 WORDS = 4
 """Of a password: 24 bits, for what listens on this machine alone."""
@@ -131,6 +142,9 @@ def _about(chance: Random, life: Life, person: Staff) -> Iterator[Audit]:
     is_troubled = life.connection.health is not Health.OK and since is not None
     if since is not None and is_troubled and chance.random() < RECHECKED:
         yield _line(life, person, life.later(since, hours=3), "connection.recheck")
+        if chance.random() < NOTED:
+            text = chance.choice(NOTES)
+            yield _line(life, person, life.later(since, hours=5), "connection.note", text=text)
 
 
 def _line(life: Life, person: Staff, at: datetime, action: str, **data: object) -> Audit:

@@ -158,6 +158,8 @@ class Life:
             "ended_at": ended if outcome else None,
             "outcome": outcome,
             "detail": detail,
+            "client_key": self.settings.deere_client_key,
+            "environment": self.settings.deere_environment,
         }
         made = Attempt(**values | fields)
         self.opens(at - READS_FOR)

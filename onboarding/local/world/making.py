@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -14,9 +14,9 @@ from onboarding.local.world.at_leaf import OF_LATE
 from onboarding.local.world.life import SPAN, Life, begin
 from onboarding.local.world.people import somebody
 from onboarding.local.world.standings import STANDINGS, Standing
-from onboarding.models import Incident, Partner
+from onboarding.models import Application, Incident, Partner
 from onboarding.settings import Settings
-from onboarding.states import IncidentKind
+from onboarding.states import Environment, IncidentKind
 
 SEED = 1837
 """Any number; of the year in which John Deere made his plough."""
@@ -63,6 +63,8 @@ PARTNERS: tuple[tuple[dict[str, Any], str, int], ...] = (
     ),
 )
 """Each with the shape of its external ids, and how many of a hundred growers it brings."""
+OWN_APPLICATION = ("sandbox-second-client", "sandbox-second-secret", Environment.PRODUCTION)
+"""That of the last partner: the other one that is registered at the simulated John Deere."""
 WORKING_HOURS = range(13, 24)
 """In UTC: a day in the middle of North America."""
 
@@ -72,6 +74,7 @@ class World:
     """Everybody, and what went wrong for many at once."""
 
     moment: datetime
+    applications: list[Application]
     partners: list[Partner]
     lives: list[Life]
     codes: list[str]
@@ -86,13 +89,14 @@ def make(settings: Settings, moment: datetime, *, seed: int = SEED) -> World:
     """
     chance = Random(seed)  # noqa: S311 - for a demo
     partners = [_partner(chance, fields, moment) for fields, _, _ in PARTNERS]
+    application = _application(settings, partners[-1], moment)
     lives, codes = [], []
     for number, standing in enumerate(_shuffled(chance)):
         life = _life(chance, settings, partners, standing, moment, number)
         standing.make(life)
         lives.append(life)
         codes.append(standing.code)
-    return World(moment, partners, lives, codes, _incidents(moment))
+    return World(moment, [application], partners, lives, codes, _incidents(moment))
 
 
 def _shuffled(chance: Random) -> list[Standing]:
@@ -112,6 +116,35 @@ def _partner(chance: Random, fields: dict[str, Any], moment: datetime) -> Partne
     return Partner(id=key, **values | fields)
 
 
+def _application(settings: Settings, partner: Partner, moment: datetime) -> Application:
+    """A partner's own; its secret is not yet in it."""
+    client_key, _secret, environment = OWN_APPLICATION
+    made = Application(
+        id=uuid.uuid5(uuid.NAMESPACE_URL, client_key),
+        name=f"{partner.name}, production",
+        environment=environment,
+        client_key=client_key,
+        scopes=list(settings.deere_scopes),
+        created_at=moment - SPAN,
+        secret_set_at=moment - timedelta(days=41),
+    )
+    partner.application_id = made.id
+    return made
+
+
+def _asked_as(settings: Settings, partner: Partner) -> Settings:
+    """The settings as they are for the application of a partner."""
+    if partner.application_id is None:
+        return settings
+    client_key, secret, environment = OWN_APPLICATION
+    return replace(
+        settings,
+        deere_client_key=client_key,
+        deere_client_secret=secret,
+        deere_environment=environment,
+    )
+
+
 def _life(
     chance: Random,
     settings: Settings,
@@ -123,7 +156,7 @@ def _life(
     (place,) = chance.choices(range(len(partners)), [share for _, _, share in PARTNERS])
     return begin(
         chance,
-        settings,
+        _asked_as(settings, partners[place]),
         partners[place],
         somebody(chance, number),
         born=_born(chance, standing, moment),

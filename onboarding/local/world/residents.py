@@ -44,6 +44,7 @@ def resident(life: Life) -> Mapping[str, Any]:
             "scope": " ".join(connection.scopes_granted),
             "created": (connection.token_received_at or life.born).timestamp(),
             "revoked": account.get("revoked", False),
+            "client_key": life.settings.deere_client_key,
         },
         "leaf_user": leaf_user and _user(life, leaf_user),
         "credential": _credential(life),

@@ -12,8 +12,9 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from onboarding.connections import listing
 from onboarding.local.world import bulk, days, desk
 from onboarding.local.world.life import Life
-from onboarding.local.world.making import World
+from onboarding.local.world.making import OWN_APPLICATION, World
 from onboarding.models import (
+    Application,
     Attempt,
     Audit,
     BulkJob,
@@ -42,6 +43,10 @@ def write(session: Session, vault: Vault, world: World) -> None:
     """Write all of it."""
     _keep_tokens(vault, world)
     lives = world.lives
+    for application in world.applications:
+        secret, place = OWN_APPLICATION[1], application.secret_place
+        application.client_secret = vault.encrypt(secret, place=place)
+    _insert(session, Application, world.applications)
     _insert(session, Partner, world.partners)
     _insert(session, Grower, [life.grower for life in lives])
     _insert(session, Connection, [life.connection for life in lives])

@@ -16,7 +16,7 @@ from onboarding.errors import InputInvalid
 from onboarding.i18n import gettext as _
 from onboarding.models import Application
 from onboarding.staff import applications
-from onboarding.staff.applications import Trial
+from onboarding.staff.application_drafts import Trial, draft, try_out
 from onboarding.states import Environment, Role
 from onboarding.views.parts import installation
 from onboarding.views.staff.forms import MISSING, Button
@@ -52,7 +52,7 @@ class ApplicationForm(FlaskForm):  # type: ignore[misc]
         :raise InputInvalid: saying what to change
         """
         names = ("name", "scopes", "metadata_url", "api_url")
-        return applications.draft(
+        return draft(
             installation().settings,
             client_key=client_key,
             environment=environment,
@@ -176,7 +176,7 @@ def _kept(application_id: UUID) -> Application:
 
 def _try_out(typed: Application) -> Trial:
     parts = installation()
-    return applications.try_out(parts.clients.of(using.described(parts.settings, typed)))
+    return try_out(parts.clients.of(using.described(parts.settings, typed)))
 
 
 def _is_only_tried(form: ApplicationForm, trial: Trial) -> bool:
@@ -197,4 +197,10 @@ def _page(
     page = render_template(
         "staff/application.html", form=form, button=Button(formdata=None), **shown
     )
-    return page, UNPROCESSABLE if wrong or form.errors else 200
+    if not (wrong or form.errors):
+        return page, 200
+    if request.headers.get("HX-Request"):
+        # It asked for the result of the test alone; what is wrong stands beside the fields.
+        whole = {"HX-Retarget": "#main", "HX-Reselect": "#main", "HX-Reswap": "outerHTML"}
+        return page, 200, whole
+    return page, UNPROCESSABLE

@@ -7,7 +7,17 @@ from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
 import sqlalchemy as sa
-from flask import Blueprint, Flask, Response, abort, current_app, g, redirect, request, url_for
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    abort,
+    current_app,
+    g,
+    redirect,
+    request,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session, joinedload
 
@@ -19,6 +29,8 @@ from onboarding.states import Role
 from onboarding.views.parts import installation
 
 COOKIE = "__Host-staff"
+DRAFT_COOKIE = "__Host-staff-draft"
+"""What was sent when the sign-in had run out (see `draft`)."""
 UNATTENDED = "X-Unattended"
 """Sent by pages that ask by themselves: nobody need be there, so the session grows no younger."""
 SIGN_IN, CONFIRM = "staff.sign_in", "staff.confirm"
@@ -167,9 +179,10 @@ def keep(response: Response) -> Response:
 
 
 def _to(endpoint: str) -> ResponseReturnValue:
-    """Go there, and come back to the page that was asked for; what was posted is asked for anew."""
+    """Go there, and come back to the page that was asked for; what was posted waits (`draft`)."""
     here = request.full_path.rstrip("?") if request.method == "GET" else page_before()
     target = f"{url_for(endpoint)}?{urlencode({'next': here})}"
+    g.staff_sent_away = True
     if request.headers.get("HX-Request"):
         # A part of a page is no place for a sign-in.
         return Response(status=204, headers={"HX-Redirect": target})

@@ -20,6 +20,7 @@ from onboarding.views.parts import installation
 from onboarding.views.staff.forms import Button, Confirm, NewPassword, SignIn
 from onboarding.views.staff.parts import (
     COOKIE,
+    DRAFT_COOKIE,
     bp,
     current_session,
     member,
@@ -150,8 +151,9 @@ def begin(session: Session, staff_id: UUID, *, by_provider: bool = False) -> str
 
 
 def let_in(secret: str, target: str) -> Response:
-    """Give the browser the session's cookie and go on."""
-    answer = make_response(redirect(target, 303))
+    """Give the browser the session's cookie and go on, first of all with what waits to be sent."""
+    waits = DRAFT_COOKIE in request.cookies
+    answer = make_response(redirect(url_for("staff.draft") if waits else target, 303))
     set_cookie(answer, secret)
     return answer
 

@@ -90,7 +90,7 @@ def test_a_check_of_anybody_finds_what_the_world_says(
 
 
 def test_leaf_takes_the_tokens_that_wait(parts: Installation, port: int, tmp_path: Path) -> None:
-    leaf, settings = parts.leaf(), parts.settings
+    leaf = parts.leaf()
     with _world(parts, tmp_path, port) as world:
         is_owed = {"waiting_for_leaf", "handing_over", "handing_over_late"}
         waiting = [
@@ -101,12 +101,12 @@ def test_leaf_takes_the_tokens_that_wait(parts: Installation, port: int, tmp_pat
                 found = session.get_one(Connection, life.connection.id)
             taken = leaf.attach(
                 found.grower.leaf_user_id or "",
-                client_key=settings.deere_client_key,
-                client_secret=settings.deere_client_secret,
+                client_key=life.settings.deere_client_key,
+                client_secret=life.settings.deere_client_secret,
                 refresh_token=parts.vault.decrypt(
                     found.refresh_token or b"", place=found.token_place
                 ),
-                environment=settings.deere_environment,
+                environment=life.settings.deere_environment,
             )
             assert taken.health is Health.OK
 
