@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -37,11 +39,34 @@ def upgrade(database: Database, url: str) -> None:
     if not is_current(database) and (problem := unfitness(database)):
         raise DatabaseUnfit(problem)
     DBOS.migrate(database_url(url))
+    with migrating(database) as config:
+        command.upgrade(config, "head")
+
+
+@contextmanager
+def migrating(database: Database) -> Iterator[Config]:
+    """What Alembic's commands need to change a database, all of it or nothing.
+
+    To change a column SQLite makes its table anew, and to drop the old one is to delete its rows:
+    those that refer to them would forbid it, or go with them. So it looks away meanwhile, which
+    can be said outside of a transaction only (https://sqlite.org/lang_altertable.html#otheralter).
+    """
     with database.engine.connect() as connection:
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        connection.commit()
+        _look_at_references(connection, "OFF")
+        try:
+            yield config
+            connection.commit()
+        finally:
+            connection.rollback()
+            _look_at_references(connection, "ON")
+
+
+def _look_at_references(connection: sa.Connection, switch: str) -> None:
+    driver = connection.connection.driver_connection
+    if connection.dialect.name == "sqlite" and driver is not None:
+        driver.execute(f"PRAGMA foreign_keys={switch}")
 
 
 def add_migration(database: Database, message: str) -> None:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
-from alembic.config import Config
 
 from onboarding import schema
 from onboarding.clock import now
 from onboarding.db import Database
 from onboarding.errors import DatabaseUnfit
-from onboarding.models import Base, Copy
+from onboarding.models import Attempt, Base, Copy, Link
 from onboarding.queue import Queue
+from onboarding.states import Outcome
 from tests.support.postgres import SUPERUSER, Cluster
 from tests.unit.databases import as_settings_write_it
+from tests.unit.rows import attempted, invited
 
 
 @pytest.fixture
@@ -28,17 +28,6 @@ def empty_database(empty_url: str) -> Iterator[Database]:
     database = Database(empty_url)
     yield database
     database.engine.dispose()
-
-
-@contextmanager
-def alembic(database: Database) -> Iterator[Config]:
-    """What Alembic's commands need to work on a database, as `schema` prepares it."""
-    with database.engine.connect() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(schema.MIGRATIONS))
-        config.attributes["connection"] = connection
-        yield config
-        connection.commit()
 
 
 SEARCH_ON_SQLITE = "listing_search"
@@ -106,12 +95,12 @@ def test_upgrading_again_changes_nothing(fresh_database: Database, fresh_url: st
 
 def test_the_models_say_what_the_migrations_made(fresh_database: Database) -> None:
     """Also beside the queue's tables, which on SQLite stand in the same file."""
-    with alembic(fresh_database) as config:
+    with schema.migrating(fresh_database) as config:
         command.check(config)
 
 
 def test_no_table_is_left_that_no_model_knows(empty_database: Database) -> None:
-    with alembic(empty_database) as config:
+    with schema.migrating(empty_database) as config:
         command.upgrade(config, "head")
 
     tables = sa.inspect(empty_database.engine).get_table_names()
@@ -133,13 +122,29 @@ def test_the_queue_can_be_used_after_an_upgrade(fresh_database: Database) -> Non
 def test_migrations_lead_back_and_forth_again(empty_database: Database, empty_url: str) -> None:
     schema.upgrade(empty_database, empty_url)
 
-    with alembic(empty_database) as config:
+    with schema.migrating(empty_database) as config:
         command.downgrade(config, "base")
 
     assert our_tables(empty_database) == set()
     assert not schema.is_current(empty_database)
     schema.upgrade(empty_database, empty_url)
     assert schema.is_current(empty_database)
+
+
+def test_rows_stay_when_a_migration_makes_anew_what_they_refer_to(
+    fresh_database: Database, fresh_url: str
+) -> None:
+    link = invited(fresh_database)
+    attempted(fresh_database, link, Outcome.DENIED, ended=now())
+
+    with schema.migrating(fresh_database) as config:
+        command.downgrade(config, "0021")
+    schema.upgrade(fresh_database, fresh_url)
+
+    with fresh_database.transaction() as session:
+        assert session.scalars(sa.select(Attempt.link_id)).one() == link.id
+        with pytest.raises(sa.exc.IntegrityError):
+            session.execute(sa.delete(Link))
 
 
 def test_a_database_of_another_release_is_not_current(
