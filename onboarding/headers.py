@@ -61,12 +61,9 @@ def _targets(settings: Settings) -> list[str]:
     return [settings.deere_metadata_url, settings.deere_api_url]
 
 
-def let_forms_lead_to(application: Settings, return_url: str | None = None) -> None:
-    """Let the forms of the page that is being answered lead where this application's growers go.
-
-    :param return_url: where they go on afterwards
-    """
-    g.form_targets = [*_targets(application), *([return_url] if return_url else [])]
+def let_forms_lead_to(application: Settings) -> None:
+    """Let the forms of the page that is being answered lead where this application's growers go."""
+    g.form_targets = _targets(application)
 
 
 def let_frame(origins: Sequence[str]) -> None:

@@ -85,6 +85,18 @@ def show(token: str) -> ResponseReturnValue:
     return render_template("connect/status.html", **view.common(), **view.status())
 
 
+@bp.get("/c/<token>/back")
+def back(token: str) -> ResponseReturnValue:
+    """On to the partner's own page. A page, since browsers apply the policy for forms of John
+    Deere's consent to each redirect that follows it, and the partner is not in that policy.
+    """
+    with installation().database.reading() as session:
+        view = page_of(session, token)
+    if view.way_back is None:
+        return redirect(url_for(".show", token=token), 303)
+    return render_template("connect/back.html", **view.common())
+
+
 def _is_shown_by_a_browser() -> bool:
     """Whether the page will be before somebody's eyes, as browsers say it (Fetch Metadata)."""
     headers = request.headers

@@ -218,7 +218,7 @@ def _to_page(attempt: Attempt) -> Response:
     with installation().database.reading() as session:
         page = page_of_link(session, session.get_one(Link, attempt.link_id), token)
     if page.is_done and page.way_back:
-        return make_response(redirect(page.way_back, 303))
+        return make_response(redirect(url_for("connect.back", token=token), 303))
     return _to_link(attempt.link_id)
 
 

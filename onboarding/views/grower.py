@@ -183,7 +183,7 @@ def page_of_link(session: Session, link: Link, token: str) -> GrowerPage:
     has_consented = latest is not None and latest.outcome is Outcome.AUTHORIZED
     own = applications.of_partner(session, connection.grower.partner)
     application = applications.described(installation().settings, own)
-    headers.let_forms_lead_to(application, link.return_url)
+    headers.let_forms_lead_to(application)
     return GrowerPage(link, token, connection, told, moment, incident, application, has_consented)
 
 
