@@ -8,14 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import sqlalchemy as sa
 from flask import url_for
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 from onboarding import clock, create_app
+from onboarding.connections.invitations import partner_named
 from onboarding.local.world import opening
-from onboarding.models import Connection, FigureCount, Grower, Listing
+from onboarding.models import BulkJob, Connection, FigureCount, Grower, Import, Listing, Staff
+from onboarding.staff.imports import doing
+from onboarding.staff.imports.file import File, Line
+from onboarding.staff.roles import member_of
 from onboarding.states import Health, Role, Stage
 from onboarding.views.staff.parts import COOKIE
 from tests.support.browser import visitor
@@ -25,6 +30,7 @@ from tests.support.wait import wait_until
 
 PHONE: ViewportSize = {"width": 360, "height": 740}
 DESK: ViewportSize = {"width": 1440, "height": 900}
+NIL = UUID(int=0)
 NOT_PAGES = frozenset(
     {
         "staff.company_callback",
@@ -56,10 +62,15 @@ class World:
     def pages(self) -> dict[str, str]:
         """The paths of all pages, by their endpoints: a new one is among them by itself.
 
-        What names a connection or a partner is opened for one that there is.
+        What names a connection, a partner, bulk work or a file is opened for one that there is.
         """
         app = create_app(self.stack.installation.settings)
-        given: dict[str, Any] = {"reference": self.broken().reference, "slug": self.partner}
+        given: dict[str, Any] = {
+            "reference": self.broken().reference,
+            "slug": self.partner,
+            "job_id": self._bulk_work(),
+            "import_id": self._file(),
+        }
         found = {}
         with app.test_request_context():
             for rule in app.url_map.iter_rules():
@@ -99,6 +110,25 @@ class World:
                 )
             )
             return session.scalars(query.order_by(Connection.reference)).first() or _nobody()
+
+    def _bulk_work(self) -> UUID:
+        with self.stack.installation.database.reading() as session:
+            return (
+                session.scalars(sa.select(BulkJob.id).order_by(BulkJob.created_at)).first() or NIL
+            )
+
+    def _file(self) -> UUID:
+        """One of each: a grower who is new, one with another name, and a row that is wrong."""
+        with self.stack.installation.database.transaction() as session:
+            known = sa.select(Import.id)
+            if (found := session.scalars(known).first()) is not None:
+                return found
+            partner = session.scalars(partner_named(self.partner)).one()
+            theirs = sa.select(Grower.external_id).where(Grower.partner_id == partner.id)
+            ids = ("new-1", session.scalars(theirs).first() or "", "")
+            lines = [Line(2 + row, one, "Elm Farm", "", "", "") for row, one in enumerate(ids)]
+            by = member_of(session.scalars(sa.select(Staff)).first() or Staff())
+            return doing.show(session, by, partner, "growers.csv", File(lines, ignored=[])).id
 
     def account_of(self, connection: Connection) -> str:
         """The name by which the grower signs in at the simulated John Deere."""

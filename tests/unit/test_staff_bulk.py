@@ -143,6 +143,9 @@ def test_recheck_asks_leaf_about_all_that_it_holds_and_lets_others_go_first(desk
     assert work.step(desk.database, settings_of(desk))
     assert not work.step(desk.database, settings_of(desk)), "the pace that Leaf allows"
     assert job_of(desk, job_id).worked == work.AT_ONCE[BulkKind.RECHECK]
+    with desk.database.transaction() as session:
+        session.get_one(BulkJob, job_id).created_at = now() - timedelta(minutes=26)
+    assert "in 6 min" in operator.get(f"/staff/bulk/{job_id}").text, "6 of 31 are left"
     worked_off(desk)
 
     job = job_of(desk, job_id)

@@ -223,6 +223,14 @@ def count_answered(session: Session, job: BulkJob) -> int | None:
     return session.scalar(query) or 0
 
 
+def ends(job: BulkJob) -> datetime | None:
+    """When it will have ended if it goes on as it has; None if nobody can tell."""
+    if job.due_at is None or not job.worked:
+        return None
+    moment = now()
+    return moment + (moment - job.created_at) * ((job.total - job.worked) / job.worked)
+
+
 def links(database: Database, job_id: UUID) -> Iterator[tuple[str, str, str, UUID, datetime]]:
     """The links that were made and can be used: external id, name, e-mail, link, its end.
 

@@ -159,6 +159,7 @@ def bulk_job(job_id: UUID) -> ResponseReturnValue:
         state=STATES[job.state],
         stopped=STOPPED.get(job.stopped_for) if job.stopped_for else None,
         answered=answered,
+        ends=jobs.ends(job),
         rows=found,
         row_states=ROW_STATES,
         asked=asked,
