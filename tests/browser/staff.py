@@ -62,7 +62,7 @@ class World:
     def pages(self) -> dict[str, str]:
         """The paths of all pages, by their endpoints: a new one is among them by itself.
 
-        What names a connection, a partner, bulk work or a file is opened for one that there is.
+        What names something is opened for one that there is.
         """
         app = create_app(self.stack.installation.settings)
         given: dict[str, Any] = {
@@ -70,6 +70,7 @@ class World:
             "slug": self.partner,
             "job_id": self._bulk_work(),
             "import_id": self._file(),
+            "staff_id": self._person(),
         }
         found = {}
         with app.test_request_context():
@@ -116,6 +117,10 @@ class World:
             return (
                 session.scalars(sa.select(BulkJob.id).order_by(BulkJob.created_at)).first() or NIL
             )
+
+    def _person(self) -> UUID:
+        with self.stack.installation.database.reading() as session:
+            return session.scalars(sa.select(Staff.id).order_by(Staff.email).limit(1)).one()
 
     def _file(self) -> UUID:
         """One of each: a grower who is new, one with another name, and a row that is wrong."""

@@ -10,9 +10,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, ViewportSize
 
 from onboarding.states import Role
+from tests.browser import staff_steps
 from tests.browser.staff import DESK, PHONE, World
 from tests.browser.watch import FOCUSED, Watch, too_wide
-from tests.support.browser import NARROWEST
+from tests.support.browser import NARROWEST, visitor
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WIDEST: ViewportSize = {"width": 2560, "height": 1300}
@@ -30,15 +31,32 @@ def test_every_page_in_both_sizes_and_colours(
 ) -> None:
     world.wait_for_figures()
     wrong: list[str] = []
+
+    def look(page: Page, name: str) -> None:
+        page.wait_for_load_state()
+        width = (page.viewport_size or DESK)["width"]
+        wrong.extend(f"{name} {width}: {one}" for one in _faults(page))
+        _take_pictures(page, artifacts / f"staff-{name}-{width}")
+
     for size in (PHONE, DESK):
         with world.at_desk(chromium, size=size) as context:
             watch, page = Watch(context), context.new_page()
             for name, path in world.pages().items():
                 assert world.open(page, path) == 200, path
-                page.wait_for_load_state()
-                wrong += [f"{name} {size['width']}: {one}" for one in _faults(page)]
-                _take_pictures(page, artifacts / f"staff-{name}-{size['width']}")
+                look(page, name)
             wrong += watch.complaints
+            for name, step in staff_steps.ADMINISTRATORS.items():
+                step(world, page)
+                look(page, name)
+        for who, steps in (
+            (world.at_desk(chromium, Role.VIEWER, size=size), staff_steps.VIEWERS),
+            (visitor(chromium, size=size), staff_steps.OUTSIDE),
+        ):
+            with who as context:
+                page = context.new_page()
+                for name, step in steps.items():
+                    step(world, page)
+                    look(page, name)
     assert not wrong, "\n".join(wrong)
 
 
