@@ -13,6 +13,7 @@ from tests.browser.staff import World
 
 Step = Callable[[World, Page], None]
 
+
 def _arrives(page: Page, title: str) -> None:
     expect(page.locator("h1")).to_have_text(title)
 
@@ -40,7 +41,7 @@ def _new_link(world: World, page: Page) -> None:
 def _team_link(world: World, page: Page) -> None:
     world.open(page, world.pages()["team_member"])
     page.get_by_role("button", name="Make a link to set a password").click()
-    expect(page.locator("h1")).to_contain_text("Link for")
+    _arrives(page, "Link to set a password")
 
 
 def _set_password(world: World, page: Page) -> None:
