@@ -199,6 +199,17 @@ class LinkKind(StrEnum):
     """For a frame in the partner's portal: for an hour, and no line of the history."""
 
 
+class ApiScope(StrEnum):
+    """What a partner's key may do."""
+
+    READ = "read"
+    """Growers and connections."""
+    WRITE = "write"
+    """Growers, their links, and tokens for frames."""
+    ACT = "act"
+    """On connections: have them checked, end them."""
+
+
 class BulkKind(StrEnum):
     """What is done with many connections at once."""
 

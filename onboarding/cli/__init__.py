@@ -8,6 +8,7 @@ from __future__ import annotations
 from flask import Flask
 
 from onboarding.cli.alerts import leaf
+from onboarding.cli.api_keys import key
 from onboarding.cli.applications import application
 from onboarding.cli.connections import connection
 from onboarding.cli.database import db
@@ -22,6 +23,6 @@ __all__ = ["init_app"]
 
 def init_app(app: Flask) -> None:
     """Register the commands."""
-    growers = (partner, link, revoke_link, application)
+    growers = (partner, link, revoke_link, application, key)
     for command in (db, keys, *growers, connection, mail, worker, doctor, leaf, staff):
         app.cli.add_command(command)

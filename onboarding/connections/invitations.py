@@ -143,6 +143,35 @@ def invite(
     return new_link(session, connection_of(session, grower.id), lifetime=lifetime)
 
 
+def register(
+    session: Session,
+    partner: Partner,
+    *,
+    external_id: str,
+    name: str,
+    email: str | None = None,
+    phone: str | None = None,
+    leaf_user_id: str | None = None,
+) -> tuple[Grower, bool]:
+    """A grower, made or brought up to date, without a link.
+
+    :return: also, whether they are new
+    :raise InputInvalid: saying which value to change and how
+    """
+    name = _text(name, "name", NAME_MAX)
+    external_id = _text(external_id, "external id", EXTERNAL_ID_MAX)
+    known = session.scalar(
+        sa.select(Grower.id).where(
+            Grower.partner_id == partner.id, Grower.external_id == external_id
+        )
+    )
+    grower = _grower(session, partner, external_id, name)
+    bring_up_to_date(
+        session, grower, name=name, email=email, phone=phone, leaf_user_id=leaf_user_id
+    )
+    return grower, known is None
+
+
 def bring_up_to_date(
     session: Session,
     grower: Grower,

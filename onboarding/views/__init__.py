@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from flask_wtf import CSRFProtect
 
-from onboarding.views import errors, limits, renewal, staff, stop
+from onboarding.views import api, errors, limits, renewal, staff, stop
 from onboarding.views.alerts import bp as alerts
 from onboarding.views.connect import bp as connect
 from onboarding.views.deere import bp as deere
@@ -33,5 +33,8 @@ def init_app(app: Flask) -> None:
     # Its form asks for the token itself, once it is known who sends so much.
     csrf.exempt(staff.imports.import_file)
     csrf.exempt(stop.stop)
+    csrf.exempt(api.bp)  # it comes from a program that has a key, and no cookie
+    app.register_blueprint(api.bp)
+    api.documents.init_app(app)
     staff.init_app(app)
     errors.init_app(app)

@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, MethodNotAllowed
 
 from onboarding import describe
+from onboarding.views import api
 from onboarding.views.staff.parts import page_before
 
 
@@ -22,6 +23,8 @@ def _show(error: HTTPException) -> ResponseReturnValue:
     if error.response is not None:
         return error.response
     status = error.code or InternalServerError.code
+    if request.path.startswith(f"{api.PREFIX}/"):
+        return api.answer_error(error, reference=g.get("crash_reference"))
     if request.path.startswith("/staff/"):
         return _show_staff(status), status
     token = _token(error)

@@ -20,6 +20,7 @@ SIGN_IN_PER_ADDRESS = "20 per minute; 200 per hour"
 """Passwords of staff; a whole office may have one address."""
 EMBED_PER_ADDRESS = "600 per minute"
 """A frame asks once a second; a whole office may have one address."""
+API_PER_KEY = "600 per minute"
 CALLBACK_PER_LINK = parse("60 per hour")
 
 limiter = Limiter(key_func=get_remote_address, storage_uri="memory://", strategy="moving-window")

@@ -1,0 +1,1 @@
+"""What partners' programs do and are told: the use cases of the API."""

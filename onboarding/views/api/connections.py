@@ -1,0 +1,183 @@
+"""Connections of a partner's growers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import sqlalchemy as sa
+from flask import Response, abort, make_response, request
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from onboarding.connections import owed
+from onboarding.models import Connection, Grower, Listing
+from onboarding.partners import status
+from onboarding.states import ApiScope, Health
+from onboarding.views.api.growers import PAGE_MAX
+from onboarding.views.api.parts import Model, answers, bp, needs, partner, problem, spec
+from onboarding.views.parts import installation
+
+
+class StatusOut(BaseModel):
+    """The same as on every page."""
+
+    code: str = Field(description="Stable, for machines.")
+    label: str
+    sentence: str = Field(description="What a person would read.")
+    who: Literal["grower", "staff", "nobody"] = Field(description="Whose turn it is.")
+
+
+class OrganizationOut(BaseModel):
+    """An organization at John Deere, as the grower's account sees it."""
+
+    id: str
+    name: str
+    connected: bool
+
+
+class ConnectionOut(BaseModel):
+    """A connection, and where it stands."""
+
+    reference: str
+    external_id: str
+    status: StatusOut
+    health: Health
+    leaf_user_id: str | None
+    connected_at: datetime | None
+    checked_at: datetime | None
+    organizations: list[OrganizationOut]
+
+
+class ConnectionRow(BaseModel):
+    """A connection in a list."""
+
+    reference: str
+    external_id: str
+    code: str = Field(description="Of its status.")
+    since: datetime
+    who: str
+    health: Health
+
+
+class Connections(BaseModel):
+    """A page of connections, what changed last first."""
+
+    connections: list[ConnectionRow]
+    next: str | None = Field(description="For `after`, if there are more.")
+
+
+class ListQuery(Model):
+    """Which of them, and which page."""
+
+    status: str | None = Field(default=None, max_length=64, description="Code of the status.")
+    health: Health | None = None
+    changed_since: datetime | None = None
+    after: str | None = Field(default=None, max_length=80)
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 50
+
+
+@bp.get("/connections/<reference>")
+@needs(ApiScope.READ)
+@spec.validate(resp=answers(200, ConnectionOut, 404), tags=["connections"])
+def get_connection(reference: str) -> Response:
+    """One connection."""
+    with installation().database.reading() as session:
+        found = _connection(session, reference)
+        told = status.status_of(session, found)
+        out = ConnectionOut(
+            reference=found.reference,
+            external_id=found.grower.external_id,
+            status=StatusOut.model_validate(vars(told)),
+            health=found.health,
+            leaf_user_id=found.grower.leaf_user_id,
+            connected_at=found.connected_at,
+            checked_at=found.checked_at,
+            organizations=[
+                OrganizationOut(id=one.deere_id, name=one.name, connected=one.connected)
+                for one in found.organizations
+            ],
+        )
+    return _json(out)
+
+
+@bp.get("/connections")
+@needs(ApiScope.READ)
+@spec.validate(query=ListQuery, resp=answers(200, Connections), tags=["connections"])
+def list_connections() -> Response:
+    """All connections, those whose status changed last first."""
+    asked: ListQuery = request.context.query  # type: ignore[attr-defined]
+    query = (
+        sa.select(Listing, Connection.reference, Grower.external_id)
+        .join(Connection, Connection.id == Listing.connection_id)
+        .join(Grower, Grower.id == Connection.grower_id)
+        .where(Listing.partner_id == partner().id)
+        .order_by(Listing.since.desc(), Listing.number.desc())
+        .limit(asked.limit + 1)
+    )
+    if asked.status is not None:
+        query = query.where(Listing.code == asked.status)
+    if asked.health is not None:
+        query = query.where(Listing.health == asked.health)
+    if asked.changed_since is not None:
+        query = query.where(Listing.since >= asked.changed_since)
+    if asked.after is not None:
+        query = query.where(sa.tuple_(Listing.since, Listing.number) < _place(asked.after))
+    with installation().database.reading() as session:
+        rows = session.execute(query).all()
+    shown = [
+        ConnectionRow(
+            reference=reference,
+            external_id=external_id,
+            code=row.code,
+            since=row.since,
+            who=row.turn.value,
+            health=row.health,
+        )
+        for row, reference, external_id in rows[: asked.limit]
+    ]
+    last = rows[asked.limit - 1][0] if len(rows) > asked.limit else None
+    return _json(Connections(connections=shown, next=None if last is None else _after(last)))
+
+
+@bp.post("/connections/<reference>/recheck")
+@needs(ApiScope.ACT)
+@spec.validate(resp=answers(202, None, 404), tags=["connections"])
+def recheck(reference: str) -> Response:
+    """Have Leaf asked at once, if the last answer is older than a minute."""
+    with installation().database.transaction() as session:
+        owed.look(session, _connection(session, reference))
+    return make_response("", 202)
+
+
+def _connection(session: Session, reference: str) -> Connection:
+    """A connection of a grower of the partner's, or an answer that there is none."""
+    query = (
+        sa.select(Connection)
+        .join(Grower, Grower.id == Connection.grower_id)
+        .where(Connection.reference == reference.upper(), Grower.partner_id == partner().id)
+        .options(selectinload(Connection.organizations), joinedload(Connection.grower))
+    )
+    found = None if "\0" in reference else session.scalar(query)
+    return found or abort(problem(404))
+
+
+def _after(row: Listing) -> str:
+    return f"{row.number}~{row.since.isoformat()}"
+
+
+def _place(text: str) -> sa.Tuple:
+    number, _tilde, moment = text.partition("~")
+    try:
+        since = datetime.fromisoformat(moment)
+        if since.tzinfo is None or not number.isdecimal() or len(number) > 18:
+            raise ValueError(text)
+    except ValueError:
+        abort(problem(422, "Give `after` as the last page had it in `next`."))
+    return sa.tuple_(sa.literal(since, Listing.since.type), sa.literal(int(number)))
+
+
+def _json(told: BaseModel, status: int = 200) -> Response:
+    answer = make_response(told.model_dump_json(), status)
+    answer.content_type = "application/json"
+    return answer

@@ -1,0 +1,229 @@
+"""Growers of a partner, their links, and tokens for frames."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+import sqlalchemy as sa
+from flask import Response, abort, make_response, request
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session, joinedload
+
+from onboarding.connections import embedding, invitations
+from onboarding.errors import InputInvalid
+from onboarding.models import Connection, Grower, Link
+from onboarding.states import ApiScope
+from onboarding.views.api.parts import (
+    Model,
+    answers,
+    bp,
+    invalid,
+    needs,
+    partner,
+    problem,
+    spec,
+)
+from onboarding.views.parts import installation
+
+PAGE_MAX = 200
+GROWER = "growers/<path:external_id>"
+
+
+class GrowerIn(Model):
+    """A grower as the partner knows them."""
+
+    name: str = Field(min_length=1, max_length=invitations.NAME_MAX)
+    email: str | None = Field(default=None, max_length=invitations.EMAIL_MAX)
+    phone: str | None = Field(default=None, max_length=invitations.PHONE_MAX)
+    leaf_user_id: str | None = Field(default=None, max_length=invitations.LEAF_USER_MAX)
+
+
+class GrowerOut(BaseModel):
+    """A grower, and the code of their connection."""
+
+    external_id: str
+    name: str
+    email: str | None
+    phone: str | None
+    leaf_user_id: str | None
+    created_at: datetime
+    connection: str = Field(description="Reference code of the connection.")
+
+
+class Growers(BaseModel):
+    """A page of growers, by external id."""
+
+    growers: list[GrowerOut]
+    next: str | None = Field(description="For `after`, if there are more.")
+
+
+class PageQuery(Model):
+    """Which page."""
+
+    after: str | None = Field(default=None, max_length=invitations.EXTERNAL_ID_MAX)
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 50
+
+
+class LinkIn(Model):
+    """A link to be made."""
+
+    days: int = Field(default=14, ge=1, le=365, description="After which it ends.")
+    return_url: str | None = Field(default=None, max_length=invitations.URL_MAX)
+
+
+class LinkOut(BaseModel):
+    """A new link. Its address is told this once."""
+
+    id: UUID
+    url: str
+    expires_at: datetime
+
+
+class TokenIn(Model):
+    """A token for a frame to be made."""
+
+    return_url: str | None = Field(default=None, max_length=invitations.URL_MAX)
+
+
+class TokenOut(BaseModel):
+    """A token for one frame."""
+
+    token: str
+    expires_at: datetime
+
+
+@bp.put(f"/{GROWER}")
+@needs(ApiScope.WRITE)
+@spec.validate(json=GrowerIn, resp=answers(200, GrowerOut), tags=["growers"])
+def put_grower(external_id: str) -> Response:
+    """Create a grower, or bring one up to date. What is left out stays as it is."""
+    given: GrowerIn = request.context.json  # type: ignore[attr-defined]
+    try:
+        with installation().database.transaction() as session:
+            grower, _is_new = invitations.register(
+                session, session.merge(partner()), external_id=external_id, **given.model_dump()
+            )
+            session.flush()
+            return _json(_told(session, grower))
+    except InputInvalid as err:
+        return invalid("body", str(err))
+
+
+@bp.get(f"/{GROWER}")
+@needs(ApiScope.READ)
+@spec.validate(resp=answers(200, GrowerOut, 404), tags=["growers"])
+def get_grower(external_id: str) -> Response:
+    """One grower."""
+    with installation().database.reading() as session:
+        return _json(_told(session, _grower(session, external_id)))
+
+
+@bp.get("/growers")
+@needs(ApiScope.READ)
+@spec.validate(query=PageQuery, resp=answers(200, Growers), tags=["growers"])
+def list_growers() -> Response:
+    """All growers, by external id."""
+    asked: PageQuery = request.context.query  # type: ignore[attr-defined]
+    query = (
+        sa.select(Grower, Connection.reference)
+        .join(Connection, Connection.grower_id == Grower.id)
+        .where(Grower.partner_id == partner().id)
+        .order_by(Grower.external_id)
+        .limit(asked.limit + 1)
+    )
+    if asked.after is not None:
+        query = query.where(Grower.external_id > asked.after)
+    with installation().database.reading() as session:
+        rows = session.execute(query).all()
+    shown = [_out(grower, reference) for grower, reference in rows[: asked.limit]]
+    more = shown[-1].external_id if len(rows) > asked.limit else None
+    return _json(Growers(growers=shown, next=more))
+
+
+@bp.post(f"/{GROWER}/links")
+@needs(ApiScope.WRITE)
+@spec.validate(json=LinkIn, resp=answers(201, LinkOut, 404), tags=["links"])
+def make_link(external_id: str) -> Response:
+    """Make a link, to connect or to connect again. Earlier ones go on working."""
+    given: LinkIn = request.context.json  # type: ignore[attr-defined]
+    parts = installation()
+    try:
+        with parts.database.transaction() as session:
+            grower = _grower(session, external_id)
+            url = given.return_url
+            made = invitations.new_link(
+                session,
+                invitations.connection_of(session, grower.id),
+                lifetime=timedelta(days=given.days),
+                return_url=embedding.check_return_url(grower.partner, url) if url else None,
+            )
+            session.flush()
+            address = parts.links.url(parts.settings.public_url, made.id)
+            return _json(LinkOut(id=made.id, url=address, expires_at=made.expires_at), 201)
+    except InputInvalid as err:
+        return invalid("return_url", str(err))
+
+
+@bp.delete("/links/<uuid:link_id>")
+@needs(ApiScope.WRITE)
+@spec.validate(resp=answers(204, None, 404), tags=["links"])
+def revoke_link(link_id: UUID) -> Response:
+    """Revoke a link. Again is the same as once."""
+    with installation().database.transaction() as session:
+        found = session.get(Link, link_id)
+        if found is None or found.grower.partner_id != partner().id:
+            abort(problem(404))
+        invitations.revoke(session, found)
+    return make_response("", 204)
+
+
+@bp.post(f"/{GROWER}/embed-tokens")
+@needs(ApiScope.WRITE)
+@spec.validate(json=TokenIn, resp=answers(201, TokenOut, 404), tags=["frames"])
+def make_embed_token(external_id: str) -> Response:
+    """Make a token for one frame of one grower. It lasts an hour."""
+    given: TokenIn = request.context.json  # type: ignore[attr-defined]
+    parts = installation()
+    try:
+        with parts.database.transaction() as session:
+            grower = _grower(session, external_id)
+            connection = invitations.connection_of(session, grower.id)
+            made = embedding.new_link(session, connection, return_url=given.return_url)
+            session.flush()
+            told = TokenOut(token=parts.links.token(made.id), expires_at=made.expires_at)
+            return _json(told, 201)
+    except InputInvalid as err:
+        return invalid("return_url", str(err))
+
+
+def _grower(session: Session, external_id: str) -> Grower:
+    """A grower of the partner's, or an answer that there is none."""
+    query = sa.select(Grower).where(
+        Grower.partner_id == partner().id, Grower.external_id == external_id
+    )
+    found = None if "\0" in external_id else session.scalar(query.options(joinedload("*")))
+    return found or abort(problem(404))
+
+
+def _told(session: Session, grower: Grower) -> GrowerOut:
+    return _out(grower, invitations.connection_of(session, grower.id).reference)
+
+
+def _out(grower: Grower, reference: str) -> GrowerOut:
+    return GrowerOut(
+        external_id=grower.external_id,
+        name=grower.name,
+        email=grower.email,
+        phone=grower.phone,
+        leaf_user_id=grower.leaf_user_id,
+        created_at=grower.created_at,
+        connection=reference,
+    )
+
+
+def _json(told: BaseModel, status: int = 200) -> Response:
+    answer = make_response(told.model_dump_json(), status)
+    answer.content_type = "application/json"
+    return answer

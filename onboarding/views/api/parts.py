@@ -1,0 +1,185 @@
+"""What all of the API shares: who asks, what went wrong, and the description of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from flask import Blueprint, Response, abort, current_app, g, make_response, request
+from pydantic import BaseModel, ConfigDict, Field
+from spectree import Response as Answers
+from spectree import SpecTree
+from werkzeug.exceptions import HTTPException
+
+from onboarding.links import digest
+from onboarding.models import ApiKey, Partner
+from onboarding.partners import keys
+from onboarding.states import ApiScope
+from onboarding.views.limits import API_PER_KEY, limiter
+from onboarding.views.parts import installation
+
+PREFIX = "/api/v1"
+PROBLEM = "application/problem+json"
+SCOPE = "api_scope"
+"""What a view is marked with."""
+PROBLEMS = {
+    400: ("bad-request", "The request can't be read."),
+    401: ("key-missing", "Send a key: Authorization: Bearer cjd_…"),
+    403: ("scope-missing", "The key may not do this."),
+    404: ("not-found", "There is no such object of yours."),
+    405: ("method-not-allowed", "This address knows other methods; see Allow."),
+    409: ("conflict", "It can't be done as things stand."),
+    413: ("too-large", "A request has 64 KB at most."),
+    415: ("not-json", "Send JSON: Content-Type: application/json"),
+    422: ("invalid", "A value has to be changed; `errors` says which."),
+    429: ("too-many-requests", "Slow down, and come back after Retry-After."),
+    500: ("our-fault", "Our fault. Try again; the reference leads us to it."),
+    503: ("unavailable", "Not now. Try again."),
+}
+"""By status: the last part of `type`, which stays, and the usual sentence."""
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+bp = Blueprint("api", __name__, url_prefix=PREFIX)
+
+
+class Model(BaseModel):
+    """What comes in: unknown fields are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class Wrong(BaseModel):
+    """One value that has to be changed."""
+
+    field: str = Field(description="Its place, with dots between the names.")
+    reason: str
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field(description="Stable; its last part names the problem.")
+    title: str
+    status: int
+    detail: str = Field(description="What to do, for people.")
+    errors: list[Wrong] = Field(default=[], description="With 422: each value to be changed.")
+    reference: str | None = Field(default=None, description="With 500: under which we find it.")
+
+
+spec = SpecTree(
+    "flask",
+    mode="strict",
+    annotations=False,
+    title="Connect John Deere",
+    description="Growers of yours, their links, and where their connections stand.",
+    version="1",
+    openapi_version="3.1.0",
+    validation_error_model=Problem,
+    naming_strategy=lambda model: getattr(model, "__name__", str(model)),
+    nested_naming_strategy=lambda _parent, child: child,
+    before=lambda _request, _answer, error, _view, _adapter: _refuse_input(error),
+)
+
+
+def answers(status: int = 200, model: type[BaseModel] | None = None, *others: int) -> Answers:
+    """What a view answers, for the description.
+
+    :param others: statuses of problems besides those that every view has
+    """
+    usual = (401, 403, 422, 429, 500, *others)
+    problems: dict[str, Any] = {f"HTTP_{one}": (Problem, PROBLEMS[one][1]) for one in sorted(usual)}
+    return Answers(**{f"HTTP_{status}": model}, **problems)
+
+
+def needs(scope: ApiScope) -> Callable[[View], View]:
+    """Mark a view: for keys that may do this."""
+
+    def mark(view: View) -> View:
+        setattr(view, SCOPE, scope)
+        return view
+
+    return mark
+
+
+def partner() -> Partner:
+    """Whose key it is."""
+    return cast(ApiKey, g.api_key).partner
+
+
+def problem(status: int, detail: str = "", **more: Any) -> Response:
+    """An answer that says what went wrong."""
+    code, usual = PROBLEMS.get(status, PROBLEMS[500])
+    body = Problem(
+        type=f"{installation().settings.public_url}{PREFIX}/problems#{code}",
+        title=code.replace("-", " ").capitalize(),
+        status=status,
+        detail=detail or usual,
+        **more,
+    )
+    answer = make_response(body.model_dump_json(exclude_none=True), status)
+    answer.content_type = PROBLEM
+    if status == 401:
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+def invalid(field: str, reason: str) -> Response:
+    """One value that has to be changed."""
+    return problem(422, errors=[Wrong(field=field, reason=reason)])
+
+
+@bp.before_request
+def guard() -> Response | None:
+    """Let in who has a key that may do this."""
+    view = current_app.view_functions[request.endpoint or ""]
+    scope: ApiScope | None = getattr(view, SCOPE, None)
+    if scope is None:
+        return None
+    given = request.authorization
+    token = given.token if given is not None and given.type == "bearer" else None
+    with installation().database.reading() as session:
+        found = keys.find(session, token) if token else None
+    if found is None:
+        return problem(401, "There is no such key, or it has ended." if token else "")
+    g.api_key = found
+    if keys.is_to_be_noted(found):
+        with installation().database.transaction() as session:
+            keys.note_use(session, found.id)
+    if scope.value not in found.scopes:
+        return problem(403, f"The key {found.prefix}… lacks the scope “{scope.value}”.")
+    has_body = request.method in {"POST", "PUT", "PATCH"} and request.content_length
+    if has_body and request.mimetype != "application/json":
+        return problem(415)
+    if has_body and not isinstance(request.get_json(silent=True), dict):
+        return problem(400, "The body must be a JSON object.")
+    return None
+
+
+def answer_error(error: HTTPException, *, reference: str | None = None) -> Response:
+    """The problem that stands for an HTTP error, below the API's address."""
+    if error.response is not None:
+        return cast(Response, error.response)
+    answer = problem(error.code or 500, reference=reference)
+    for name, value in error.get_headers():
+        if name in {"Allow", "Retry-After"}:
+            answer.headers[name] = value
+    return answer
+
+
+def _refuse_input(error: Any) -> None:
+    if error is None:
+        return
+    wrong = [
+        Wrong(field=".".join(map(str, one["loc"])) or "body", reason=one["msg"])
+        for one in error.errors()
+    ]
+    abort(problem(422, errors=wrong))
+
+
+def _whose() -> str:
+    """For the limit: whoever asks, by what they send."""
+    return digest(request.headers.get("Authorization") or request.remote_addr or "").hex()
+
+
+limiter.limit(API_PER_KEY, key_func=_whose)(bp)

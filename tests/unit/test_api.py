@@ -1,0 +1,276 @@
+"""The partners' API: who may do what, what it answers, and that it says so truly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from onboarding import create_app
+from onboarding.clock import now
+from onboarding.connections import invitations
+from onboarding.db import Database
+from onboarding.models import ApiKey, Audit, Link
+from onboarding.partners import keys
+from onboarding.states import ApiScope
+from onboarding.views.api.documents import document
+from onboarding.views.api.parts import PREFIX, SCOPE
+from tests.support.queries import counted
+from tests.unit.conftest import SettingsFor
+from tests.unit.failures import ThreadedServer
+
+BACK = "https://portal.example/back"
+
+
+@pytest.fixture
+def app(
+    settings_for: SettingsFor, httpserver: ThreadedServer, fresh_database: Database, fresh_url: str
+) -> Iterator[Flask]:
+    made = create_app(settings_for(httpserver, database_url=fresh_url))
+    with fresh_database.transaction() as session:
+        for slug in ("prairie", "acme"):
+            invitations.add_partner(session, slug=slug, name=slug, return_urls=[BACK])
+    yield made
+    made.extensions["onboarding"].database.engine.dispose()
+
+
+class Program:
+    """A program of a partner's."""
+
+    def __init__(self, app: Flask, slug: str, *scopes: ApiScope) -> None:
+        self.client: FlaskClient = app.test_client()
+        with app.extensions["onboarding"].database.transaction() as session:
+            partner = session.scalars(invitations.partner_named(slug)).one()
+            made, self.key = keys.make(
+                session, partner, name="a test", scopes=scopes or list(ApiScope)
+            )
+            self.prefix = made.prefix
+
+    def call(self, method: str, path: str, body: Any = None, **more: Any) -> TestResponse:
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return self.client.open(
+            f"{PREFIX}{path}", method=method, json=body, headers=headers, **more
+        )
+
+    def grower(self, external_id: str = "7", **fields: Any) -> dict[str, Any]:
+        answer = self.call("PUT", f"/growers/{external_id}", {"name": "Maple Farm", **fields})
+        assert answer.status_code == 200, answer.text
+        told: dict[str, Any] = answer.get_json()
+        return told
+
+
+def wrong(answer: TestResponse) -> str:
+    """The problem's code."""
+    assert answer.content_type == "application/problem+json", answer.text
+    told = answer.get_json()
+    assert told["status"] == answer.status_code
+    assert told["detail"]
+    code: str = told["type"].partition("#")[2]
+    return code
+
+
+def test_grower_is_made_brought_up_to_date_and_listed_in_pages(app: Flask) -> None:
+    program = Program(app, "prairie")
+    first = program.grower(email="maple@farm.example")
+    assert first["email"] == "maple@farm.example"
+    again = program.grower(name="Maple Farm LLC")
+    assert (again["name"], again["email"]) == ("Maple Farm LLC", "maple@farm.example")
+    assert again["connection"] == first["connection"]
+    odd = "a/b ü?#"
+    assert program.grower(quote(odd, safe=""))["external_id"] == odd
+    assert program.call("GET", f"/growers/{quote(odd, safe='')}").get_json()["external_id"] == odd
+    program.grower("8")
+
+    page = program.call("GET", "/growers?limit=2").get_json()
+    rest = program.call("GET", f"/growers?limit=2&after={page['next']}").get_json()
+    found = [one["external_id"] for one in page["growers"] + rest["growers"]]
+    assert found == sorted(["7", "8", odd])
+    assert rest["next"] is None
+
+
+def test_links_and_tokens_lead_to_the_growers_page(app: Flask, fresh_database: Database) -> None:
+    program = Program(app, "prairie")
+    program.grower()
+    made = program.call("POST", "/growers/7/links", {"days": 3, "return_url": BACK})
+    assert made.status_code == 201
+    link = made.get_json()
+    path = link["url"].removeprefix("https://connect.example")
+    assert program.client.get(path).status_code == 200
+    for _ in range(2):
+        assert program.call("DELETE", f"/links/{link['id']}").status_code == 204
+    assert program.client.get(path).status_code == 410
+
+    token = program.call("POST", "/growers/7/embed-tokens", {"return_url": BACK}).get_json()
+    state = program.client.get(
+        "/embed/prairie/state", headers={"Authorization": f"Bearer {token['token']}"}
+    )
+    assert state.get_json()["comes_back"] is True
+    elsewhere = {"return_url": "https://evil.example/back"}
+    for what in ("links", "embed-tokens"):
+        answer = program.call("POST", f"/growers/7/{what}", elsewhere)
+        assert wrong(answer) == "invalid"
+        assert "is not among those of prairie" in answer.text
+    with fresh_database.reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(Link)) == 2
+
+
+def test_connections_are_told_as_everywhere_and_listed_by_status(app: Flask) -> None:
+    program = Program(app, "prairie")
+    references = [program.grower(str(number))["connection"] for number in range(5)]
+    told = program.call("GET", f"/connections/{references[0].lower()}").get_json()
+    assert told["status"]["code"] == "invited"
+    assert told["status"]["who"] == "grower"
+    assert told["health"] == "UNKNOWN"
+
+    page = program.call("GET", "/connections?status=invited&limit=3").get_json()
+    rest = program.call(
+        "GET", "/connections", query_string={"limit": 3, "after": page["next"]}
+    ).get_json()
+    listed = [one["reference"] for one in page["connections"] + rest["connections"]]
+    assert sorted(listed) == sorted(references)
+    nothing = program.call("GET", "/connections?health=OK").get_json()
+    assert nothing == {"connections": [], "next": None}
+    since = (now() + timedelta(hours=1)).isoformat()
+    late = program.call("GET", "/connections", query_string={"changed_since": since})
+    assert late.get_json()["connections"] == []
+    assert program.call("POST", f"/connections/{references[0]}/recheck").status_code == 202
+    with counted(app.extensions["onboarding"].database.engine) as sent:
+        program.call("GET", "/connections?limit=5")
+    assert len(sent) <= 3, sent
+
+
+def test_objects_of_others_do_not_exist(app: Flask) -> None:
+    ours, theirs = Program(app, "prairie"), Program(app, "acme")
+    reference = theirs.grower()["connection"]
+    link = theirs.call("POST", "/growers/7/links", {}).get_json()
+    for method, path, body in (
+        ("GET", "/growers/7", None),
+        ("POST", "/growers/7/links", {}),
+        ("POST", "/growers/7/embed-tokens", {}),
+        ("DELETE", f"/links/{link['id']}", None),
+        ("GET", f"/connections/{reference}", None),
+        ("POST", f"/connections/{reference}/recheck", None),
+    ):
+        assert wrong(ours.call(method, path, body)) == "not-found", path
+    assert ours.call("GET", "/growers").get_json()["growers"] == []
+    assert ours.call("GET", "/connections").get_json()["connections"] == []
+
+
+def test_every_address_wants_a_key_with_the_scope(app: Flask) -> None:
+    programs = {scope: Program(app, "prairie", scope) for scope in ApiScope}
+    seen = set()
+    for rule in app.url_map.iter_rules():
+        if not rule.endpoint.startswith("api."):
+            continue
+        scope = getattr(app.view_functions[rule.endpoint], SCOPE, None)
+        if scope is None:
+            assert rule.endpoint in {"api.openapi", "api.docs", "api.problems"}, rule.endpoint
+            continue
+        seen.add(rule.endpoint)
+        values = {
+            "external_id": "none",
+            "reference": "NONE",
+            "link_id": "00000000-0000-0000-0000-000000000007",
+        }
+        with app.test_request_context():
+            path = app.url_map.bind("x").build(
+                rule.endpoint, {name: values[name] for name in rule.arguments}
+            )
+        (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        for nobody in ("", "cjd_00000000_wrong"):
+            headers = {"Authorization": f"Bearer {nobody}"} if nobody else {}
+            answer = app.test_client().open(path, method=method, headers=headers)
+            assert wrong(answer) == "key-missing"
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+            assert "Set-Cookie" not in answer.headers
+        for has, program in programs.items():
+            answer = program.call(
+                method, path.removeprefix(PREFIX), {} if method != "GET" else None
+            )
+            assert (answer.status_code == 403) is (has is not scope), (path, has)
+    assert len(seen) == 9
+
+
+def test_what_can_not_be_used_is_named_and_nothing_happens(app: Flask) -> None:
+    program = Program(app, "prairie")
+    answer = program.call("PUT", "/growers/7", {"nome": "Maple", "email": "x" * 999})
+    assert wrong(answer) == "invalid"
+    fields = {one["field"] for one in answer.get_json()["errors"]}
+    assert fields == {"nome", "name", "email"}
+    assert wrong(program.call("PUT", "/growers/7", {"name": "M", "email": "no"})) == "invalid"
+    headers = {"Authorization": f"Bearer {program.key}"}
+    text = program.client.put(f"{PREFIX}/growers/7", data="name=M", headers=headers)
+    assert wrong(text) == "not-json"
+    broken = program.client.put(
+        f"{PREFIX}/growers/7", data="{", headers=headers, content_type="application/json"
+    )
+    assert wrong(broken) == "bad-request"
+    assert wrong(program.call("PUT", "/growers/7", [1])) == "bad-request"
+    large = program.call("PUT", "/growers/7", {"name": "M" * 70_000})
+    assert wrong(large) == "too-large"
+    assert wrong(program.call("GET", "/growers?limit=0")) == "invalid"
+    assert wrong(program.call("GET", "/connections?after=x")) == "invalid"
+    assert wrong(program.call("GET", "/nothing-here")) == "not-found"
+    missing = program.call("PATCH", "/growers")
+    assert wrong(missing) == "method-not-allowed"
+    assert "GET" in missing.headers["Allow"]
+    assert wrong(program.call("GET", "/growers/%00")) == "not-found"
+    assert program.call("GET", "/growers").get_json()["growers"] == []
+
+
+def test_key_is_shown_once_works_until_it_is_replaced_for_a_day_and_revoked(
+    app: Flask, fresh_database: Database
+) -> None:
+    run = app.test_cli_runner().invoke
+    made = run(args=["key", "add", "prairie", "--name", "portal"])
+    assert made.exit_code == 0, made.output
+    old = made.stdout.strip()
+    program = Program(app, "prairie")
+    program.key = old
+    assert program.call("GET", "/growers").status_code == 200
+    prefix = "_".join(old.split("_")[:2])
+    new = run(args=["key", "replace", prefix]).stdout.strip()
+    for key in (old, new):
+        program.key = key
+        assert program.call("GET", "/growers").status_code == 200
+    with fresh_database.transaction() as session:
+        stored = session.scalars(sa.select(ApiKey).where(ApiKey.prefix == prefix)).one()
+        assert old.encode() not in stored.digest
+        stored.expires_at = now()
+    program.key = old
+    assert wrong(program.call("GET", "/growers")) == "key-missing"
+    run(args=["key", "revoke", "_".join(new.split("_")[:2])])
+    program.key = new
+    assert wrong(program.call("GET", "/growers")) == "key-missing"
+    listed = run(args=["key", "list", "prairie"]).stdout
+    assert "revoked" in listed
+    assert new not in listed
+    with fresh_database.reading() as session:
+        lines = session.scalars(sa.select(Audit)).all()
+    assert {line.action for line in lines} >= {"key.add", "key.replace", "key.revoke"}
+    assert not any(secret in str(line.data) for line in lines for secret in (old, new))
+
+
+def test_description_names_every_address_and_can_be_read(app: Flask) -> None:
+    client = app.test_client()
+    told = client.get(f"{PREFIX}/openapi.json").get_json()
+    assert told["openapi"].startswith("3.1")
+    described = {
+        (path, method.upper()) for path, methods in told["paths"].items() for method in methods
+    }
+    assert len(described) == 9
+    for operation in (one for methods in document()["paths"].values() for one in methods.values()):
+        assert "application/problem+json" in operation["responses"]["401"]["content"]
+        assert operation["summary"]
+    page = client.get(f"{PREFIX}/docs")
+    assert page.status_code == 200
+    assert "Create a grower, or bring one up to date" in page.text
+    problems = client.get(f"{PREFIX}/problems").text
+    assert 'id="key-missing"' in problems
