@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
+import ast
 
 from onboarding.staff.trail import WORDS
 from tests.support.stack import ROOT
-
-ACTION = re.compile(r'"((?:staff|partner|application|connection|key|view|bulk|import)\.[a-z_]+)"')
 
 
 def test_every_action_that_is_written_down_has_words() -> None:
     """Of the calls that name it; those that make it from a variable are covered by their tests."""
     found = {
-        action
+        str(action.value)
         for file in (ROOT / "onboarding").rglob("*.py")
-        for call in re.findall(
-            r"audit\.record\((.*?)\n\s*\)|audit\.record\(([^\n]*)\)", file.read_text(), re.S
-        )
-        for action in ACTION.findall(" ".join(call))
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "audit.record"
+        for action in call.args[2:3]
+        if isinstance(action, ast.Constant)
     }
     assert len(found) > 20
     assert found - set(WORDS) == set()
