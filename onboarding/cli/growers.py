@@ -61,13 +61,33 @@ def partner_add(
 
 @partner.command("edit")
 @click.argument("slug")
-@click.option("--application", required=True, help="Its name; empty: the default one.")
-def partner_edit(slug: str, application: str) -> None:
-    """Let a partner's growers sign in with another application from now on."""
+@click.option("--application", help="Whose growers sign in with it; empty: the default one.")
+@click.option("--add-frame-origin", "frame_origins", multiple=True, help="May frame our pages.")
+@click.option("--add-return-url", "return_urls", multiple=True, help="Growers may return there.")
+def partner_edit(
+    slug: str,
+    application: str | None,
+    frame_origins: tuple[str, ...],
+    return_urls: tuple[str, ...],
+) -> None:
+    """Let a partner's growers sign in with another application, or list further addresses.
+
+    Who is signing in at this moment goes on with the application of before.
+    """
     parts = installation()
     with plain_errors(), parts.database.transaction() as session:
-        partners.use_application(session, partners.named(session, slug), application, None)
-    click.echo("Changed. Who is signing in at this moment goes on with the one before.", err=True)
+        found = partners.named(session, slug)
+        if application is not None:
+            partners.use_application(session, found, application, None)
+        partners.list_addresses(
+            session,
+            parts.settings,
+            found,
+            frame_origins=frame_origins,
+            return_urls=return_urls,
+            by=None,
+        )
+    click.echo("Changed.", err=True)
 
 
 @click.command()

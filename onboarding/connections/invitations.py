@@ -30,6 +30,11 @@ EMAIL_MAX = 254
 PHONE_MAX = 40
 URL_MAX = 500
 LEAF_USER_MAX = 64
+CHANGED = (
+    *("name", "frame_origins", "return_urls", "select_organizations", "colour"),
+    *("support_name", "support_email", "support_phone", "support_url"),
+)
+"""What `change_partner` takes."""
 USUAL_PORTS = {"https": 443, "http": 80}
 
 

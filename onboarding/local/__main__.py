@@ -27,6 +27,7 @@ from onboarding.settings import Settings, read_environment
 INSTANCE = Path("instance")
 READY_SECONDS = 60.0
 DEMO_PARTNER = "demo"
+PORTAL_KEY = "portal-key"
 RULE = "=" * 78
 WIDTH = 26
 
@@ -70,6 +71,7 @@ def _start(supervisor: Supervisor, plan: Plan) -> dict[str, Any]:
     world = _make_world(supervisor, plan)
     if plan.sandbox:
         supervisor.start("sandbox", commands.sandbox(plan.sandbox_port))
+    portal = _prepare_portal(supervisor, plan, world.get("partner")) if plan.sandbox else {}
     supervisor.start("web", commands.web(plan.port))
     supervisor.start("worker", commands.worker())
     if plan.sandbox:
@@ -85,7 +87,25 @@ def _start(supervisor: Supervisor, plan: Plan) -> dict[str, Any]:
         limit=READY_SECONDS,
         what=f"{plan.public_url}/health/ready",
     )
+    if plan.sandbox:
+        supervisor.start("portal", commands.portal(plan.portal_port), portal)
     return world
+
+
+def _prepare_portal(supervisor: Supervisor, plan: Plan, partner: str | None) -> dict[str, str]:
+    """Let the sample portal show frames, and have a key: the whole environment of its program.
+
+    :param partner: one of the demo world; None: the demo partner, who is made if need be
+    """
+    if partner is None:
+        _add_demo_partner(supervisor)
+    slug, kept = partner or DEMO_PARTNER, INSTANCE / PORTAL_KEY
+    supervisor.command("portal", commands.portal_key(slug, plan.portal_url, kept))
+    own = {"CONNECT_URL": plan.public_url, "CONNECT_PARTNER": slug}
+    inherited = {
+        name: plan.environ[name] for name in ("PATH", "PYTHONPATH") if name in plan.environ
+    }
+    return inherited | own | {"CONNECT_KEY": kept.read_text().strip()}
 
 
 def _make_world(supervisor: Supervisor, plan: Plan) -> dict[str, Any]:
@@ -123,6 +143,7 @@ def _open_sandbox(supervisor: Supervisor, plan: Plan, world: Mapping[str, Any]) 
         "",
         f"  Faults, policies and everything that was sent: {plan.sandbox_url}/control",
         f"  Mails to growers: {plan.sandbox_url}/mail",
+        f"  A partner's portal, with the frame: {plan.portal_url}",
         *_more(plan),
     ]
 

@@ -35,5 +35,15 @@ def sandbox(port: int) -> list[str]:
     return [*_gunicorn(port, _SANDBOX_CONFIG), "onboarding.sandbox:create_app()"]
 
 
+def portal_key(slug: str, origin: str, file: Path) -> list[str]:
+    """Let the sample portal show a partner's frames; the file gets its key."""
+    return [*_PYTHON, "onboarding.local.portal", slug, origin, str(file)]
+
+
+def portal(port: int) -> list[str]:
+    """The sample portal of a partner's, on loopback."""
+    return [*_gunicorn(port, _SANDBOX_CONFIG), "examples.portal:app"]
+
+
 def _gunicorn(port: int, config: str) -> list[str]:
     return [*_PYTHON, "gunicorn", "--config", config, "--bind", f"127.0.0.1:{port}"]

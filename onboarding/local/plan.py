@@ -23,7 +23,7 @@ REAL_SERVICES = (
 """With all of these it runs against John Deere and Leaf, with none of them on the sandbox."""
 KEYS_FILE = "local-keys.env"
 RESIDENTS_FILE = "sandbox-residents.jsonl"
-PORTS = {"PORT": 8000, "SANDBOX_PORT": 8001, "SANDBOX_MAIL_PORT": 8002}
+PORTS = {"PORT": 8000, "SANDBOX_PORT": 8001, "SANDBOX_MAIL_PORT": 8002, "PORTAL_PORT": 8003}
 """Where it listens unless told otherwise."""
 HIGHEST_PORT = 65_535
 EMPTY = "EMPTY"
@@ -43,6 +43,7 @@ class Plan:
     port: int
     sandbox_port: int
     mail_port: int
+    portal_port: int
     public_url: str
     residents: Path | None
     environ: Mapping[str, str] = field(repr=False)
@@ -53,9 +54,18 @@ class Plan:
         return f"http://127.0.0.1:{self.sandbox_port}"
 
     @property
+    def portal_url(self) -> str:
+        """Origin of the sample portal; another site than the app's, as partners' are."""
+        return f"http://127.0.0.1:{self.portal_port}"
+
+    @property
     def ports(self) -> dict[str, int]:
         """The ports that are listened on, by the names of their settings."""
-        ours = {"SANDBOX_PORT": self.sandbox_port, "SANDBOX_MAIL_PORT": self.mail_port}
+        ours = {
+            "SANDBOX_PORT": self.sandbox_port,
+            "SANDBOX_MAIL_PORT": self.mail_port,
+            "PORTAL_PORT": self.portal_port,
+        }
         return {"PORT": self.port} | (ours if self.sandbox else {})
 
 
@@ -76,7 +86,7 @@ def make(environ: Mapping[str, str], instance: Path) -> Plan:
             + "\nSet them in the environment or in .env (.env.example explains each), or unset "
             "all of\n" + ", ".join(REAL_SERVICES) + "\nto run with the sandbox."
         )
-    port, sandbox_port, mail_port = (_port(found, name) for name in PORTS)
+    port, sandbox_port, mail_port, portal_port = (_port(found, name) for name in PORTS)
     public_url = found.get("PUBLIC_URL", f"http://localhost:{port}").rstrip("/")
     instance.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys = _keys(instance / KEYS_FILE)
@@ -86,6 +96,7 @@ def make(environ: Mapping[str, str], instance: Path) -> Plan:
         port=port,
         sandbox_port=sandbox_port,
         mail_port=mail_port,
+        portal_port=portal_port,
         public_url=public_url,
         residents=None if is_empty else instance.resolve() / RESIDENTS_FILE,
         # Empty values stay, since each program reads .env again below its environment.

@@ -62,13 +62,19 @@ class Supervisor:
             raise KeyboardInterrupt  # asked twice: wait for nothing any more
         self._stop_asked.set()
 
-    def start(self, name: str, command: Sequence[str]) -> None:
-        """Start a program that is to run until the end."""
+    def start(
+        self, name: str, command: Sequence[str], environ: Mapping[str, str] | None = None
+    ) -> None:
+        """Start a program that is to run until the end.
+
+        :param environ: its whole environment; None: that of every program
+        """
 
         def sink(line: str) -> None:
             self._say(name, line)
 
-        self._children.append(Child(name, command, env=self._environ, sink=sink))
+        own = self._environ if environ is None else environ
+        self._children.append(Child(name, command, env=own, sink=sink))
 
     def command(self, name: str, command: Sequence[str]) -> str:
         """Run a command to its end.

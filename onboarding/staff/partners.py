@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -79,6 +79,30 @@ def change(
     if changed := [name for name in values if before[name] != after[name]]:
         audit.record(session, by, "partner.change", partner=partner, changed=changed)
     use_application(session, partner, application, by)
+
+
+def list_addresses(
+    session: Session,
+    settings: Settings,
+    partner: Partner,
+    *,
+    frame_origins: Collection[str],
+    return_urls: Collection[str],
+    by: Member | None,
+) -> None:
+    """List further origins that may frame our pages, and addresses that growers may return to.
+
+    :raise InputInvalid: saying which one to change and how
+    """
+    added = {"frame_origins": frame_origins, "return_urls": return_urls}
+    refuse_loopback(settings, added)
+    values = {name: getattr(partner, name) for name in invitations.CHANGED}
+    for name, more in added.items():
+        values[name] = list(dict.fromkeys([*values[name], *more]))
+    before = [list(partner.frame_origins), list(partner.return_urls)]
+    invitations.change_partner(partner, **values)
+    if before != [partner.frame_origins, partner.return_urls]:
+        audit.record(session, by, "partner.change", partner=partner, changed=[*added])
 
 
 def _values(partner: Partner, names: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,12 +41,13 @@ class Running:
     """`python -m onboarding.local` in a folder of its own."""
 
     def __init__(self, folder: Path, more: Mapping[str, str], arguments: tuple[str, ...]) -> None:
-        self.port, self.sandbox_port, self.mail_port = free_ports(3)
+        self.port, self.sandbox_port, self.mail_port, self.portal_port = free_ports(4)
         self.lines: list[str] = []
         environ = {name: os.environ[name] for name in INHERITED if name in os.environ}
         environ |= {"PYTHONPATH": str(ROOT), "PORT": str(self.port), "EMPTY": "1"}
         environ |= {"SANDBOX_PORT": str(self.sandbox_port)}
         environ |= {"SANDBOX_MAIL_PORT": str(self.mail_port)}
+        environ |= {"PORTAL_PORT": str(self.portal_port)}
         self.child = Child(
             "run",
             [sys.executable, "-m", "onboarding.local", *arguments],
@@ -118,6 +119,23 @@ def _number(folder: Path, table: str) -> int:
     return number
 
 
+def _look_at_the_portal(running: Running) -> None:
+    """It has a token for a frame, and the frame knows where the grower stands."""
+    found = re.search(r"A partner's portal, with the frame: (http://\S+)", running.output)
+    assert found is not None
+    page = requests.get(found[1], timeout=30).text
+    token = re.search(r'<connect-john-deere partner="heartland" token="([^"]+)">', page)
+    assert token is not None
+    app = f"http://localhost:{running.port}"
+    frame = requests.get(f"{app}/embed/heartland", timeout=30)
+    assert f"frame-ancestors https://portal.heartland-coop.example {found[1]};" in (
+        f"{frame.headers['Content-Security-Policy']};"
+    )
+    bearer = {"Authorization": f"Bearer {token[1]}"}
+    state = requests.get(f"{app}/embed/heartland/state", headers=bearer, timeout=30).json()
+    assert (state["event"], state["comes_back"]) == ("ready", True)
+
+
 def test_without_settings_the_sandbox_starts_and_a_grower_can_connect(
     run: Run, tmp_path: Path
 ) -> None:
@@ -136,19 +154,21 @@ def test_without_settings_the_sandbox_starts_and_a_grower_can_connect(
     assert grower.page.heading == "Connected"
     grower.close()
     _wait_for_mail(inbox[1], "Heartland Grain Co-op: John Deere is connected")
-    assert (tmp_path / "instance" / "local-keys.env").stat().st_mode & 0o777 == 0o600
+    for kept in ("local-keys.env", "portal-key"):
+        assert (tmp_path / "instance" / kept).stat().st_mode & 0o777 == 0o600
+    _look_at_the_portal(running)
 
     assert running.child.stop(STOP_SECONDS) == 0
     assert "Stopped." in running.output
     wait_until(lambda: commands_in(tmp_path) == {}, what="all have ended", limit=STOP_SECONDS)
-    assert (_number(tmp_path, "partner"), _number(tmp_path, "grower")) == (3, 2001)
+    assert (_number(tmp_path, "partner"), _number(tmp_path, "grower")) == (3, 2002)
 
     printed = re.search(r"admin@sandbox.example +(\S+) +administrator", running.output)
     assert printed is not None
     again = run(EMPTY="")
     again.wait_for("Stop: Ctrl-C")
     assert printed[1] not in again.output
-    assert (_number(tmp_path, "partner"), _number(tmp_path, "grower")) == (3, 2001)
+    assert (_number(tmp_path, "partner"), _number(tmp_path, "grower")) == (3, 2002)
 
 
 def test_the_sandbox_starts_empty_if_it_is_asked_to(run: Run, tmp_path: Path) -> None:
@@ -262,7 +282,7 @@ def test_settings_come_from_a_file_too(run: Run, tmp_path: Path) -> None:
     assert "LEAF_PASSWORD" in running.output.splitlines()[0]
 
 
-@pytest.mark.parametrize("name", ["PORT", "SANDBOX_PORT", "SANDBOX_MAIL_PORT"])
+@pytest.mark.parametrize("name", ["PORT", "SANDBOX_PORT", "SANDBOX_MAIL_PORT", "PORTAL_PORT"])
 def test_a_busy_port_is_named_with_the_way_out(run: Run, name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

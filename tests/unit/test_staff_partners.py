@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 import sqlalchemy as sa
 
+from onboarding.connections import invitations
+from onboarding.db import Database
+from onboarding.errors import InputInvalid
 from onboarding.models import Application, Audit, Partner
+from onboarding.staff import partners
 from onboarding.states import Role
 from tests.support.desk import Desk
 from tests.support.queries import counted
-from tests.unit.failures import Server
+from tests.unit.conftest import SettingsFor
+from tests.unit.failures import Server, ThreadedServer
 from tests.unit.rows import add_partner
 from tests.unit.test_deere import serve_metadata
 
@@ -137,3 +144,35 @@ def test_application_is_tested_kept_changed_and_deleted(desk: Desk, server: Serv
     with desk.database.reading() as session:
         assert session.scalar(sa.select(Application)) is None
         assert SECRET not in str(session.execute(sa.select(Audit.data)).all())
+
+
+def test_further_addresses_are_listed_once_and_checked_as_all_are(
+    fresh_database: Database, settings_for: SettingsFor, httpserver: ThreadedServer
+) -> None:
+    settings = settings_for(httpserver)
+    portal, back = "https://portal.example", "https://portal.example/back"
+    with fresh_database.transaction() as session:
+        made = invitations.add_partner(session, slug="prairie", name="Prairie", colour="#2f6136")
+        session.flush()
+        for _ in range(2):
+            partners.list_addresses(
+                session, settings, made, frame_origins=[portal], return_urls=[back], by=None
+            )
+        with pytest.raises(InputInvalid, match="has a scheme, a host"):
+            partners.list_addresses(
+                session, settings, made, frame_origins=[back], return_urls=[], by=None
+            )
+        assert (made.frame_origins, made.return_urls, made.colour) == ([portal], [back], "#2f6136")
+        real = replace(
+            settings,
+            deere_metadata_url="https://signin.deere.example",
+            deere_api_url="https://api.deere.example",
+            leaf_api_url="https://api.leaf.example",
+        )
+        with pytest.raises(InputInvalid, match="on the grower's own machine"):
+            partners.list_addresses(
+                session, real, made, frame_origins=["http://localhost:1"], return_urls=[], by=None
+            )
+    with fresh_database.reading() as session:
+        lines = session.scalars(sa.select(Audit.action)).all()
+    assert lines == ["partner.change"]
