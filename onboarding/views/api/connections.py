@@ -15,7 +15,7 @@ from onboarding.models import Connection, Grower, Listing
 from onboarding.partners import status
 from onboarding.states import ApiScope, Health
 from onboarding.views.api.growers import PAGE_MAX
-from onboarding.views.api.parts import Model, answers, bp, needs, partner, problem, spec
+from onboarding.views.api.parts import Model, answers, as_json, bp, needs, partner, problem, spec
 from onboarding.views.parts import installation
 
 
@@ -98,7 +98,7 @@ def get_connection(reference: str) -> Response:
                 for one in found.organizations
             ],
         )
-    return _json(out)
+    return as_json(out)
 
 
 @bp.get("/connections")
@@ -137,7 +137,7 @@ def list_connections() -> Response:
         for row, reference, external_id in rows[: asked.limit]
     ]
     last = rows[asked.limit - 1][0] if len(rows) > asked.limit else None
-    return _json(Connections(connections=shown, next=None if last is None else _after(last)))
+    return as_json(Connections(connections=shown, next=None if last is None else _after(last)))
 
 
 @bp.post("/connections/<reference>/recheck")
@@ -175,9 +175,3 @@ def _place(text: str) -> sa.Tuple:
     except ValueError:
         abort(problem(422, "Give `after` as the last page had it in `next`."))
     return sa.tuple_(sa.literal(since, Listing.since.type), sa.literal(int(number)))
-
-
-def _json(told: BaseModel, status: int = 200) -> Response:
-    answer = make_response(told.model_dump_json(), status)
-    answer.content_type = "application/json"
-    return answer

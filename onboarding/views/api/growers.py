@@ -18,6 +18,7 @@ from onboarding.states import ApiScope
 from onboarding.views.api.parts import (
     Model,
     answers,
+    as_json,
     bp,
     invalid,
     needs,
@@ -106,7 +107,7 @@ def put_grower(external_id: str) -> Response:
                 session, session.merge(partner()), external_id=external_id, **given.model_dump()
             )
             session.flush()
-            return _json(_told(session, grower))
+            return as_json(_told(session, grower))
     except InputInvalid as err:
         return invalid("body", str(err))
 
@@ -117,7 +118,7 @@ def put_grower(external_id: str) -> Response:
 def get_grower(external_id: str) -> Response:
     """One grower."""
     with installation().database.reading() as session:
-        return _json(_told(session, _grower(session, external_id)))
+        return as_json(_told(session, _grower(session, external_id)))
 
 
 @bp.get("/growers")
@@ -139,7 +140,7 @@ def list_growers() -> Response:
         rows = session.execute(query).all()
     shown = [_out(grower, reference) for grower, reference in rows[: asked.limit]]
     more = shown[-1].external_id if len(rows) > asked.limit else None
-    return _json(Growers(growers=shown, next=more))
+    return as_json(Growers(growers=shown, next=more))
 
 
 @bp.post(f"/{GROWER}/links")
@@ -161,7 +162,7 @@ def make_link(external_id: str) -> Response:
             )
             session.flush()
             address = parts.links.url(parts.settings.public_url, made.id)
-            return _json(LinkOut(id=made.id, url=address, expires_at=made.expires_at), 201)
+            return as_json(LinkOut(id=made.id, url=address, expires_at=made.expires_at), 201)
     except InputInvalid as err:
         return invalid("return_url", str(err))
 
@@ -193,7 +194,7 @@ def make_embed_token(external_id: str) -> Response:
             made = embedding.new_link(session, connection, return_url=given.return_url)
             session.flush()
             told = TokenOut(token=parts.links.token(made.id), expires_at=made.expires_at)
-            return _json(told, 201)
+            return as_json(told, 201)
     except InputInvalid as err:
         return invalid("return_url", str(err))
 
@@ -221,9 +222,3 @@ def _out(grower: Grower, reference: str) -> GrowerOut:
         created_at=grower.created_at,
         connection=reference,
     )
-
-
-def _json(told: BaseModel, status: int = 200) -> Response:
-    answer = make_response(told.model_dump_json(), status)
-    answer.content_type = "application/json"
-    return answer

@@ -107,6 +107,13 @@ def partner() -> Partner:
     return cast(ApiKey, g.api_key).partner
 
 
+def as_json(told: BaseModel, status: int = 200) -> Response:
+    """An answer that is as described."""
+    answer = make_response(told.model_dump_json(), status)
+    answer.content_type = "application/json"
+    return answer
+
+
 def problem(status: int, detail: str = "", **more: Any) -> Response:
     """An answer that says what went wrong."""
     code, usual = PROBLEMS.get(status, PROBLEMS[500])
