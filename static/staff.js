@@ -84,10 +84,12 @@
     event.detail.shouldSwap = true;
     event.detail.isError = false;
   });
-  document.addEventListener("htmx:responseError", (event) => {
-    // Any other trouble is a page of its own.
-    if (isTable(event)) location.assign(event.detail.pathInfo.finalRequestPath);
-  });
+  for (const trouble of ["htmx:responseError", "htmx:sendError"]) {
+    document.addEventListener(trouble, (event) => {
+      // Any other trouble is a page of its own, so that nobody takes old rows for new ones.
+      if (isTable(event)) location.assign(event.detail.pathInfo.finalRequestPath);
+    });
+  }
   document.addEventListener("htmx:beforeHistoryUpdate", (event) => {
     // One goes back to what was searched for before, and not by letters.
     const { history, requestConfig } = event.detail;
