@@ -2,6 +2,7 @@
 
 from onboarding.views.staff import (
     account,
+    api_keys,
     applications,
     attempts,
     audit,
@@ -23,6 +24,7 @@ from onboarding.views.staff.parts import init_app
 
 __all__ = [
     "account",
+    "api_keys",
     "applications",
     "attempts",
     "audit",

@@ -90,7 +90,7 @@ def list_partners() -> ResponseReturnValue:
 def partner(slug: str) -> ResponseReturnValue:
     """One partner; for administrators with what they may change."""
     with installation().database.reading() as session:
-        found = _visible(session, slug)
+        found = visible_partner(session, slug)
         form = _offer(session, PartnerForm(formdata=None))
         form.show(found)
         own = using.of_partner(session, found)
@@ -104,7 +104,7 @@ def change_partner(slug: str) -> ResponseReturnValue:
     """Keep what was typed, or show a grower's page as it would look."""
     parts = installation()
     with parts.database.reading() as session:
-        found = _visible(session, slug)
+        found = visible_partner(session, slug)
         form = _offer(session, PartnerForm())
     if not form.validate_on_submit():
         return _page(form, found)
@@ -114,7 +114,7 @@ def change_partner(slug: str) -> ResponseReturnValue:
         with parts.database.transaction() as session:
             values = form.values()
             partners.refuse_loopback(parts.settings, values)
-            kept = _visible(session, slug)
+            kept = visible_partner(session, slug)
             partners.change(session, kept, member(), application=form.application.data, **values)
     except InputInvalid as err:
         return _page(form, found, wrong=str(err))
@@ -175,7 +175,7 @@ def contrast_note(colour: str | None) -> str | None:
     ) % {"reached": f"{reached:.1f}", "needed": LEAST_CONTRAST}
 
 
-def _visible(session: Session, slug: str) -> Partner:
+def visible_partner(session: Session, slug: str) -> Partner:
     """A partner that the member sees; else 404."""
     if not invitations.SLUG.fullmatch(slug):
         abort(404)
