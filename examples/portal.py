@@ -27,7 +27,7 @@ PAGE = """<!doctype html>
 <h1>Sample portal</h1>
 <nav>{% for id, name in farms.items() %}<a href="?farm={{ id }}">{{ name }}</a> {% endfor %}</nav>
 <h2>{{ farms[farm] }}</h2>
-<connect-john-deere partner="{{ partner }}" token="{{ token }}">
+<connect-john-deere partner="{{ partner }}" token="{{ token }}" theme="light">
   <a href="{{ link }}">Connect John Deere</a>
 </connect-john-deere>
 <h3>What this page is told</h3>

@@ -124,7 +124,7 @@ def _look_at_the_portal(running: Running) -> None:
     found = re.search(r"A partner's portal, with the frame: (http://\S+)", running.output)
     assert found is not None
     page = requests.get(found[1], timeout=30).text
-    token = re.search(r'<connect-john-deere partner="heartland" token="([^"]+)">', page)
+    token = re.search(r'<connect-john-deere partner="heartland" token="([^"]+)"', page)
     assert token is not None
     app = f"http://localhost:{running.port}"
     frame = requests.get(f"{app}/embed/heartland", timeout=30)
