@@ -59,6 +59,14 @@ def find(session: Session, secret: str | None) -> StaffSession | None:
     return None if found is None or found.staff.disabled_at is not None else found
 
 
+def whose(session: Session, secret: str | None) -> UUID | None:
+    """Whose session a cookie is of, also when it has been idle for too long."""
+    if not secret:
+        return None
+    query = sa.select(StaffSession.staff_id).where(StaffSession.digest == digest(secret))
+    return session.scalar(query)
+
+
 def is_to_be_seen(found: StaffSession) -> bool:
     """Whether it is long enough since it was noted that the session is in use."""
     return now() - found.seen_at >= SEEN_EVERY

@@ -70,13 +70,19 @@ def test_form_that_was_sent_too_late_is_offered_again_with_all_but_its_secrets(d
     assert fields == TYPED
     with desk.database.reading() as session:
         assert session.scalars(sa.select(Application)).all() == [], "only by the click"
-    assert browser.get("/staff/draft").location == "/staff/", "offered once"
+    assert "own-key" in browser.get("/staff/draft").text, "until it is sent"
+    other = desk.browser(Role.ADMINISTRATOR, email="other@example.com")
+    cookie = browser.get_cookie("__Host-staff-draft", domain="connect.example")
+    assert cookie is not None
+    other.set_cookie("__Host-staff-draft", cookie.value, domain="connect.example", secure=True)
+    assert other.get("/staff/draft").location == "/staff/", "to nobody else"
 
     again = browser.post(
         "/staff/add-application", data={**fields, "csrf_token": desk.token(browser)}
     )
     assert again.status_code == 422
     assert "Own &amp; application" in again.text, "the form is back, for the secret"
+    assert browser.get("/staff/draft").location == "/staff/", "it is sent"
 
 
 def test_draft_waits_through_a_sign_in_as_well_and_not_for_long(desk: Desk) -> None:
@@ -92,6 +98,8 @@ def test_draft_waits_through_a_sign_in_as_well_and_not_for_long(desk: Desk) -> N
     )
     assert signed.location == "/staff/draft"
     assert "Called them." in browser.get("/staff/draft").text
+    assert browser.get("/staff/draft?leave=1").location == "/staff/"
+    assert browser.get("/staff/draft").location == "/staff/", "it is left"
 
     browser.set_cookie("__Host-staff-draft", "forged", domain="connect.example", secure=True)
     assert browser.get("/staff/draft").location == "/staff/"

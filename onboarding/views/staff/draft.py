@@ -11,6 +11,7 @@ import json
 import re
 import zlib
 from dataclasses import asdict, dataclass
+from uuid import UUID
 
 from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -18,10 +19,18 @@ from flask.typing import ResponseReturnValue
 from onboarding.clock import Span, seconds
 from onboarding.errors import TokenUnreadable
 from onboarding.i18n import gettext as _
+from onboarding.staff import sessions
 from onboarding.states import Role
 from onboarding.views.parts import installation
 from onboarding.views.staff.forms import Button
-from onboarding.views.staff.parts import DRAFT_COOKIE, bp, page_before, staff_only
+from onboarding.views.staff.parts import (
+    COOKIE,
+    DRAFT_COOKIE,
+    bp,
+    member,
+    page_before,
+    staff_only,
+)
 
 PLACE = "cookie staff-draft"
 KEPT_SECONDS = 3600
@@ -41,16 +50,18 @@ class Draft:
     fields: list[list[str]]
     begun: float
     had_secret: bool
+    staff_id: str
+    """Whose it is: it is offered to nobody else."""
 
     @classmethod
-    def of_request(cls) -> Draft:
+    def of_request(cls, staff_id: UUID) -> Draft:
         """The one that is being sent."""
         given = list(request.form.items(multi=True))
         kept = [[name, value] for name, value in given if not SECRET.search(name)]
         had_secret = any(
             value for name, value in given if SECRET.search(name) and name != "csrf_token"
         )
-        return cls(request.path, page_before(), kept, seconds(), had_secret)
+        return cls(request.path, page_before(), kept, seconds(), had_secret, str(staff_id))
 
     def sealed(self) -> str | None:
         """As the cookie holds it; None: it is too long for one."""
@@ -75,12 +86,18 @@ class Draft:
 @bp.after_request
 def keep_what_was_sent(response: Response) -> Response:
     """Let it wait in the browser, if there is anything to keep and room for it."""
-    if request.method != "POST" or not g.get("staff_sent_away"):
+    if request.method != "POST":
         return response
+    if not g.get("staff_sent_away"):
+        waiting = Draft.opened(request.cookies.get(DRAFT_COOKIE, ""))
+        return _forget(response) if waiting and waiting.path == request.path else response
     if any(file.filename for file in request.files.values()):
         flash(_("The file could not be kept meanwhile. Choose it again."), "error")
         return response
-    draft = Draft.of_request()
+    staff_id = _who_sent()
+    if staff_id is None:
+        return response
+    draft = Draft.of_request(staff_id)
     if not any(value for _name, value in draft.fields):
         return response
     sealed = draft.sealed()
@@ -102,12 +119,23 @@ def keep_what_was_sent(response: Response) -> Response:
 @bp.get("/draft", endpoint="draft")
 @staff_only(Role.VIEWER)
 def offer() -> ResponseReturnValue:
-    """Offer to send it."""
+    """Offer to send it; it waits until it is sent, or left."""
     draft = Draft.opened(request.cookies.get(DRAFT_COOKIE, ""))
-    if draft is None:
-        answer = make_response(redirect(url_for("staff.home"), 303))
-    else:
-        page = render_template("staff/draft.html", draft=draft, form=Button(formdata=None))
-        answer = make_response(page)
-    answer.delete_cookie(DRAFT_COOKIE, path="/", secure=True, httponly=True, samesite="Lax")
-    return answer
+    if draft is None or draft.staff_id != str(member().id):
+        return _forget(make_response(redirect(url_for("staff.home"), 303)))
+    if "leave" in request.args:
+        return _forget(make_response(redirect(draft.page, 303)))
+    return render_template("staff/draft.html", draft=draft, form=Button(formdata=None))
+
+
+def _who_sent() -> UUID | None:
+    """Who is signed in, or was so until a moment ago."""
+    if g.staff_member is not None:
+        return member().id
+    with installation().database.reading() as session:
+        return sessions.whose(session, request.cookies.get(COOKIE))
+
+
+def _forget(response: Response) -> Response:
+    response.delete_cookie(DRAFT_COOKIE, path="/", secure=True, httponly=True, samesite="Lax")
+    return response
