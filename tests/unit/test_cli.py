@@ -365,16 +365,19 @@ def test_the_doctor_ends_with_the_status_that_a_scheduler_understands(shell: Sta
 
     assert (sick.returncode, well.returncode) == (1, 0), (sick, well)
     wrong = [line for line in sick.stdout.splitlines() if line.startswith("WRONG ")]
-    assert len(wrong) == 4
+    assert len(wrong) == 5
     assert "start one with flask --app wsgi worker" in wrong[0]
     assert "Check DEERE_METADATA_URL" in wrong[1]
     assert "Check LEAF_USERNAME" in wrong[2]
     assert "no answer: Connection refused. Check MAIL_URL." in wrong[3]
+    assert "Check STAFF_OIDC_METADATA_URL" in wrong[4]
     lines = well.stdout.splitlines()
     assert all(line.startswith("ok    ") for line in lines), lines
-    assert lines[-2].endswith(f" {shell.public_url}/deere/callback")
-    assert lines[-1].endswith(f" {shell.public_url}/deere/organizations")
-    for secret in ("SECRET_KEY", "ENCRYPTION_KEYS", "DEERE_CLIENT_SECRET", "LEAF_PASSWORD"):
+    assert lines[-4].endswith(f" {shell.public_url}/deere/callback")
+    assert lines[-3].endswith(f" {shell.public_url}/deere/organizations")
+    assert lines[-1].endswith(f" {shell.public_url}/staff/sign-in/company/callback")
+    secrets = ("DEERE_CLIENT_SECRET", "LEAF_PASSWORD", "STAFF_OIDC_CLIENT_SECRET")
+    for secret in ("SECRET_KEY", "ENCRYPTION_KEYS", *secrets):
         assert shell.environment[secret] not in sick.stdout + sick.stderr + well.stdout
 
 
