@@ -28,7 +28,7 @@ PAGE = """<!doctype html>
 <nav>{% for id, name in farms.items() %}<a href="?farm={{ id }}">{{ name }}</a> {% endfor %}</nav>
 <h2>{{ farms[farm] }}</h2>
 <connect-john-deere partner="{{ partner }}" token="{{ token }}" theme="light">
-  <a href="{{ link }}">Connect John Deere</a>
+  <a href="{{ url }}">Connect John Deere</a>
 </connect-john-deere>
 <h3>What this page is told</h3>
 <ol id="told"></ol>
@@ -57,16 +57,15 @@ def home() -> ResponseReturnValue:
     ask("PUT", f"/growers/{farm}", {"name": FARMS[farm]})
     # Whoever comes back from John Deere in this window comes back to this page.
     back = {"return_url": f"{request.base_url}?farm={farm}"}
-    token = ask("POST", f"/growers/{farm}/embed-tokens", back)
-    link = ask("POST", f"/growers/{farm}/links", back)
+    made = ask("POST", f"/growers/{farm}/embed-tokens", back)
     return render_template_string(
         PAGE,
         farms=FARMS,
         farm=farm,
         partner=PARTNER,
         connect=CONNECT,
-        token=token["token"],
-        link=link["url"],
+        token=made["token"],
+        url=made["url"],
     )
 
 

@@ -112,6 +112,7 @@ def test_links_and_tokens_lead_to_the_growers_page(app: Flask, fresh_database: D
         "/embed/prairie/state", headers={"Authorization": f"Bearer {token['token']}"}
     )
     assert state.get_json()["comes_back"] is True
+    assert token["url"] == f"https://connect.example/c/{token['token']}"
     elsewhere = {"return_url": "https://evil.example/back"}
     for what in ("links", "embed-tokens"):
         answer = program.call("POST", f"/growers/7/{what}", elsewhere)

@@ -92,6 +92,7 @@ class TokenOut(BaseModel):
     """A token for one frame."""
 
     token: str
+    url: str = Field(description="The same without a frame, for where there is no script.")
     expires_at: datetime
 
 
@@ -193,7 +194,11 @@ def make_embed_token(external_id: str) -> Response:
             connection = invitations.connection_of(session, grower.id)
             made = embedding.new_link(session, connection, return_url=given.return_url)
             session.flush()
-            told = TokenOut(token=parts.links.token(made.id), expires_at=made.expires_at)
+            told = TokenOut(
+                token=parts.links.token(made.id),
+                url=parts.links.url(parts.settings.public_url, made.id),
+                expires_at=made.expires_at,
+            )
             return as_json(told, 201)
     except InputInvalid as err:
         return invalid("return_url", str(err))
