@@ -77,6 +77,8 @@ def test_form_that_was_sent_too_late_is_offered_again_with_all_but_its_secrets(d
     other.set_cookie("__Host-staff-draft", cookie.value, domain="connect.example", secure=True)
     assert other.get("/staff/draft").location == "/staff/", "to nobody else"
 
+    assert browser.post("/staff/add-application", data=fields).status_code == 400
+    assert browser.get("/staff/draft").status_code == 200, "a forged or old page sends nothing"
     again = browser.post(
         "/staff/add-application", data={**fields, "csrf_token": desk.token(browser)}
     )

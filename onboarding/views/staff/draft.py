@@ -90,7 +90,9 @@ def keep_what_was_sent(response: Response) -> Response:
         return response
     if not g.get("staff_sent_away"):
         waiting = Draft.opened(request.cookies.get(DRAFT_COOKIE, ""))
-        return _forget(response) if waiting and waiting.path == request.path else response
+        was_sent = waiting is not None and waiting.path == request.path
+        # Refused as a whole, by a page that was too old: it is sent once more.
+        return _forget(response) if was_sent and response.status_code != 400 else response
     if any(file.filename for file in request.files.values()):
         flash(_("The file could not be kept meanwhile. Choose it again."), "error")
         return response
