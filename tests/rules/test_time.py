@@ -30,6 +30,7 @@ DEFENDED = {
     "onboarding/sandbox/gate.py": "the journal shows how long requests really took",
     "onboarding/sandbox/journal.py": "the same journal",
     "onboarding/staff/figures.py": "pauses between two counts are real ones",
+    "onboarding/views/limits.py": "a minute of a limit takes a minute",
     "onboarding/worker.py": "heartbeats, and the age of the queue's rows, which are the machine's",
 }
 

@@ -22,6 +22,7 @@ from onboarding.partners import keys
 from onboarding.states import ApiScope
 from onboarding.views.api.documents import document
 from onboarding.views.api.parts import PREFIX, SCOPE
+from onboarding.views.limits import limiter
 from tests.support.queries import counted
 from tests.unit.conftest import SettingsFor
 from tests.unit.failures import ThreadedServer
@@ -224,6 +225,48 @@ def test_what_can_not_be_used_is_named_and_nothing_happens(app: Flask) -> None:
     assert "GET" in missing.headers["Allow"]
     assert wrong(program.call("GET", "/growers/%00")) == "not-found"
     assert program.call("GET", "/growers").get_json()["growers"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/connections", {"changed_since": "0001-01-01T00:00:00+14:00"}),
+        ("/connections", {"changed_since": "9999-12-31T23:59:59-14:00"}),
+        ("/connections", {"changed_since": "2026-01-01T00:00:00"}),
+        ("/connections", {"after": "1~0001-01-01T00:00:00+14:00"}),
+        ("/connections", {"status": "\0"}),
+        ("/growers", {"after": "\0"}),
+    ],
+)
+def test_what_no_database_takes_is_named(app: Flask, path: str, query: dict[str, str]) -> None:
+    assert wrong(Program(app, "prairie").call("GET", path, query_string=query)) == "invalid"
+
+
+def test_text_with_nul_is_refused(app: Flask) -> None:
+    for body in ({"name": "a\0b"}, {"name": "a", "email": "\0@farm.example"}):
+        assert wrong(Program(app, "prairie").call("PUT", "/growers/8", body)) == "invalid"
+
+
+def test_who_asks_too_often_or_tries_keys_is_told_for_how_long_to_wait(app: Flask) -> None:
+    program = Program(app, "prairie")
+    limiter.reset()
+    answers = [program.call("GET", "/growers?limit=0") for _ in range(601)]
+    assert answers[-2].status_code == 422
+    assert wrong(answers[-1]) == "too-many-requests"
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 61
+
+    client = app.test_client()
+
+    def tries(number: int) -> TestResponse:
+        key = f"Bearer cjd_{number}"
+        return client.get(f"{PREFIX}/growers", headers={"Authorization": key})
+
+    guesses = [tries(number) for number in range(61)]
+    assert wrong(guesses[-2]) == "key-missing"
+    assert wrong(guesses[-1]) == "too-many-requests"
+    assert "Retry-After" in guesses[-1].headers
+    assert Program(app, "acme").call("GET", "/growers").status_code == 200, "a good key goes on"
+    limiter.reset()
 
 
 def test_key_is_shown_once_works_until_it_is_replaced_for_a_day_and_revoked(

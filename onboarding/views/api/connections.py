@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import sqlalchemy as sa
 from flask import Response, abort, make_response, request
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from onboarding.connections import owed
@@ -17,6 +17,17 @@ from onboarding.states import ApiScope, Health
 from onboarding.views.api.growers import PAGE_MAX
 from onboarding.views.api.parts import Model, answers, as_json, bp, needs, partner, problem, spec
 from onboarding.views.parts import installation
+
+
+def _in_our_time(moment: datetime) -> datetime:
+    if moment.year not in YEARS:
+        raise ValueError(f"must be within {YEARS[0]} and {YEARS[-1]}")
+    return moment
+
+
+YEARS = range(1970, 3000)
+"""Others are no moment in UTC, or none in the database."""
+Moment = Annotated[AwareDatetime, AfterValidator(_in_our_time)]
 
 
 class StatusOut(BaseModel):
@@ -72,7 +83,7 @@ class ListQuery(Model):
 
     status: str | None = Field(default=None, max_length=64, description="Code of the status.")
     health: Health | None = None
-    changed_since: datetime | None = None
+    changed_since: Moment | None = None
     after: str | None = Field(default=None, max_length=80)
     limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 50
 
@@ -169,7 +180,7 @@ def _after(row: Listing) -> str:
 def _place(text: str) -> sa.Tuple:
     number, _tilde, moment = text.partition("~")
     try:
-        since = datetime.fromisoformat(moment)
+        since = _in_our_time(datetime.fromisoformat(moment))
         if since.tzinfo is None or not number.isdecimal() or len(number) > 18:
             raise ValueError(text)
     except ValueError:

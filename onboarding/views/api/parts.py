@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from flask import Blueprint, Response, abort, current_app, g, make_response, request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from spectree import Response as Answers
 from spectree import SpecTree
 from werkzeug.exceptions import HTTPException
@@ -15,7 +15,7 @@ from onboarding.links import digest
 from onboarding.models import ApiKey, Partner
 from onboarding.partners import keys
 from onboarding.states import ApiScope
-from onboarding.views.limits import API_PER_KEY, limiter
+from onboarding.views.limits import API_PER_KEY, is_trying_keys, limiter, seconds_to_wait
 from onboarding.views.parts import installation
 
 PREFIX = "/api/v1"
@@ -47,6 +47,13 @@ class Model(BaseModel):
     """What comes in: unknown fields are mistakes."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    @field_validator("*")
+    @classmethod
+    def _can_be_stored(cls, value: Any) -> Any:
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("must hold no NUL")
+        return value
 
 
 class Wrong(BaseModel):
@@ -126,6 +133,8 @@ def problem(status: int, detail: str = "", **more: Any) -> Response:
     )
     answer = make_response(body.model_dump_json(exclude_none=True), status)
     answer.content_type = PROBLEM
+    if status == 429:
+        answer.headers["Retry-After"] = str(seconds_to_wait())
     if status == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
     return answer
@@ -147,6 +156,8 @@ def guard() -> Response | None:
     token = given.token if given is not None and given.type == "bearer" else None
     with installation().database.reading() as session:
         found = keys.find(session, token) if token else None
+    if found is None and token and is_trying_keys():
+        return problem(429)
     if found is None:
         return problem(401, "There is no such key, or it has ended." if token else "")
     g.api_key = found
@@ -169,7 +180,7 @@ def answer_error(error: HTTPException, *, reference: str | None = None) -> Respo
         return cast(Response, error.response)
     answer = problem(error.code or 500, reference=reference)
     for name, value in error.get_headers():
-        if name in {"Allow", "Retry-After"}:
+        if name == "Allow":
             answer.headers[name] = value
     return answer
 
