@@ -9,6 +9,8 @@ from onboarding.models import Connection, Event
 
 GROWER = "grower"
 STAFF = "staff"
+PARTNER = "partner"
+"""By a program of theirs."""
 SYSTEM = "system"
 
 

@@ -157,9 +157,11 @@ def register(
     email: str | None = None,
     phone: str | None = None,
     leaf_user_id: str | None = None,
+    who: str = history.STAFF,
 ) -> tuple[Grower, bool]:
     """A grower, made or brought up to date, without a link.
 
+    :param who: tells it, for the history
     :return: also, whether they are new
     :raise InputInvalid: saying which value to change and how
     """
@@ -172,7 +174,13 @@ def register(
     )
     grower = _grower(session, partner, external_id, name)
     bring_up_to_date(
-        session, grower, name=name, email=email, phone=phone, leaf_user_id=leaf_user_id
+        session,
+        grower,
+        name=name,
+        email=email,
+        phone=phone,
+        leaf_user_id=leaf_user_id,
+        who=who,
     )
     return grower, known is None
 
@@ -185,14 +193,17 @@ def bring_up_to_date(
     email: str | None = None,
     phone: str | None = None,
     leaf_user_id: str | None = None,
+    who: str = history.STAFF,
 ) -> None:
     """Write down what is told of a grower. What is not told stays as it is.
 
+    :param who: tells it, for the history
     :raise InputInvalid: saying which value to change and how
     """
     if leaf_user_id:
         # Before the grower is written: a worker, too, locks the connection first.
-        _set_leaf_user(session, grower, _text(leaf_user_id, "Leaf user", LEAF_USER_MAX))
+        leaf_user = _text(leaf_user_id, "Leaf user", LEAF_USER_MAX)
+        _set_leaf_user(session, grower, leaf_user, who=who)
     if email:
         _set_address(session, grower, _email(email))
     if phone:
@@ -207,10 +218,12 @@ def new_link(
     lifetime: timedelta,
     kind: LinkKind = LinkKind.INVITATION,
     return_url: str | None = None,
+    who: str = history.STAFF,
 ) -> Link:
     """One more link for a grower. Those that they have go on working until they end.
 
     :param return_url: where the grower goes on afterwards; checked by the caller
+    :param who: makes it, for the history
     """
     moment = now()
     link = Link(
@@ -223,7 +236,7 @@ def new_link(
     )
     session.add(link)
     if kind is LinkKind.INVITATION:
-        history.record(session, connection, "link_made", who=history.STAFF)
+        history.record(session, connection, "link_made", who=who)
     return link
 
 
@@ -232,13 +245,14 @@ def partner_named(slug: str) -> sa.Select[Partner]:
     return sa.select(Partner).where(Partner.slug == slug)
 
 
-def revoke(session: Session, link: Link) -> None:
-    """Make a link worthless. Again is the same as once."""
+def revoke(session: Session, link: Link, *, who: str = history.STAFF) -> None:
+    """Make a link worthless. Again is the same as once.
+
+    :param who: does it, for the history
+    """
     if link.revoked_at is None:
         link.revoked_at = now()
-        history.record(
-            session, connection_of(session, link.grower_id), "link_revoked", who=history.STAFF
-        )
+        history.record(session, connection_of(session, link.grower_id), "link_revoked", who=who)
 
 
 def connection_of(session: Session, grower_id: UUID) -> Connection:
@@ -281,7 +295,7 @@ def forget_refusal(session: Session, connection: Connection) -> None:
     history.record(session, connection, "address_in_use_again")
 
 
-def _set_leaf_user(session: Session, grower: Grower, leaf_user_id: str) -> None:
+def _set_leaf_user(session: Session, grower: Grower, leaf_user_id: str, *, who: str) -> None:
     owner = session.scalar(sa.select(Grower).where(Grower.leaf_user_id == leaf_user_id))
     if owner is not None and owner.id != grower.id:
         raise InputInvalid(
@@ -300,7 +314,7 @@ def _set_leaf_user(session: Session, grower: Grower, leaf_user_id: str) -> None:
             "on its way. If that is the wrong user, delete it at Leaf; once a hand-over has missed "
             "it there you can set another."
         )
-    history.record(session, connection, "leaf_user_set", who=history.STAFF, leaf_user=leaf_user_id)
+    history.record(session, connection, "leaf_user_set", who=who, leaf_user=leaf_user_id)
     grower.leaf_user_id = leaf_user_id
     connection.post_began_at = None
     connection.credential_before_post = None

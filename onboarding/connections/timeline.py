@@ -96,7 +96,7 @@ class Line:
     at: datetime
     source: Source
     who: str
-    """`grower`, `staff`, `system`, `leaf`, or the address of the person who did it."""
+    """`grower`, `staff`, `partner`, `system`, `leaf`, or the address of the person who did it."""
     word: str
     """An event's kind, an attempt's outcome, a mail's kind, an action of the audit."""
     data: Mapping[str, Any]

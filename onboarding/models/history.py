@@ -25,7 +25,7 @@ class Event(Base):
     at: Mapped[datetime]
     kind: Mapped[str] = mapped_column(sa.String(64))
     who: Mapped[str] = mapped_column(sa.String(64))
-    """`grower`, `staff` or `system`."""
+    """`grower`, `staff`, `partner` or `system`."""
     data: Mapped[dict[str, Any]] = mapped_column(sa.JSON, default=dict)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding import describe
 from onboarding.clock import now
 from onboarding.connections import consent, incidents
-from onboarding.models import Connection
+from onboarding.models import Connection, Listing
 
 
 @dataclass(frozen=True)
@@ -20,20 +22,35 @@ class Status:
     :ivar label: two or three words
     :ivar sentence: what a person would read
     :ivar who: whose turn it is: `grower`, `staff` or `nobody`
+    :ivar since: when that code began to be true
     """
 
     code: str
     label: str
     sentence: str
     who: str
+    since: datetime
 
 
 def status_of(session: Session, connection: Connection) -> Status:
     """Where it stands at this moment."""
+    moment = now()
     told = describe.connection(
         connection,
         latest=consent.latest(session, connection.id),
-        moment=now(),
+        moment=moment,
         incident=incidents.of(session, connection),
     )
-    return Status(told.code, told.label, " ".join((told.title + ".", *told.sentences)), told.who)
+    sentence = " ".join((told.title + ".", *told.sentences))
+    since = _since(session, connection, told.code, moment)
+    return Status(told.code, told.label, sentence, told.who, since)
+
+
+def _since(session: Session, connection: Connection, code: str, moment: datetime) -> datetime:
+    """As the row of the table has it, unless that is about to be computed anew."""
+    row = session.scalar(sa.select(Listing).where(Listing.connection_id == connection.id))
+    if row is not None and row.code == code:
+        return row.since
+    if row is not None and row.due_at is not None:
+        return min(row.due_at, moment)
+    return moment

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from onboarding.connections.history import GROWER, STAFF, SYSTEM
+from onboarding.connections.history import GROWER, PARTNER, STAFF, SYSTEM
 from onboarding.connections.timeline import LEAF, Line, Source
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
@@ -21,6 +21,7 @@ CLIENT_ERROR = 400
 WHO = {
     GROWER: mark("Grower"),
     STAFF: mark("Staff"),
+    PARTNER: mark("The partner’s program"),
     SYSTEM: mark("We"),
     LEAF: mark("Leaf"),
     "command": mark("Command line"),

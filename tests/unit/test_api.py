@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
 from flask import Flask
-from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from onboarding import create_app
@@ -18,11 +16,11 @@ from onboarding.clock import now
 from onboarding.connections import invitations
 from onboarding.db import Database
 from onboarding.models import ApiKey, Audit, Link
-from onboarding.partners import keys
 from onboarding.states import ApiScope
 from onboarding.views.api.documents import document
 from onboarding.views.api.parts import PREFIX, SCOPE
 from onboarding.views.limits import limiter
+from tests.support.program import Program, wrong
 from tests.support.queries import counted
 from tests.unit.conftest import SettingsFor
 from tests.unit.failures import ThreadedServer
@@ -40,41 +38,6 @@ def app(
             invitations.add_partner(session, slug=slug, name=slug, return_urls=[BACK])
     yield made
     made.extensions["onboarding"].database.engine.dispose()
-
-
-class Program:
-    """A program of a partner's."""
-
-    def __init__(self, app: Flask, slug: str, *scopes: ApiScope) -> None:
-        self.client: FlaskClient = app.test_client()
-        with app.extensions["onboarding"].database.transaction() as session:
-            partner = session.scalars(invitations.partner_named(slug)).one()
-            made, self.key = keys.make(
-                session, partner, name="a test", scopes=scopes or list(ApiScope)
-            )
-            self.prefix = made.prefix
-
-    def call(self, method: str, path: str, body: Any = None, **more: Any) -> TestResponse:
-        headers = {"Authorization": f"Bearer {self.key}"}
-        return self.client.open(
-            f"{PREFIX}{path}", method=method, json=body, headers=headers, **more
-        )
-
-    def grower(self, external_id: str = "7", **fields: Any) -> dict[str, Any]:
-        answer = self.call("PUT", f"/growers/{external_id}", {"name": "Maple Farm", **fields})
-        assert answer.status_code == 200, answer.text
-        told: dict[str, Any] = answer.get_json()
-        return told
-
-
-def wrong(answer: TestResponse) -> str:
-    """The problem's code."""
-    assert answer.content_type == "application/problem+json", answer.text
-    told = answer.get_json()
-    assert told["status"] == answer.status_code
-    assert told["detail"]
-    code: str = told["type"].partition("#")[2]
-    return code
 
 
 def test_grower_is_made_brought_up_to_date_and_listed_in_pages(app: Flask) -> None:
@@ -158,6 +121,7 @@ def test_objects_of_others_do_not_exist(app: Flask) -> None:
         ("POST", "/growers/7/embed-tokens", {}),
         ("DELETE", f"/links/{link['id']}", None),
         ("GET", f"/connections/{reference}", None),
+        ("GET", f"/connections/{reference}/history", None),
         ("POST", f"/connections/{reference}/recheck", None),
     ):
         assert wrong(ours.call(method, path, body)) == "not-found", path
@@ -178,6 +142,7 @@ def test_every_address_wants_a_key_with_the_scope(app: Flask) -> None:
         seen.add(rule.endpoint)
         values = {
             "external_id": "none",
+            "organization_id": "none",
             "reference": "NONE",
             "link_id": "00000000-0000-0000-0000-000000000007",
         }
@@ -197,7 +162,7 @@ def test_every_address_wants_a_key_with_the_scope(app: Flask) -> None:
                 method, path.removeprefix(PREFIX), {} if method != "GET" else None
             )
             assert (answer.status_code == 403) is (has is not scope), (path, has)
-    assert len(seen) == 9
+    assert len(seen) == 10
 
 
 def test_what_can_not_be_used_is_named_and_nothing_happens(app: Flask) -> None:
@@ -309,7 +274,7 @@ def test_description_names_every_address_and_can_be_read(app: Flask) -> None:
     described = {
         (path, method.upper()) for path, methods in told["paths"].items() for method in methods
     }
-    assert len(described) == 9
+    assert len(described) == 10
     for operation in (one for methods in document()["paths"].values() for one in methods.values()):
         assert "application/problem+json" in operation["responses"]["401"]["content"]
         assert operation["summary"]

@@ -37,6 +37,7 @@ class StatusOut(BaseModel):
     label: str
     sentence: str = Field(description="What a person would read.")
     who: Literal["grower", "staff", "nobody"] = Field(description="Whose turn it is.")
+    since: datetime = Field(description="When it came to that code.")
 
 
 class OrganizationOut(BaseModel):
@@ -94,7 +95,7 @@ class ListQuery(Model):
 def get_connection(reference: str) -> Response:
     """One connection."""
     with installation().database.reading() as session:
-        found = _connection(session, reference)
+        found = visible(session, reference)
         told = status.status_of(session, found)
         out = ConnectionOut(
             reference=found.reference,
@@ -157,11 +158,11 @@ def list_connections() -> Response:
 def recheck(reference: str) -> Response:
     """Have Leaf asked at once, if the last answer is older than a minute."""
     with installation().database.transaction() as session:
-        owed.look(session, _connection(session, reference))
+        owed.look(session, visible(session, reference))
     return make_response("", 202)
 
 
-def _connection(session: Session, reference: str) -> Connection:
+def visible(session: Session, reference: str) -> Connection:
     """A connection of a grower of the partner's, or an answer that there is none."""
     query = (
         sa.select(Connection)

@@ -11,7 +11,7 @@ from flask import Response, abort, make_response, request
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session, joinedload
 
-from onboarding.connections import embedding, invitations
+from onboarding.connections import embedding, history, invitations
 from onboarding.errors import InputInvalid
 from onboarding.models import Connection, Grower, Link
 from onboarding.states import ApiScope
@@ -105,7 +105,11 @@ def put_grower(external_id: str) -> Response:
     try:
         with installation().database.transaction() as session:
             grower, _is_new = invitations.register(
-                session, session.merge(partner()), external_id=external_id, **given.model_dump()
+                session,
+                session.merge(partner()),
+                external_id=external_id,
+                who=history.PARTNER,
+                **given.model_dump(),
             )
             session.flush()
             return as_json(_told(session, grower))
@@ -160,6 +164,7 @@ def make_link(external_id: str) -> Response:
                 invitations.connection_of(session, grower.id),
                 lifetime=timedelta(days=given.days),
                 return_url=embedding.check_return_url(grower.partner, url) if url else None,
+                who=history.PARTNER,
             )
             session.flush()
             address = parts.links.url(parts.settings.public_url, made.id)
@@ -177,7 +182,7 @@ def revoke_link(link_id: UUID) -> Response:
         found = session.get(Link, link_id)
         if found is None or found.grower.partner_id != partner().id:
             abort(problem(404))
-        invitations.revoke(session, found)
+        invitations.revoke(session, found, who=history.PARTNER)
     return make_response("", 204)
 
 

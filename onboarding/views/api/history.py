@@ -1,0 +1,79 @@
+"""What happened to a connection."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from flask import Response, abort, request
+from pydantic import BaseModel, Field
+
+from onboarding.partners import happened
+from onboarding.states import ApiScope
+from onboarding.views.api.connections import visible
+from onboarding.views.api.growers import PAGE_MAX
+from onboarding.views.api.parts import Model, answers, as_json, bp, needs, problem, spec
+from onboarding.views.parts import installation
+
+LONGEST_NUMBER = 18
+TYPES = tuple(sorted(happened.WORDS))
+
+
+class EventOut(BaseModel):
+    """One thing that happened."""
+
+    id: str
+    type: str = Field(description="Stable, for machines.", json_schema_extra={"enum": [*TYPES]})
+    at: datetime
+    by: Literal["grower", "staff", "partner", "system"]
+    sentence: str = Field(description="What a person would read.")
+    organizations: list[str] = Field(description="Those that it is about, by name.")
+    health: str | None = Field(description="Leaf's word, where it is about that.")
+
+
+class History(BaseModel):
+    """A page of what happened, newest first."""
+
+    events: list[EventOut]
+    next: str | None = Field(description="For `after`, if there is more.")
+
+
+class HistoryQuery(Model):
+    """Which page."""
+
+    after: str | None = Field(default=None, max_length=LONGEST_NUMBER)
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 50
+
+
+@bp.get("/connections/<reference>/history")
+@needs(ApiScope.READ)
+@spec.validate(query=HistoryQuery, resp=answers(200, History, 404), tags=["connections"])
+def list_history(reference: str) -> Response:
+    """What happened to a connection, newest first."""
+    asked: HistoryQuery = request.context.query  # type: ignore[attr-defined]
+    before = None if asked.after is None else _number(asked.after)
+    with installation().database.reading() as session:
+        connection_id = visible(session, reference).id
+        found = happened.newest(session, connection_id, limit=asked.limit + 1, before=before)
+    shown = found[: asked.limit]
+    told = [
+        EventOut.model_validate(
+            {
+                "id": str(one.number),
+                "type": one.type,
+                "at": one.at,
+                "by": one.who,
+                "sentence": one.sentence,
+                "organizations": one.organizations,
+                "health": one.health,
+            }
+        )
+        for one in shown
+    ]
+    return as_json(History(events=told, next=told[-1].id if len(found) > asked.limit else None))
+
+
+def _number(after: str) -> int:
+    if not (after.isascii() and after.isdecimal()):
+        abort(problem(422, "Give `after` as the last page had it in `next`."))
+    return int(after)
