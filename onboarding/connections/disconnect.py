@@ -40,7 +40,7 @@ def ask(
 
     From the commit on our copy of the token is gone, and nothing is handed over or checked.
 
-    :param who: `history.GROWER` or `history.STAFF`
+    :param who: `history.GROWER`, `history.STAFF` or `history.PARTNER`
     :param reason: for staff
     :raise InputInvalid: if there is nothing to end
     """

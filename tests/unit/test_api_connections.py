@@ -12,12 +12,13 @@ from onboarding import create_app
 from onboarding.clock import now
 from onboarding.connections import consent, history, invitations
 from onboarding.db import Database
-from onboarding.models import Connection, Link
-from onboarding.states import Outcome
+from onboarding.models import Connection, Event, Link, Organization
+from onboarding.states import Outcome, Stage, SyncChoice, Urgency
 from tests.support.program import Program, wrong
 from tests.support.queries import counted
 from tests.unit.conftest import SettingsFor
 from tests.unit.failures import ThreadedServer
+from tests.unit.rows import watched
 
 
 @pytest.fixture
@@ -108,3 +109,65 @@ def test_history_tells_in_pages_what_happened_and_nothing_that_is_for_staff(
         answer = program.call("GET", path, query_string={"after": after})
         assert wrong(answer) == "invalid", after
     assert wrong(Program(app, "acme").call("GET", path)) == "not-found"
+
+
+def test_choice_of_what_leaf_fetches_is_owed_until_leaf_has_confirmed_it(
+    app: Flask, fresh_database: Database
+) -> None:
+    (connection_id,) = watched(fresh_database, 1)
+    with fresh_database.transaction() as session:
+        found = session.get_one(Connection, connection_id)
+        found.organizations[0].sync_choice = SyncChoice.SELECTED
+        found.organizations.append(Organization(deere_id="2", name="Oak Hollow", connected=False))
+        found.check_due_at, path = now(), f"/connections/{found.reference}/organizations"
+    program = Program(app, "watched")
+    told = program.call("GET", path).get_json()["organizations"]
+    assert [(one["id"], one["connected"], one["sync"]) for one in told] == [
+        ("1", True, "SELECTED"),
+        ("2", False, None),
+    ]
+    for _ in range(2):
+        asked = program.call("PATCH", f"{path}/1", {"sync": "PREVIEW"})
+        assert asked.status_code == 202
+        assert asked.get_json() == told[0] | {"sync": None, "chosen": "PREVIEW", "is_owed": True}
+    with fresh_database.transaction() as session:
+        found = session.get_one(Connection, connection_id)
+        assert found.check_urgency == Urgency.LOOK
+        found.organizations[0].sync_choice = SyncChoice.PREVIEW  # as a worker does
+    done = program.call("GET", path).get_json()["organizations"][0]
+    assert (done["sync"], done["is_owed"]) == ("PREVIEW", False)
+    lines = program.call("GET", path.replace("organizations", "history")).get_json()["events"]
+    assert [(one["type"], one["by"]) for one in lines] == [("sync_choice_asked", "partner")]
+
+    refused = program.call("PATCH", f"{path}/2", {"sync": "SELECTED"})
+    assert wrong(refused) == "conflict"
+    assert "the grower has to allow it there first" in refused.get_json()["detail"]
+    assert wrong(program.call("PATCH", f"{path}/7", {"sync": "SELECTED"})) == "not-found"
+    assert wrong(program.call("PATCH", f"{path}/1", {"sync": "BLOCKED"})) == "invalid"
+
+
+def test_disconnect_is_owed_from_the_answer_on_and_once(
+    app: Flask, fresh_database: Database
+) -> None:
+    (connection_id,) = watched(fresh_database, 1)
+    with fresh_database.reading() as session:
+        path = f"/connections/{session.get_one(Connection, connection_id).reference}"
+    program = Program(app, "watched")
+    assert wrong(program.call("POST", f"{path}/disconnect", {"reason": "a\tb"})) == "invalid"
+    for _ in range(2):
+        asked = program.call("POST", f"{path}/disconnect", {"reason": "has left us"})
+        assert asked.status_code == 202
+        assert asked.get_json()["code"] == "disconnecting"
+    with fresh_database.transaction() as session:
+        found = session.get_one(Connection, connection_id)
+        assert (found.stage, found.hand_over_try) == (Stage.DISCONNECTING, 1)
+        assert found.hand_over_due_at is not None
+        told = session.scalars(sa.select(Event).where(Event.kind == "disconnect_asked")).one()
+        assert (told.who, told.data) == ("partner", {"reason": "has left us"})
+        found.stage = Stage.DISCONNECTED  # as a worker does
+    again = program.call("POST", f"{path}/disconnect", {})
+    assert (again.status_code, again.get_json()["code"]) == (202, "disconnected")
+    fresh = program.grower()["connection"]
+    never = program.call("POST", f"/connections/{fresh}/disconnect", {})
+    assert wrong(never) == "conflict"
+    assert "there is nothing to end" in never.get_json()["detail"]

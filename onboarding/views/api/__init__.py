@@ -1,6 +1,15 @@
 """The partners' API, a module a resource."""
 
-from onboarding.views.api import connections, documents, growers, history
+from onboarding.views.api import connections, documents, growers, history, organizations
 from onboarding.views.api.parts import PREFIX, answer_error, bp
 
-__all__ = ["PREFIX", "answer_error", "bp", "connections", "documents", "growers", "history"]
+__all__ = [
+    "PREFIX",
+    "answer_error",
+    "bp",
+    "connections",
+    "documents",
+    "growers",
+    "history",
+    "organizations",
+]

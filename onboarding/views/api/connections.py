@@ -11,8 +11,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from onboarding.connections import owed
+from onboarding.errors import InputInvalid
 from onboarding.models import Connection, Grower, Listing
-from onboarding.partners import status
+from onboarding.partners import deeds, status
 from onboarding.states import ApiScope, Health
 from onboarding.views.api.growers import PAGE_MAX
 from onboarding.views.api.parts import Model, answers, as_json, bp, needs, partner, problem, spec
@@ -23,6 +24,12 @@ def _in_our_time(moment: datetime) -> datetime:
     if moment.year not in YEARS:
         raise ValueError(f"must be within {YEARS[0]} and {YEARS[-1]}")
     return moment
+
+
+def _in_one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be one line")
+    return text
 
 
 YEARS = range(1970, 3000)
@@ -79,6 +86,14 @@ class Connections(BaseModel):
     next: str | None = Field(description="For `after`, if there are more.")
 
 
+class EndIn(Model):
+    """Why it is ended."""
+
+    reason: Annotated[str, AfterValidator(_in_one_line)] = Field(
+        default="", max_length=deeds.REASON_MAX, description="For our staff, in one line."
+    )
+
+
 class ListQuery(Model):
     """Which of them, and which page."""
 
@@ -96,11 +111,10 @@ def get_connection(reference: str) -> Response:
     """One connection."""
     with installation().database.reading() as session:
         found = visible(session, reference)
-        told = status.status_of(session, found)
         out = ConnectionOut(
             reference=found.reference,
             external_id=found.grower.external_id,
-            status=StatusOut.model_validate(vars(told)),
+            status=_stands(session, found),
             health=found.health,
             leaf_user_id=found.grower.leaf_user_id,
             connected_at=found.connected_at,
@@ -160,6 +174,27 @@ def recheck(reference: str) -> Response:
     with installation().database.transaction() as session:
         owed.look(session, visible(session, reference))
     return make_response("", 202)
+
+
+@bp.post("/connections/<reference>/disconnect")
+@needs(ApiScope.ACT)
+@spec.validate(json=EndIn, resp=answers(202, StatusOut, 404, 409), tags=["connections"])
+def disconnect_connection(reference: str) -> Response:
+    """End a connection. Leaf deletes the permission soon; until then it is `disconnecting`."""
+    given: EndIn = request.context.json  # type: ignore[attr-defined]
+    parts = installation()
+    try:
+        with parts.database.transaction() as session:
+            found = visible(session, reference)
+            deeds.end(session, parts.queue, found, reason=given.reason)
+            session.flush()
+            return as_json(_stands(session, found), 202)
+    except InputInvalid as err:
+        return problem(409, str(err))
+
+
+def _stands(session: Session, found: Connection) -> StatusOut:
+    return StatusOut.model_validate(vars(status.status_of(session, found)))
 
 
 def visible(session: Session, reference: str) -> Connection:
