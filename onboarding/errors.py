@@ -11,6 +11,8 @@
     ├── ApplicationUnknown     begun with one that is gone      → start again
     ├── IdentityUnproved       a sign-in that proves nobody     → start again; staff: mend it
     ├── NotLetIn               proved, but nobody we let in     → ask an administrator
+    ├── RequestDiffers         a key of another request        → send a new key
+    ├── RequestRuns            the same request, not yet done  → ask again soon
     ├── MailError              (reason)
     │   ├── MailDelayed            later: no answer, 4xx, or the server refuses us, not the mail
     │   └── MailRefused            5xx for this mail: trying again will not help
@@ -90,6 +92,14 @@ class IdentityUnproved(OnboardingError):
 
 class NotLetIn(OnboardingError):
     """The company's identity provider has named somebody who may not sign in here; why."""
+
+
+class RequestDiffers(OnboardingError):
+    """An `Idempotency-Key` comes with another request than before."""
+
+
+class RequestRuns(OnboardingError):
+    """A request with the same `Idempotency-Key` has not ended."""
 
 
 class MailError(OnboardingError):

@@ -42,6 +42,7 @@ from onboarding.errors import UpstreamError
 from onboarding.installation import Installation
 from onboarding.leaf import Leaf
 from onboarding.models import Worker
+from onboarding.partners import repeats
 from onboarding.queue import (
     APPLICATION,
     HAND_OVER,
@@ -321,6 +322,8 @@ def _forget_old(installation: Installation) -> None:
         importing.tidy(session)
     with installation.database.transaction() as session:
         jobs.tidy(session)
+    with installation.database.transaction() as session:
+        repeats.forget_old(session)
 
 
 def _sweep_mails(installation: Installation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from onboarding.models.api_answer import ApiAnswer
 from onboarding.models.api_key import ApiKey
 from onboarding.models.application import Application
 from onboarding.models.attempt import (
@@ -29,6 +30,7 @@ __all__ = [
     "HAS_FAILED",
     "HAS_TURNED",
     "IS_OUR_FAULT",
+    "ApiAnswer",
     "ApiKey",
     "Application",
     "Attempt",

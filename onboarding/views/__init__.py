@@ -36,5 +36,6 @@ def init_app(app: Flask) -> None:
     csrf.exempt(api.bp)  # it comes from a program that has a key, and no cookie
     app.register_blueprint(api.bp)
     api.documents.init_app(app)
+    api.writes.init_app(app)
     staff.init_app(app)
     errors.init_app(app)

@@ -1,6 +1,6 @@
 """The partners' API, a module a resource."""
 
-from onboarding.views.api import connections, documents, growers, history, organizations
+from onboarding.views.api import connections, documents, growers, history, organizations, writes
 from onboarding.views.api.parts import PREFIX, answer_error, bp
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "growers",
     "history",
     "organizations",
+    "writes",
 ]

@@ -16,7 +16,17 @@ from onboarding.models import Connection, Grower, Listing
 from onboarding.partners import deeds, status
 from onboarding.states import ApiScope, Health
 from onboarding.views.api.growers import PAGE_MAX
-from onboarding.views.api.parts import Model, answers, as_json, bp, needs, partner, problem, spec
+from onboarding.views.api.parts import (
+    Model,
+    answers,
+    as_json,
+    bp,
+    needs,
+    partner,
+    problem,
+    spec,
+    writing,
+)
 from onboarding.views.parts import installation
 
 
@@ -171,7 +181,7 @@ def list_connections() -> Response:
 @spec.validate(resp=answers(202, None, 404), tags=["connections"])
 def recheck(reference: str) -> Response:
     """Have Leaf asked at once, if the last answer is older than a minute."""
-    with installation().database.transaction() as session:
+    with writing() as session:
         owed.look(session, visible(session, reference))
     return make_response("", 202)
 
@@ -182,11 +192,10 @@ def recheck(reference: str) -> Response:
 def disconnect_connection(reference: str) -> Response:
     """End a connection. Leaf deletes the permission soon; until then it is `disconnecting`."""
     given: EndIn = request.context.json  # type: ignore[attr-defined]
-    parts = installation()
     try:
-        with parts.database.transaction() as session:
+        with writing() as session:
             found = visible(session, reference)
-            deeds.end(session, parts.queue, found, reason=given.reason)
+            deeds.end(session, installation().queue, found, reason=given.reason)
             session.flush()
             return as_json(_stands(session, found), 202)
     except InputInvalid as err:

@@ -8,8 +8,12 @@ from typing import Any
 from flask import Flask, render_template
 from flask.typing import ResponseReturnValue
 
-from onboarding.views.api.parts import PREFIX, PROBLEM, PROBLEMS, bp, spec
+from onboarding.partners import repeats
+from onboarding.views.api.parts import KEY_PROBLEMS, PREFIX, PROBLEM, PROBLEMS, bp, spec
+from onboarding.views.api.writes import KEY, METHODS, REPLAYED
 from onboarding.views.parts import installation
+
+WRITES_ANSWER = (400, 409, 413, 415)
 
 
 @bp.get("/openapi.json")
@@ -27,7 +31,9 @@ def docs() -> ResponseReturnValue:
 @bp.get("/problems")
 def problems() -> ResponseReturnValue:
     """What each `type` of a problem means."""
-    return render_template("api/problems.html", problems=PROBLEMS)
+    usual = [(code, status, sentence) for status, (code, sentence) in PROBLEMS.items()]
+    of_keys = [(code, *told) for code, told in KEY_PROBLEMS.items()]
+    return render_template("api/problems.html", problems=[*usual, *of_keys])
 
 
 def init_app(app: Flask) -> None:
@@ -40,8 +46,10 @@ def document() -> dict[str, Any]:
     """Made from the views; problems have a type of their own."""
     made: dict[str, Any] = spec.spec
     for path in made["paths"].values():
-        for operation in path.values():
+        for method, operation in path.items():
             operation["security"] = [{"key": []}]
+            if method.upper() in METHODS:
+                _describe_write(operation)
             for status, answer in operation["responses"].items():
                 content = answer.get("content", {})
                 if status >= "400" and "application/json" in content:
@@ -50,3 +58,28 @@ def document() -> dict[str, Any]:
         "key": {"type": "http", "scheme": "bearer", "description": "A key of yours: cjd_…"}
     }
     return made
+
+
+def _describe_write(operation: dict[str, Any]) -> None:
+    """What all writes take and answer, besides what is theirs."""
+    operation.setdefault("parameters", []).append(
+        {
+            "name": KEY,
+            "in": "header",
+            "required": False,
+            "description": (
+                "Chosen by you, another one for each write. The same write with the same key is "
+                "done once: for 24 hours you get the first answer again."
+            ),
+            "schema": {"type": "string", "minLength": 1, "maxLength": repeats.KEY_MAX},
+        }
+    )
+    responses = operation["responses"]
+    for status in WRITES_ANSWER:
+        sentence = PROBLEMS[status][1]
+        responses.setdefault(str(status), responses["422"] | {"description": sentence})
+    for answer in responses.values():
+        answer.setdefault("headers", {})[REPLAYED] = {
+            "description": "`true`: the answer that this key was given before.",
+            "schema": {"type": "string", "enum": ["true"]},
+        }

@@ -25,6 +25,7 @@ from onboarding.views.api.parts import (
     partner,
     problem,
     spec,
+    writing,
 )
 from onboarding.views.parts import installation
 
@@ -103,7 +104,7 @@ def put_grower(external_id: str) -> Response:
     """Create a grower, or bring one up to date. What is left out stays as it is."""
     given: GrowerIn = request.context.json  # type: ignore[attr-defined]
     try:
-        with installation().database.transaction() as session:
+        with writing() as session:
             grower, _is_new = invitations.register(
                 session,
                 session.merge(partner()),
@@ -156,7 +157,7 @@ def make_link(external_id: str) -> Response:
     given: LinkIn = request.context.json  # type: ignore[attr-defined]
     parts = installation()
     try:
-        with parts.database.transaction() as session:
+        with writing() as session:
             grower = _grower(session, external_id)
             url = given.return_url
             made = invitations.new_link(
@@ -178,7 +179,7 @@ def make_link(external_id: str) -> Response:
 @spec.validate(resp=answers(204, None, 404), tags=["links"])
 def revoke_link(link_id: UUID) -> Response:
     """Revoke a link. Again is the same as once."""
-    with installation().database.transaction() as session:
+    with writing() as session:
         found = session.get(Link, link_id)
         if found is None or found.grower.partner_id != partner().id:
             abort(problem(404))
@@ -194,7 +195,7 @@ def make_embed_token(external_id: str) -> Response:
     given: TokenIn = request.context.json  # type: ignore[attr-defined]
     parts = installation()
     try:
-        with parts.database.transaction() as session:
+        with writing() as session:
             grower = _grower(session, external_id)
             connection = invitations.connection_of(session, grower.id)
             made = embedding.new_link(session, connection, return_url=given.return_url)

@@ -12,7 +12,7 @@ from onboarding.models import Organization
 from onboarding.partners import deeds
 from onboarding.states import ApiScope, SyncChoice
 from onboarding.views.api.connections import visible
-from onboarding.views.api.parts import Model, answers, as_json, bp, needs, problem, spec
+from onboarding.views.api.parts import Model, answers, as_json, bp, needs, problem, spec, writing
 from onboarding.views.parts import installation
 
 
@@ -62,7 +62,7 @@ def choose_organization(reference: str, organization_id: str) -> Response:
     """Let Leaf fetch an organization, or not. It is told soon; `is_owed` says until when."""
     given: ChoiceIn = request.context.json  # type: ignore[attr-defined]
     try:
-        with installation().database.transaction() as session:
+        with writing() as session:
             found = visible(session, reference)
             row = deeds.choose(session, found, organization_id, SyncChoice(given.sync))
             return as_json(_out(row), 202) if row is not None else problem(404)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 from flask import Blueprint, Response, abort, current_app, g, make_response, request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from spectree import Response as Answers
 from spectree import SpecTree
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
 from onboarding.links import digest
@@ -22,6 +24,8 @@ PREFIX = "/api/v1"
 PROBLEM = "application/problem+json"
 SCOPE = "api_scope"
 """What a view is marked with."""
+SESSION = "api_session"
+"""What the request's one transaction is marked with, if it has one."""
 PROBLEMS = {
     400: ("bad-request", "The request can't be read."),
     401: ("key-missing", "Send a key: Authorization: Bearer cjd_…"),
@@ -37,6 +41,15 @@ PROBLEMS = {
     503: ("unavailable", "Not now. Try again."),
 }
 """By status: the last part of `type`, which stays, and the usual sentence."""
+KEY_PROBLEMS = {
+    "idempotency-key-unusable": (400, "An Idempotency-Key has 1 to 255 visible ASCII characters."),
+    "request-running": (409, "The same request has not ended. Come back after Retry-After."),
+    "idempotency-key-reused": (
+        422,
+        "This Idempotency-Key came with another request before. Send a new key.",
+    ),
+}
+"""Of `Idempotency-Key`, by the last part of `type`."""
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -114,6 +127,17 @@ def partner() -> Partner:
     return cast(ApiKey, g.api_key).partner
 
 
+@contextmanager
+def writing() -> Iterator[Session]:
+    """The transaction of this request: all that it writes, and its kept answer."""
+    kept: Session | None = g.get(SESSION)
+    if kept is not None:
+        yield kept
+        return
+    with installation().database.transaction() as session:
+        yield session
+
+
 def as_json(told: BaseModel, status: int = 200) -> Response:
     """An answer that is as described."""
     answer = make_response(told.model_dump_json(), status)
@@ -121,9 +145,15 @@ def as_json(told: BaseModel, status: int = 200) -> Response:
     return answer
 
 
-def problem(status: int, detail: str = "", **more: Any) -> Response:
-    """An answer that says what went wrong."""
-    code, usual = PROBLEMS.get(status, PROBLEMS[500])
+def problem(status: int, detail: str = "", *, code: str = "", **more: Any) -> Response:
+    """An answer that says what went wrong.
+
+    :param code: the last part of its type; else the one of the status
+    """
+    usual_code, usual = PROBLEMS.get(status, PROBLEMS[500])
+    code = code or usual_code
+    if code in KEY_PROBLEMS:
+        _status, usual = KEY_PROBLEMS[code]
     body = Problem(
         type=f"{installation().settings.public_url}{PREFIX}/problems#{code}",
         title=code.replace("-", " ").capitalize(),

@@ -1,0 +1,200 @@
+"""Writes of partners' programs that come twice: done once, and answered the same."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import time_machine
+from flask import Flask
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
+
+from onboarding import create_app
+from onboarding.clock import now
+from onboarding.connections import invitations, rotation
+from onboarding.connections.rotation import Rotated
+from onboarding.db import Database
+from onboarding.errors import RequestRuns
+from onboarding.links import digest
+from onboarding.models import ApiAnswer, Grower, Link
+from onboarding.partners import repeats
+from onboarding.vault import Vault
+from onboarding.views.api.documents import document
+from onboarding.views.api.parts import PREFIX
+from onboarding.views.api.writes import METHODS
+from tests.support.program import Program, wrong
+from tests.unit.conftest import SettingsFor
+from tests.unit.failures import ThreadedServer
+
+OLD, NEW = b"k" * 32, b"n" * 32
+
+
+@pytest.fixture
+def app(
+    settings_for: SettingsFor, httpserver: ThreadedServer, fresh_database: Database, fresh_url: str
+) -> Iterator[Flask]:
+    made = create_app(settings_for(httpserver, database_url=fresh_url))
+    with fresh_database.transaction() as session:
+        for slug in ("prairie", "acme"):
+            invitations.add_partner(session, slug=slug, name=slug)
+    yield made
+    made.extensions["onboarding"].database.engine.dispose()
+
+
+def send(
+    program: Program, key: str, path: str, body: Any = None, method: str = "POST"
+) -> TestResponse:
+    headers = {"Authorization": f"Bearer {program.key}", "Idempotency-Key": key}
+    return program.client.open(f"{PREFIX}{path}", method=method, json=body, headers=headers)
+
+
+def links(database: Database) -> int:
+    with database.reading() as session:
+        return session.scalar(sa.select(sa.func.count()).select_from(Link)) or 0
+
+
+def test_write_with_the_same_key_is_done_once_and_answered_the_same(
+    app: Flask, fresh_database: Database
+) -> None:
+    program = Program(app, "prairie")
+    program.grower()
+    path = "/growers/7/links"
+    first, again = (send(program, "one", path, {"days": 3}) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.data == again.data
+    assert first.content_type == again.content_type == "application/json"
+    assert "Idempotency-Replayed" not in first.headers
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert links(fresh_database) == 1
+    for other in (
+        send(program, "one", path, {"days": 4}),
+        send(program, "one", "/growers/7/embed-tokens", {"days": 3}),
+        send(program, "one", "/growers/7", {"name": "Maple"}, "PUT"),
+    ):
+        assert wrong(other) == "idempotency-key-reused"
+    with_another_key = Program(app, "prairie")
+    assert send(with_another_key, "one", path, {"days": 3}).data == first.data, "a partner's keys"
+    theirs = Program(app, "acme")
+    theirs.grower()
+    assert send(theirs, "one", path, {"days": 3}).get_json()["id"] != first.get_json()["id"]
+
+    link = first.get_json()["id"]
+    for replayed in (None, "true"):
+        gone = send(program, "two", f"/links/{link}", method="DELETE")
+        assert gone.status_code == 204
+        assert gone.headers.get("Idempotency-Replayed") == replayed
+    for _ in range(2):
+        missing = send(program, "three", "/growers/8/links", {})
+        assert wrong(missing) == "not-found"
+    assert missing.headers["Idempotency-Replayed"] == "true"
+
+    with time_machine.travel(now() + timedelta(hours=25), tick=True):
+        late = Program(app, "prairie")
+        assert send(late, "one", path, {"days": 4}).status_code == 201
+        assert links(fresh_database) == 3
+        with fresh_database.transaction() as session:
+            repeats.forget_old(session)
+            assert session.scalar(sa.select(sa.func.count()).select_from(ApiAnswer)) == 1
+
+
+@pytest.mark.parametrize("key", ["", "   ", "x" * 256, "ü", "a\tb"])
+def test_key_that_can_not_be_one_is_refused(app: Flask, key: str) -> None:
+    program = Program(app, "prairie")
+    answer = send(program, key, "/growers/7", {"name": "Maple"}, "PUT")
+    assert wrong(answer) == "idempotency-key-unusable"
+    assert program.call("GET", "/growers").get_json()["growers"] == []
+    assert send(program, "x" * 255, "/growers/7", {"name": "M"}, "PUT").status_code == 200
+
+
+def test_what_runs_is_not_begun_again_and_what_was_cut_off_is(
+    app: Flask, fresh_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Program(app, "prairie")
+    body = {"name": "Maple"}
+    with monkeypatch.context() as killed:
+        killed.setattr("onboarding.views.api.growers._told", lambda *_: 1 / 0)
+        killed.setattr("onboarding.partners.repeats.release", lambda *_: None)
+        assert send(program, "one", "/growers/7", body, "PUT").status_code == 500
+    running = send(program, "one", "/growers/7", body, "PUT")
+    assert wrong(running) == "request-running"
+    assert running.headers["Retry-After"] == "1"
+    assert program.call("GET", "/growers").get_json()["growers"] == [], "nothing was written"
+    with fresh_database.transaction() as session:
+        cut_off = session.scalars(sa.select(ApiAnswer)).one()
+        cut_off.began_at -= repeats.RUNS_AT_MOST + timedelta(seconds=1)
+    done = send(program, "one", "/growers/7", body, "PUT")
+    assert done.status_code == 200
+    assert "Idempotency-Replayed" not in done.headers
+    with fresh_database.transaction() as session, pytest.raises(RequestRuns):
+        repeats.keep(session, Vault([OLD]), cut_off.id, repeats.Answer(200, {}, ""))
+
+
+def test_our_fault_writes_nothing_and_may_be_tried_again(
+    app: Flask, fresh_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Program(app, "prairie")
+    with monkeypatch.context() as patched:
+        patched.setattr("onboarding.views.api.growers._told", lambda *_: 1 / 0)
+        answer = send(program, "one", "/growers/7", {"name": "Maple"}, "PUT")
+        assert wrong(answer) == "our-fault"
+    with fresh_database.reading() as session:
+        assert session.scalar(sa.select(Grower)) is None
+    assert send(program, "one", "/growers/7", {"name": "Maple"}, "PUT").status_code == 200
+
+
+def test_many_at_once_are_done_once(app: Flask, fresh_database: Database) -> None:
+    programs = [Program(app, "prairie") for _ in range(8)]
+    programs[0].grower()
+    together = threading.Barrier(len(programs))
+    answers: list[TestResponse] = []
+
+    def ask(program: Program) -> None:
+        together.wait()
+        answers.append(send(program, "one", "/growers/7/links", {}))
+
+    threads = [threading.Thread(target=ask, args=(one,)) for one in programs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == len(programs)
+    done = [one for one in answers if one.status_code == 201]
+    assert len({one.data for one in done}) == 1
+    assert {wrong(one) for one in answers if one not in done} <= {"request-running"}
+    assert links(fresh_database) == 1
+
+
+def test_kept_answer_holds_no_link_that_can_be_read_and_is_rotated(
+    app: Flask, fresh_database: Database
+) -> None:
+    program = Program(app, "prairie")
+    program.grower()
+    url = send(program, "a key", "/growers/7/links", {}).get_json()["url"]
+    with fresh_database.reading() as session:
+        row = kept(session)
+        assert row.key_digest == digest("a key")
+        assert url.encode() not in (row.answer or b"")
+    assert rotation.rotate(fresh_database, Vault([NEW, OLD])) == Rotated(renewed=1)
+    with fresh_database.reading() as session:
+        row = kept(session)
+        assert url in Vault([NEW]).decrypt(row.answer or b"", place=row.answer_place)
+
+
+def test_every_write_is_described_with_its_key(app: Flask) -> None:
+    app.test_client().get(f"{PREFIX}/openapi.json")
+    for path, operations in document()["paths"].items():
+        for method, operation in operations.items():
+            named = {one["name"] for one in operation.get("parameters", [])}
+            is_write = method.upper() in METHODS
+            assert ("Idempotency-Key" in named) is is_write, (method, path)
+            assert not is_write or "409" in operation["responses"]
+    assert 'id="request-running"' in app.test_client().get(f"{PREFIX}/problems").text
+
+
+def kept(session: Session) -> ApiAnswer:
+    return session.scalars(sa.select(ApiAnswer)).one()
