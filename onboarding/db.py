@@ -46,6 +46,7 @@ class Database:
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
         self._writer = self.engine.execution_options(onboarding_writes=True)
+        self._counter = self._writer.execution_options(onboarding_counts=True)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -54,6 +55,14 @@ class Database:
         Never hold one open during a network call: SQLite has one writer at a time.
         """
         with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def counting(self) -> Iterator[Session]:
+        """A session to write with what may be lost with the machine: it waits for no disk."""
+        with Session(self._counter, expire_on_commit=False) as session, session.begin():
+            if self.engine.dialect.name == "postgresql":
+                session.execute(sa.text("SET LOCAL synchronous_commit = off"))
             yield session
 
     @contextmanager
@@ -112,7 +121,12 @@ def _sqlite_engine(url: str) -> sa.Engine:
     def begin(connection: sa.Connection) -> None:
         # A deferred transaction that turns into a writer fails at once when another writer was
         # faster; IMMEDIATE waits for its turn instead.
-        writes = connection.get_execution_options().get("onboarding_writes", False)
+        options = connection.get_execution_options()
+        writes = options.get("onboarding_writes", False)
+        if writes:
+            # NORMAL: such a commit is on the disk with the next FULL one.
+            level = "NORMAL" if options.get("onboarding_counts", False) else "FULL"
+            connection.exec_driver_sql(f"PRAGMA synchronous={level}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine

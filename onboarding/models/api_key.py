@@ -30,7 +30,10 @@ class ApiKey(Base):
     """Of `ApiScope`."""
     created_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
-    """To the minute."""
+    window_began_at: Mapped[datetime | None]
+    """When the first request came of those that are counted together; the machine's time."""
+    window_count: Mapped[int] = mapped_column(default=0)
+    """How many came since."""
     expires_at: Mapped[datetime | None]
     """When one that was replaced ends; None: it has not been replaced."""
     revoked_at: Mapped[datetime | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -21,7 +21,6 @@ PREFIX_BYTES, SECRET_BYTES = 4, 32
 NAME_MAX = 100
 OVERLAP = timedelta(hours=24)
 """So long a key that was replaced still works."""
-USED_EVERY = timedelta(minutes=1)
 
 
 def make(
@@ -59,16 +58,6 @@ def find(session: Session, key: str) -> ApiKey | None:
     """Whose key it is, if it works."""
     found = session.scalar(sa.select(ApiKey).where(ApiKey.digest == digest(key)))
     return found if found is not None and found.is_usable(now()) else None
-
-
-def is_to_be_noted(found: ApiKey) -> bool:
-    """Whether it is long enough since it was noted that the key is in use."""
-    return found.used_at is None or now() - found.used_at >= USED_EVERY
-
-
-def note_use(session: Session, key_id: UUID) -> None:
-    """Note that it is in use."""
-    session.execute(sa.update(ApiKey).where(ApiKey.id == key_id).values(used_at=now()))
 
 
 def of(session: Session, partner: Partner) -> Sequence[ApiKey]:

@@ -6,15 +6,12 @@ must not be guessed (links, states) is too long to be guessed at any rate.
 
 from __future__ import annotations
 
-import math
 from uuid import UUID
 
 from flask import abort, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from limits import parse
-
-from onboarding import clock
 
 START_PER_ADDRESS = "60 per minute"
 START_PER_LINK = "30 per hour"
@@ -23,12 +20,10 @@ SIGN_IN_PER_ADDRESS = "20 per minute; 200 per hour"
 """Passwords of staff; a whole office may have one address."""
 EMBED_PER_ADDRESS = "600 per minute"
 """A frame asks once a second; a whole office may have one address."""
-API_PER_KEY = "600 per minute"
+API_PER_ADDRESS = "600 per minute"
+"""Without a key. With one it is counted in the key's row, for all processes."""
 WRONG_KEYS_PER_ADDRESS = parse("60 per minute")
 CALLBACK_PER_LINK = parse("60 per hour")
-
-A_MINUTE = 60
-"""In seconds."""
 
 limiter = Limiter(key_func=get_remote_address, storage_uri="memory://", strategy="moving-window")
 
@@ -40,22 +35,6 @@ def count_return(link_id: UUID) -> None:
     """
     if not limiter.limiter.hit(CALLBACK_PER_LINK, "return", str(link_id)):
         abort(429)
-
-
-def is_trying_keys() -> bool:
-    """Count a key that does not work; whether there were too many from one address."""
-    address = request.remote_addr or ""
-    return not limiter.limiter.hit(WRONG_KEYS_PER_ADDRESS, "wrong-key", address)
-
-
-def seconds_to_wait() -> int:
-    """Until the limit that this request has reached lets another one in."""
-    reached = limiter.current_limit
-    return (
-        A_MINUTE
-        if reached is None
-        else max(1, math.ceil(reached.reset_at - clock.real().timestamp()))
-    )
 
 
 def link_in_path() -> str:

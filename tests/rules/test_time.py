@@ -30,7 +30,8 @@ DEFENDED = {
     "onboarding/sandbox/gate.py": "the journal shows how long requests really took",
     "onboarding/sandbox/journal.py": "the same journal",
     "onboarding/staff/figures.py": "pauses between two counts are real ones",
-    "onboarding/views/limits.py": "a minute of a limit takes a minute",
+    "onboarding/partners/quota.py": "a minute of a limit takes a minute",
+    "onboarding/views/api/allowance.py": "the same minute",
     "onboarding/worker.py": "heartbeats, and the age of the queue's rows, which are the machine's",
 }
 

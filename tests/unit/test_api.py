@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import quote
@@ -215,15 +216,53 @@ def test_text_with_nul_is_refused(app: Flask) -> None:
         assert wrong(Program(app, "prairie").call("PUT", "/growers/8", body)) == "invalid"
 
 
-def test_who_asks_too_often_or_tries_keys_is_told_for_how_long_to_wait(app: Flask) -> None:
-    program = Program(app, "prairie")
-    limiter.reset()
-    answers = [program.call("GET", "/growers?limit=0") for _ in range(601)]
-    assert answers[-2].status_code == 422
-    assert wrong(answers[-1]) == "too-many-requests"
-    assert 0 < int(answers[-1].headers["Retry-After"]) <= 61
+def test_every_answer_tells_what_is_left_of_a_key_in_all_processes(
+    app: Flask,
+    settings_for: SettingsFor,
+    httpserver: ThreadedServer,
+    fresh_database: Database,
+    fresh_url: str,
+) -> None:
+    program, other = Program(app, "prairie"), Program(app, "prairie")
+    second = create_app(settings_for(httpserver, database_url=fresh_url))
+    answers = [program.call("GET", path) for path in ("/growers", "/growers?limit=0", "/growers/8")]
+    assert [one.status_code for one in answers] == [200, 422, 404]
+    assert [left(one, "r") for one in answers] == [599, 598, 597]
+    assert answers[0].headers["RateLimit-Policy"] == '"default";q=600;w=60'
+    program.client = second.test_client()
+    assert left(program.call("GET", "/growers"), "r") == 596, "another process"
 
+    with fresh_database.transaction() as session:
+        row = session.scalars(sa.select(ApiKey).where(ApiKey.prefix == program.prefix)).one()
+        assert row.used_at is not None
+        row.window_count = 599
+    assert left(program.call("GET", "/growers"), "r") == 0
+    refused = program.call("GET", "/growers")
+    assert wrong(refused) == "too-many-requests"
+    assert left(refused, "r") == 0
+    assert 0 < int(refused.headers["Retry-After"]) == left(refused, "t") <= 60
+    assert left(other.call("GET", "/growers"), "r") == 599, "another key has its own"
+    with fresh_database.transaction() as session:
+        row = session.scalars(sa.select(ApiKey).where(ApiKey.prefix == program.prefix)).one()
+        assert row.window_began_at is not None
+        row.window_began_at -= timedelta(minutes=1)
+    assert left(program.call("GET", "/growers"), "r") == 599, "the next minute"
+    second.extensions["onboarding"].database.engine.dispose()
+
+
+def left(answer: TestResponse, name: str) -> int:
+    found = re.fullmatch(r'"[a-z-]+";r=(?P<r>\d+);t=(?P<t>\d+)', answer.headers["RateLimit"])
+    assert found is not None
+    return int(found[name])
+
+
+def test_who_has_no_key_or_tries_keys_is_told_for_how_long_to_wait(app: Flask) -> None:
+    limiter.reset()
     client = app.test_client()
+    for path in ("openapi.json", "growers"):
+        told = client.get(f"{PREFIX}/{path}")
+        assert told.headers["RateLimit-Policy"] == '"address";q=600;w=60'
+        assert left(told, "t") in range(1, 62)
 
     def tries(number: int) -> TestResponse:
         key = f"Bearer cjd_{number}"
@@ -231,8 +270,9 @@ def test_who_asks_too_often_or_tries_keys_is_told_for_how_long_to_wait(app: Flas
 
     guesses = [tries(number) for number in range(61)]
     assert wrong(guesses[-2]) == "key-missing"
+    assert guesses[0].headers["RateLimit"].startswith('"wrong-keys";r=59;')
     assert wrong(guesses[-1]) == "too-many-requests"
-    assert "Retry-After" in guesses[-1].headers
+    assert 0 < int(guesses[-1].headers["Retry-After"]) <= 61
     assert Program(app, "acme").call("GET", "/growers").status_code == 200, "a good key goes on"
     limiter.reset()
 

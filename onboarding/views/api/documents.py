@@ -54,10 +54,24 @@ def document() -> dict[str, Any]:
                 content = answer.get("content", {})
                 if status >= "400" and "application/json" in content:
                     content[PROBLEM] = content.pop("application/json")
+                answer.setdefault("headers", {}).update(_limits(status))
     made.setdefault("components", {})["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "A key of yours: cjd_…"}
     }
     return made
+
+
+def _limits(status: str) -> dict[str, Any]:
+    """The headers that say how much may still be asked."""
+    told = {
+        "RateLimit-Policy": "How much may be asked: `q` requests in `w` seconds.",
+        "RateLimit": "What is left of it: `r` requests, for `t` seconds.",
+    }
+    if status == "429":
+        told["Retry-After"] = "After so many seconds the next request is let in."
+    return {
+        name: {"description": text, "schema": {"type": "string"}} for name, text in told.items()
+    }
 
 
 def _describe_write(operation: dict[str, Any]) -> None:

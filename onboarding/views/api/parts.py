@@ -13,11 +13,11 @@ from spectree import SpecTree
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
-from onboarding.links import digest
 from onboarding.models import ApiKey, Partner
 from onboarding.partners import keys
 from onboarding.states import ApiScope
-from onboarding.views.limits import API_PER_KEY, is_trying_keys, limiter, seconds_to_wait
+from onboarding.views.api import allowance
+from onboarding.views.limits import API_PER_ADDRESS, limiter
 from onboarding.views.parts import installation
 
 PREFIX = "/api/v1"
@@ -163,8 +163,6 @@ def problem(status: int, detail: str = "", *, code: str = "", **more: Any) -> Re
     )
     answer = make_response(body.model_dump_json(exclude_none=True), status)
     answer.content_type = PROBLEM
-    if status == 429:
-        answer.headers["Retry-After"] = str(seconds_to_wait())
     if status == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
     return answer
@@ -182,18 +180,16 @@ def guard() -> Response | None:
     scope: ApiScope | None = getattr(view, SCOPE, None)
     if scope is None:
         return None
-    given = request.authorization
-    token = given.token if given is not None and given.type == "bearer" else None
+    token = allowance.token()
     with installation().database.reading() as session:
         found = keys.find(session, token) if token else None
-    if found is None and token and is_trying_keys():
+    if found is None and token and allowance.is_trying_keys():
         return problem(429)
     if found is None:
         return problem(401, "There is no such key, or it has ended." if token else "")
     g.api_key = found
-    if keys.is_to_be_noted(found):
-        with installation().database.transaction() as session:
-            keys.note_use(session, found.id)
+    if allowance.is_spent(found):
+        return problem(429)
     if scope.value not in found.scopes:
         return problem(403, f"The key {found.prefix}… lacks the scope “{scope.value}”.")
     has_body = request.method in {"POST", "PUT", "PATCH"} and request.content_length
@@ -225,9 +221,5 @@ def _refuse_input(error: Any) -> None:
     abort(problem(422, errors=wrong))
 
 
-def _whose() -> str:
-    """For the limit: whoever asks, by what they send."""
-    return digest(request.headers.get("Authorization") or request.remote_addr or "").hex()
-
-
-limiter.limit(API_PER_KEY, key_func=_whose)(bp)
+bp.after_request(allowance.tell)
+limiter.limit(API_PER_ADDRESS, exempt_when=lambda: bool(allowance.token()))(bp)
