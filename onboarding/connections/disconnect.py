@@ -72,12 +72,15 @@ def reason_of_staff(text: str) -> str:
     return reason
 
 
-def retry(session: Session, queue: Queue, connection: Connection) -> None:
+def retry(
+    session: Session, queue: Queue, connection: Connection, *, who: str = history.STAFF
+) -> None:
     """Try at once to end a connection, after a person has mended what it waits for.
 
     :param connection: locked, and `disconnecting`
+    :param who: asks for it, for the history
     """
-    history.record(session, connection, "disconnect_retried", who=history.STAFF)
+    history.record(session, connection, "disconnect_retried", who=who)
     owe_disconnect(session, queue, connection)
 
 

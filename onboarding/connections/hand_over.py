@@ -92,20 +92,23 @@ def _try(database: Database, queue: Queue, task: Delivery) -> None:
         _complete(database, queue, task, credential)
 
 
-def retry(session: Session, queue: Queue, connection: Connection) -> None:
+def retry(
+    session: Session, queue: Queue, connection: Connection, *, who: str = history.STAFF
+) -> None:
     """Let a hand-over that failed, or what waits, be tried again: a person has mended the reason.
 
+    :param who: asks for it, for the history
     :raise InputInvalid: if no token is kept; then only the grower can connect again
     """
     connection = locked(session, connection.id)
     if connection.stage is Stage.DISCONNECTING:
-        disconnect.retry(session, queue, connection)
+        disconnect.retry(session, queue, connection, who=who)
         return
     if connection.refresh_token is None:
         raise InputInvalid("No token is kept for this connection: the grower must connect again.")
     # The clock of the thirty days starts anew: somebody looks after it.
     connection.token_received_at = now()
-    history.record(session, connection, "hand_over_retried", who=history.STAFF)
+    history.record(session, connection, "hand_over_retried", who=who)
     owe_hand_over(session, queue, connection)
 
 

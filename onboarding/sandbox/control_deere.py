@@ -5,8 +5,10 @@ Each change is a person's at John Deere, or time's: Leaf finds it out by itself.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from flask import Blueprint, Response, request
 
@@ -14,6 +16,7 @@ from onboarding.errors import InputInvalid
 from onboarding.sandbox import connections
 from onboarding.sandbox.accounts import ACCOUNTS, PASSWORD, Account, Farm
 from onboarding.sandbox.connections import Standing
+from onboarding.sandbox.grants import Code
 from onboarding.sandbox.runtime import as_json, json_object, sandbox
 
 bp = Blueprint("deere", __name__)
@@ -26,6 +29,37 @@ CHANGES = ("connected", "left", "permitted")
 def accounts() -> Response:
     """`{"password": …, "accounts": [{"name", "does", "terms_accepted", …}]}`."""
     return as_json({"password": PASSWORD, "accounts": shown()})
+
+
+@bp.post("/accounts")
+def move_in() -> Response:
+    """Make an account of its own: a line as in the file of residents; the account as it is then."""
+    return as_json(_account(sandbox().residents.move_in(json_object())), 201)
+
+
+@bp.post("/consents")
+def consent() -> Response:
+    """Sign in and allow what is asked, as a person does: `{"account": …, "url": …}`.
+
+    `url` is where the application sent their browser; the answer is `{"code": …}`.
+    """
+    body = json_object()
+    account = _known_account(str(body.get("account")))
+    asked = dict(parse_qsl(urlsplit(str(body.get("url"))).query))
+    try:
+        code = Code(
+            code=secrets.token_urlsafe(32),
+            account=account,
+            client_id=asked["client_id"],
+            redirect_uri=asked["redirect_uri"],
+            scope=asked["scope"],
+            code_challenge=asked["code_challenge"],
+            code_challenge_method=asked["code_challenge_method"],
+        )
+    except KeyError as err:
+        raise InputInvalid(f"The address lacks {err}.") from err
+    sandbox().grants.save_code(code)
+    return as_json({"code": code.code}, 201)
 
 
 @bp.post("/accounts/<name>/terms")

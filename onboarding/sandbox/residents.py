@@ -24,12 +24,20 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+from onboarding.errors import InputInvalid
 from onboarding.sandbox.accounts import ACCOUNTS, Account, Farm
 from onboarding.sandbox.config import Config, Registered
 from onboarding.sandbox.store import Store
 from onboarding.states import Health
 
 CONNECTED = "connected"
+NOBODY: dict[str, Any] = {
+    "farms": [],
+    "withheld_scopes": [],
+    "terms_url": None,
+    "leaf_status": "OK",
+}
+"""What is said of a person of whom nothing is said."""
 
 
 class Residents:
@@ -55,6 +63,24 @@ class Residents:
         if found is None:
             raise KeyError(name)
         return found
+
+    def move_in(self, person: dict[str, Any]) -> Account:
+        """Let one more person live here; who has the name already is another person from now on.
+
+        :param person: `name`, and perhaps `farms` and `terms_url`, as in the file
+        :raise InputInvalid: if that can't be an account
+        """
+        try:
+            account = _account({**NOBODY, **person})
+        except (TypeError, KeyError, ValueError) as err:
+            raise InputInvalid("An account has a name, farms as in the file, terms_url.") from err
+        if account.name in ACCOUNTS:
+            raise InputInvalid(f"{account.name} is an account of the list.")
+        with self._store.write() as connection:
+            for table in ("connections", "standings", "accepted_terms", "hidden_reads"):
+                connection.execute(f"DELETE FROM {table} WHERE account = ?", (account.name,))  # noqa: S608 - own table names
+            _Settlement(connection, self._config).settle({**NOBODY, **person})
+        return account
 
     def settle(self) -> None:
         """Let those of the file move in, unless they are here already."""
@@ -94,12 +120,16 @@ class _Settlement:
             if user := one["leaf_user"]:
                 self._at_leaf(number, one, user)
 
-    def _at_deere(self, one: dict[str, Any]) -> None:
+    def settle(self, one: dict[str, Any]) -> None:
+        """Make the account, and connect what it shares."""
         kept = ("name", "farms", "withheld_scopes", "terms_url", "leaf_status")
         self._write("residents", one["name"], json.dumps({key: one[key] for key in kept}))
         for farm in one["farms"]:
-            if farm[CONNECTED]:
+            if farm.get(CONNECTED):
                 self._write("connections", one["name"], farm["id"])
+
+    def _at_deere(self, one: dict[str, Any]) -> None:
+        self.settle(one)
         if grant := one["grant"]:
             made = self._connection.execute(
                 "INSERT INTO grants (account, client_id, scope, created, revoked)"

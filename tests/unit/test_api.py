@@ -126,6 +126,7 @@ def test_objects_of_others_do_not_exist(app: Flask) -> None:
         ("GET", f"/connections/{reference}/organizations", None),
         ("PATCH", f"/connections/{reference}/organizations/1", {"sync": "PREVIEW"}),
         ("POST", f"/connections/{reference}/disconnect", {}),
+        ("POST", f"/sandbox/connections/{reference}/state", {"state": "denied"}),
         ("POST", f"/connections/{reference}/recheck", None),
     ):
         assert wrong(ours.call(method, path, body)) == "not-found", path
@@ -166,7 +167,7 @@ def test_every_address_wants_a_key_with_the_scope(app: Flask) -> None:
                 method, path.removeprefix(PREFIX), {} if method != "GET" else None
             )
             assert (answer.status_code == 403) is (has is not scope), (path, has)
-    assert len(seen) == 13
+    assert len(seen) == 14
 
 
 def test_what_can_not_be_used_is_named_and_nothing_happens(app: Flask) -> None:
@@ -317,7 +318,7 @@ def test_description_names_every_address_and_can_be_read(app: Flask) -> None:
     described = {
         (path, method.upper()) for path, methods in told["paths"].items() for method in methods
     }
-    assert len(described) == 13
+    assert len(described) == 14
     for operation in (one for methods in document()["paths"].values() for one in methods.values()):
         assert "application/problem+json" in operation["responses"]["401"]["content"]
         assert operation["summary"]

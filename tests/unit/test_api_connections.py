@@ -13,6 +13,8 @@ from onboarding.clock import now
 from onboarding.connections import consent, history, invitations
 from onboarding.db import Database
 from onboarding.models import Connection, Event, Link, Organization
+from onboarding.partners import moves
+from onboarding.staff.words import WORDS
 from onboarding.states import Outcome, Stage, SyncChoice, Urgency
 from tests.support.program import Program, wrong
 from tests.support.queries import counted
@@ -104,7 +106,7 @@ def test_history_tells_in_pages_what_happened_and_nothing_that_is_for_staff(
     assert not any(word in str(told) for word in ("secret-detail", "jo@farm", "odd"))
     with counted(app.extensions["onboarding"].database.engine) as sent:
         program.call("GET", path)
-    assert len(sent) <= 4, sent
+    assert len(sent) <= 5, sent
     for after in ("x", "-1", "٣", "9" * 19):
         answer = program.call("GET", path, query_string={"after": after})
         assert wrong(answer) == "invalid", after
@@ -171,3 +173,29 @@ def test_disconnect_is_owed_from_the_answer_on_and_once(
     never = program.call("POST", f"/connections/{fresh}/disconnect", {})
     assert wrong(never) == "conflict"
     assert "there is nothing to end" in never.get_json()["detail"]
+
+
+def test_every_status_can_be_had_in_the_sandbox_or_it_is_said_why_not(app: Flask) -> None:
+    assert set(WORDS) == {*moves.REACHED, *moves.NOT_REACHED}
+    program = Program(app, "prairie")
+    path = f"/sandbox/connections/{program.grower()['connection']}/state"
+    for state, reason in moves.NOT_REACHED.items():
+        answer = program.call("POST", path, {"state": state})
+        assert (wrong(answer), answer.get_json()["detail"]) == ("conflict", reason)
+    unknown = program.call("POST", path, {"state": "conected"})
+    assert wrong(unknown) == "invalid"
+    assert "must be one of: " in unknown.get_json()["errors"][0]["reason"]
+    silent = program.call("POST", path, {"state": "connected"})  # no sandbox answers here
+    assert wrong(silent) == "unavailable"
+
+
+def test_statuses_are_not_to_be_had_where_leaf_is_real(
+    settings_for: SettingsFor, httpserver: ThreadedServer, app: Flask, fresh_url: str
+) -> None:
+    real = {"leaf_api_url": "https://api.withleaf.io", "database_url": fresh_url}
+    program = Program(create_app(settings_for(httpserver, **real)), "prairie")
+    path = f"/connections/{program.grower()['connection']}"
+    answer = program.call("POST", f"/sandbox{path}/state", {"state": "denied"})
+    assert wrong(answer) == "not-found"
+    assert "with the sandbox only" in answer.get_json()["detail"]
+    assert program.call("GET", path).get_json()["status"]["code"] == "invited"

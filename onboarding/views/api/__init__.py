@@ -1,6 +1,14 @@
 """The partners' API, a module a resource."""
 
-from onboarding.views.api import connections, documents, growers, history, organizations, writes
+from onboarding.views.api import (
+    connections,
+    documents,
+    growers,
+    history,
+    organizations,
+    sandbox,
+    writes,
+)
 from onboarding.views.api.parts import PREFIX, answer_error, bp
 
 __all__ = [
@@ -12,5 +20,6 @@ __all__ = [
     "growers",
     "history",
     "organizations",
+    "sandbox",
     "writes",
 ]
