@@ -13,6 +13,20 @@ from onboarding.clock import now
 from onboarding.connections import consent, incidents
 from onboarding.models import Connection, Listing
 
+CODES = (
+    *("invited", "authorizing", "denied", "took_too_long", "interrupted", "code_refused"),
+    *("deere_unavailable", "application_refused", "no_refresh_token", "finishing"),
+    *("choose_organizations", "no_organization_chosen", "wrong_account", "no_organizations"),
+    *("terms_not_accepted", "permissions_too_low", "organizations_refused"),
+    *("organizations_unknown", "organizations_unavailable", "choice_unseen"),
+    *("handing_over", "handing_over_late", "waiting_for_leaf", "waiting_for_staff", "failed"),
+    *("checking", "connected", "temporarily_unavailable", "unconfirmed", "nothing_fetched"),
+    *("reconnect", "credential_missing", "missing_permission", "unknown_health"),
+    *("refused_with_many", "limited_with_many"),
+    *("disconnecting", "disconnecting_late", "disconnecting_held_up", "disconnected"),
+)
+"""All that `describe` tells, about in the order in which a grower comes to them."""
+
 
 @dataclass(frozen=True)
 class Status:

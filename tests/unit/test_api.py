@@ -112,60 +112,63 @@ def test_connections_are_told_as_everywhere_and_listed_by_status(app: Flask) -> 
     assert len(sent) <= 3, sent
 
 
+def addresses(app: Flask, values: dict[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Every address that wants a key: its endpoint, method and path, with these for arguments."""
+    for rule in app.url_map.iter_rules():
+        if not rule.endpoint.startswith("api."):
+            continue
+        if getattr(app.view_functions[rule.endpoint], SCOPE, None) is None:
+            assert rule.endpoint in {"api.openapi", "api.docs", "api.problems"}, rule.endpoint
+            continue
+        with app.test_request_context():
+            named = {name: values[name] for name in rule.arguments}
+            path = app.url_map.bind("x").build(rule.endpoint, named)
+        (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        yield rule.endpoint, method, path.removeprefix(PREFIX)
+
+
+BODIES = {
+    "api.choose_organization": {"sync": "PREVIEW"},
+    "api.move_connection": {"state": "denied"},
+}
+"""Where an empty one is refused before anything is looked for."""
+
+
 def test_objects_of_others_do_not_exist(app: Flask) -> None:
     ours, theirs = Program(app, "prairie"), Program(app, "acme")
-    reference = theirs.grower()["connection"]
-    link = theirs.call("POST", "/growers/7/links", {}).get_json()
-    for method, path, body in (
-        ("GET", "/growers/7", None),
-        ("POST", "/growers/7/links", {}),
-        ("POST", "/growers/7/embed-tokens", {}),
-        ("DELETE", f"/links/{link['id']}", None),
-        ("GET", f"/connections/{reference}", None),
-        ("GET", f"/connections/{reference}/history", None),
-        ("GET", f"/connections/{reference}/organizations", None),
-        ("PATCH", f"/connections/{reference}/organizations/1", {"sync": "PREVIEW"}),
-        ("POST", f"/connections/{reference}/disconnect", {}),
-        ("POST", f"/sandbox/connections/{reference}/state", {"state": "denied"}),
-        ("POST", f"/connections/{reference}/recheck", None),
-    ):
-        assert wrong(ours.call(method, path, body)) == "not-found", path
+    values = {
+        "reference": theirs.grower()["connection"],
+        "external_id": "7",
+        "organization_id": "1",
+        "link_id": theirs.call("POST", "/growers/7/links", {}).get_json()["id"],
+    }
+    for endpoint, method, path in addresses(app, values):
+        if path.count("/") > 1 and endpoint != "api.put_grower":
+            body = None if method == "GET" else BODIES.get(endpoint, {})
+            assert wrong(ours.call(method, path, body)) == "not-found", path
     assert ours.call("GET", "/growers").get_json()["growers"] == []
     assert ours.call("GET", "/connections").get_json()["connections"] == []
 
 
 def test_every_address_wants_a_key_with_the_scope(app: Flask) -> None:
     programs = {scope: Program(app, "prairie", scope) for scope in ApiScope}
-    seen = set()
-    for rule in app.url_map.iter_rules():
-        if not rule.endpoint.startswith("api."):
-            continue
-        scope = getattr(app.view_functions[rule.endpoint], SCOPE, None)
-        if scope is None:
-            assert rule.endpoint in {"api.openapi", "api.docs", "api.problems"}, rule.endpoint
-            continue
-        seen.add(rule.endpoint)
-        values = {
-            "external_id": "none",
-            "organization_id": "none",
-            "reference": "NONE",
-            "link_id": "00000000-0000-0000-0000-000000000007",
-        }
-        with app.test_request_context():
-            path = app.url_map.bind("x").build(
-                rule.endpoint, {name: values[name] for name in rule.arguments}
-            )
-        (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    values = {
+        "external_id": "none",
+        "organization_id": "none",
+        "reference": "NONE",
+        "link_id": "00000000-0000-0000-0000-000000000007",
+    }
+    seen = list(addresses(app, values))
+    for endpoint, method, path in seen:
         for nobody in ("", "cjd_00000000_wrong"):
             headers = {"Authorization": f"Bearer {nobody}"} if nobody else {}
-            answer = app.test_client().open(path, method=method, headers=headers)
+            answer = app.test_client().open(f"{PREFIX}{path}", method=method, headers=headers)
             assert wrong(answer) == "key-missing"
             assert answer.headers["WWW-Authenticate"] == "Bearer"
             assert "Set-Cookie" not in answer.headers
+        scope = getattr(app.view_functions[endpoint], SCOPE)
         for has, program in programs.items():
-            answer = program.call(
-                method, path.removeprefix(PREFIX), {} if method != "GET" else None
-            )
+            answer = program.call(method, path, {} if method != "GET" else None)
             assert (answer.status_code == 403) is (has is not scope), (path, has)
     assert len(seen) == 14
 

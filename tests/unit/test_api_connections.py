@@ -13,11 +13,12 @@ from onboarding.clock import now
 from onboarding.connections import consent, history, invitations
 from onboarding.db import Database
 from onboarding.models import Connection, Event, Link, Organization
-from onboarding.partners import moves
+from onboarding.partners import moves, status
 from onboarding.staff.words import WORDS
 from onboarding.states import Outcome, Stage, SyncChoice, Urgency
 from tests.support.program import Program, wrong
 from tests.support.queries import counted
+from tests.support.stack import ROOT
 from tests.unit.conftest import SettingsFor
 from tests.unit.failures import ThreadedServer
 from tests.unit.rows import watched
@@ -67,6 +68,16 @@ def test_status_says_since_when(app: Flask, fresh_database: Database) -> None:
     assert late["since"] > told["since"]
     listed = program.call("GET", "/connections").get_json()["connections"][0]
     assert listed["since"] == told["since"]
+
+
+def test_every_status_is_in_the_guide_and_only_those_are_asked_for(app: Flask) -> None:
+    guide = (ROOT / "docs/partners.md").read_text()
+    assert [code for code in status.CODES if f"| `{code}` |" not in guide] == []
+    answer = Program(app, "prairie").call("GET", "/connections?status=conected")
+    assert wrong(answer) == "invalid"
+    (one,) = answer.get_json()["errors"]
+    assert one["field"] == "status"
+    assert "must be one of: invited, " in one["reason"]
 
 
 def test_history_tells_in_pages_what_happened_and_nothing_that_is_for_staff(
@@ -176,7 +187,7 @@ def test_disconnect_is_owed_from_the_answer_on_and_once(
 
 
 def test_every_status_can_be_had_in_the_sandbox_or_it_is_said_why_not(app: Flask) -> None:
-    assert set(WORDS) == {*moves.REACHED, *moves.NOT_REACHED}
+    assert set(WORDS) == {*moves.REACHED, *moves.NOT_REACHED} == set(status.CODES)
     program = Program(app, "prairie")
     path = f"/sandbox/connections/{program.grower()['connection']}/state"
     for state, reason in moves.NOT_REACHED.items():

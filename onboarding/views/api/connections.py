@@ -47,10 +47,19 @@ YEARS = range(1970, 3000)
 Moment = Annotated[AwareDatetime, AfterValidator(_in_our_time)]
 
 
+def _is_known(code: str | None) -> str | None:
+    if code is not None and code not in status.CODES:
+        raise ValueError(f"must be one of: {', '.join(status.CODES)}")
+    return code
+
+
+Code = Annotated[str, Field(json_schema_extra={"enum": [*status.CODES]})]
+
+
 class StatusOut(BaseModel):
     """The same as on every page."""
 
-    code: str = Field(description="Stable, for machines.")
+    code: Code = Field(description="Stable, for machines.")
     label: str
     sentence: str = Field(description="What a person would read.")
     who: Literal["grower", "staff", "nobody"] = Field(description="Whose turn it is.")
@@ -83,7 +92,7 @@ class ConnectionRow(BaseModel):
 
     reference: str
     external_id: str
-    code: str = Field(description="Of its status.")
+    code: Code = Field(description="Of its status.")
     since: datetime
     who: str
     health: Health
@@ -107,7 +116,9 @@ class EndIn(Model):
 class ListQuery(Model):
     """Which of them, and which page."""
 
-    status: str | None = Field(default=None, max_length=64, description="Code of the status.")
+    status: Annotated[Code | None, AfterValidator(_is_known)] = Field(
+        default=None, description="Code of the status."
+    )
     health: Health | None = None
     changed_since: Moment | None = None
     after: str | None = Field(default=None, max_length=80)
