@@ -40,15 +40,15 @@ def show(slug: str) -> None:
             click.echo(_line(one))
 
 
-@key.command("replace")
+@key.command("rotate")
 @click.argument("prefix")
-def replace(prefix: str) -> None:
+def rotate(prefix: str) -> None:
     """Make another key that may do the same; this one works for 24 hours more."""
     with plain_errors(), installation().database.transaction() as session:
         old = keys.named(session, prefix)
-        made, secret = keys.replace(session, old)
+        made, secret = keys.rotate(session, old)
         audit.record(
-            session, None, "key.replace", partner=old.partner, key=made.prefix, old=old.prefix
+            session, None, "key.rotate", partner=old.partner, key=made.prefix, old=old.prefix
         )
     _show(secret)
 
@@ -74,9 +74,7 @@ def _line(one: ApiKey) -> str:
         state = "revoked"
     elif one.expires_at is not None:
         ended = one.expires_at <= now()
-        state = (
-            "replaced" if ended else f"replaced, works until {one.expires_at:%Y-%m-%d %H:%M} UTC"
-        )
+        state = "rotated" if ended else f"rotated, works until {one.expires_at:%Y-%m-%d %H:%M} UTC"
     else:
         state = "works"
     used = f"{one.used_at:%Y-%m-%d %H:%M} UTC" if one.used_at else "never"

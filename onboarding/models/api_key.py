@@ -35,7 +35,7 @@ class ApiKey(Base):
     window_count: Mapped[int] = mapped_column(default=0)
     """How many came since."""
     expires_at: Mapped[datetime | None]
-    """When one that was replaced ends; None: it has not been replaced."""
+    """When one that was rotated ends; None: it has not been rotated."""
     revoked_at: Mapped[datetime | None]
 
     partner: Mapped[Partner] = relationship(lazy="joined", innerjoin=True)

@@ -1,4 +1,4 @@
-"""Keys of the API: made, recognized, replaced, revoked. A key is shown once, when it is made."""
+"""Keys of the API: made, recognized, rotated, revoked. A key is shown once, when it is made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BEGINNING = "cjd_"
 PREFIX_BYTES, SECRET_BYTES = 4, 32
 NAME_MAX = 100
 OVERLAP = timedelta(hours=24)
-"""So long a key that was replaced still works."""
+"""So long a key that was rotated still works."""
 
 
 def make(
@@ -77,13 +77,13 @@ def named(session: Session, prefix: str) -> ApiKey:
     return found
 
 
-def replace(session: Session, old: ApiKey) -> tuple[ApiKey, str]:
+def rotate(session: Session, old: ApiKey) -> tuple[ApiKey, str]:
     """A key that may do the same; the old one works for a day more.
 
     :raise InputInvalid: if the old one does not work any more
     """
     if not old.is_usable(now()):
-        raise InputInvalid("This key is revoked or was replaced. Make a new one.")
+        raise InputInvalid("This key is revoked or was rotated. Make a new one.")
     end = now() + OVERLAP
     old.expires_at = end if old.expires_at is None else min(old.expires_at, end)
     return make(session, old.partner, name=old.name, scopes=old.scopes)

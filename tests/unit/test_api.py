@@ -106,7 +106,13 @@ def test_connections_are_told_as_everywhere_and_listed_by_status(app: Flask) -> 
     since = (now() + timedelta(hours=1)).isoformat()
     late = program.call("GET", "/connections", query_string={"changed_since": since})
     assert late.get_json()["connections"] == []
-    assert program.call("POST", f"/connections/{references[0]}/recheck").status_code == 202
+    bodies: tuple[dict[str, str] | None, ...] = (None, {})
+    for body in bodies:
+        checked = program.call("POST", f"/connections/{references[0]}/recheck", body)
+        assert (checked.status_code, checked.data) == (202, b"")
+        assert "Content-Type" not in checked.headers
+    surplus = program.call("POST", f"/connections/{references[0]}/recheck", {"now": True})
+    assert surplus.get_json()["errors"] == [{"field": "now", "reason": "There is no such field."}]
     with counted(app.extensions["onboarding"].database.engine) as sent:
         program.call("GET", "/connections?limit=5")
     assert len(sent) <= 3, sent
@@ -197,6 +203,13 @@ def test_what_can_not_be_used_is_named_and_nothing_happens(app: Flask) -> None:
     assert wrong(missing) == "method-not-allowed"
     assert "GET" in missing.headers["Allow"]
     assert wrong(program.call("GET", "/growers/%00")) == "not-found"
+    for odd in ("\xff", "\xed\xa0\x80"):
+        # As servers hand it on; the test's client would repair it.
+        sent = {"PATH_INFO": f"{PREFIX}/growers/{odd}"}
+        answer = program.call("PUT", "/growers/7", {"name": "M"}, environ_overrides=sent)
+        assert wrong(answer) == "bad-request"
+    assert wrong(program.call("GET", "/growers?after=%FF")) == "bad-request"
+    assert wrong(program.call("GET", "/connections?changed_since=5")) == "invalid"
     assert program.call("GET", "/growers").get_json()["growers"] == []
 
 
@@ -206,6 +219,8 @@ def test_what_can_not_be_used_is_named_and_nothing_happens(app: Flask) -> None:
         ("/connections", {"changed_since": "0001-01-01T00:00:00+14:00"}),
         ("/connections", {"changed_since": "9999-12-31T23:59:59-14:00"}),
         ("/connections", {"changed_since": "2026-01-01T00:00:00"}),
+        ("/connections", {"changed_since": "5"}),
+        ("/connections", {"changed_since": "2026-01-01T00:00:00 01:00"}),
         ("/connections", {"after": "1~0001-01-01T00:00:00+14:00"}),
         ("/connections", {"status": "\0"}),
         ("/growers", {"after": "\0"}),
@@ -281,7 +296,7 @@ def test_who_has_no_key_or_tries_keys_is_told_for_how_long_to_wait(app: Flask) -
     limiter.reset()
 
 
-def test_key_is_shown_once_works_until_it_is_replaced_for_a_day_and_revoked(
+def test_key_is_shown_once_works_until_it_is_rotated_for_a_day_and_revoked(
     app: Flask, fresh_database: Database
 ) -> None:
     run = app.test_cli_runner().invoke
@@ -292,7 +307,7 @@ def test_key_is_shown_once_works_until_it_is_replaced_for_a_day_and_revoked(
     program.key = old
     assert program.call("GET", "/growers").status_code == 200
     prefix = "_".join(old.split("_")[:2])
-    new = run(args=["key", "replace", prefix]).stdout.strip()
+    new = run(args=["key", "rotate", prefix]).stdout.strip()
     for key in (old, new):
         program.key = key
         assert program.call("GET", "/growers").status_code == 200
@@ -310,7 +325,7 @@ def test_key_is_shown_once_works_until_it_is_replaced_for_a_day_and_revoked(
     assert new not in listed
     with fresh_database.reading() as session:
         lines = session.scalars(sa.select(Audit)).all()
-    assert {line.action for line in lines} >= {"key.add", "key.replace", "key.revoke"}
+    assert {line.action for line in lines} >= {"key.add", "key.rotate", "key.revoke"}
     assert not any(secret in str(line.data) for line in lines for secret in (old, new))
 
 

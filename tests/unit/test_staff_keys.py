@@ -16,7 +16,7 @@ KEY = re.compile(r'id="key">(cjd_[0-9a-f]{8}_[^<]+)<')
 PAGE = "/staff/partners/acme/keys"
 
 
-def test_key_is_made_replaced_and_revoked_and_shown_once(desk: Desk) -> None:
+def test_key_is_made_rotated_and_revoked_and_shown_once(desk: Desk) -> None:
     for slug in ("acme", "other"):
         add_partner(desk.database, slug)
     browser = desk.browser(Role.ADMINISTRATOR)
@@ -37,8 +37,8 @@ def test_key_is_made_replaced_and_revoked_and_shown_once(desk: Desk) -> None:
     assert wrong.status_code == 422
     assert "The scopes are some of" in wrong.text
 
-    replaced = browser.post(f"{PAGE}/{prefix}/replace", data={"csrf_token": token})
-    second = KEY.search(replaced.text)
+    rotated = browser.post(f"{PAGE}/{prefix}/rotate", data={"csrf_token": token})
+    second = KEY.search(rotated.text)
     assert second is not None
     with desk.database.reading() as session:
         assert keys.find(session, first[1]) is not None, "for a day more"
@@ -47,12 +47,12 @@ def test_key_is_made_replaced_and_revoked_and_shown_once(desk: Desk) -> None:
         assert keys.find(session, first[1]) is None
         assert keys.find(session, second[1]) is not None
         lines = session.scalars(sa.select(Audit)).all()
-    assert [line.action for line in lines] == ["key.add", "key.replace", "key.revoke"]
+    assert [line.action for line in lines] == ["key.add", "key.rotate", "key.revoke"]
     assert not any(key[1] in str(line.data) for key in (first, second) for line in lines)
     others = f"/staff/partners/other/keys/{prefix}/revoke"
     assert browser.post(others, data={"csrf_token": token}).status_code == 404
-    assert browser.post(f"{PAGE}/none/replace", data={"csrf_token": token}).status_code == 404
-    again = browser.post(f"{PAGE}/{prefix}/replace", data={"csrf_token": token})
+    assert browser.post(f"{PAGE}/none/rotate", data={"csrf_token": token}).status_code == 404
+    again = browser.post(f"{PAGE}/{prefix}/rotate", data={"csrf_token": token})
     assert again.status_code == 303
     with desk.database.reading() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(ApiKey)) == 2

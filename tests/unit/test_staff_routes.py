@@ -76,7 +76,7 @@ NEEDED: dict[str, Role | str] = {
     "picked_csv": VIEWER,
     "prove": VIEWER,
     "recheck": OPERATOR,
-    "replace_key": ADMINISTRATOR,
+    "rotate_key": ADMINISTRATOR,
     "resync": OPERATOR,
     "retry": OPERATOR,
     "revoke_key": ADMINISTRATOR,

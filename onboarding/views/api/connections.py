@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
 from flask import Response, abort, make_response, request
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from onboarding.connections import owed
@@ -42,9 +43,19 @@ def _in_one_line(text: str) -> str:
     return text
 
 
+def _written_as_moment(given: Any) -> Any:
+    if not isinstance(given, str) or not RFC_3339.fullmatch(given):
+        raise ValueError(
+            "must be a moment as in RFC 3339, such as 2026-05-01T08:00:00Z; a + in an address is "
+            "written %2B"
+        )
+    return given
+
+
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 YEARS = range(1970, 3000)
 """Others are no moment in UTC, or none in the database."""
-Moment = Annotated[AwareDatetime, AfterValidator(_in_our_time)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_as_moment), AfterValidator(_in_our_time)]
 
 
 def _is_known(code: str | None) -> str | None:

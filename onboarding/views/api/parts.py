@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
+from urllib.parse import unquote_to_bytes
 
 from flask import Blueprint, Response, abort, current_app, g, make_response, request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -50,6 +51,9 @@ KEY_PROBLEMS = {
     ),
 }
 """Of `Idempotency-Key`, by the last part of `type`."""
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing, and take no body."""
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -192,12 +196,39 @@ def guard() -> Response | None:
         return problem(429)
     if scope.value not in found.scopes:
         return problem(403, f"The key {found.prefix}… lacks the scope “{scope.value}”.")
-    has_body = request.method in {"POST", "PUT", "PATCH"} and request.content_length
-    if has_body and request.mimetype != "application/json":
+    return _unreadable(view)
+
+
+def _unreadable(view: Callable[..., Any]) -> Response | None:
+    """What is wrong with the request, before it is known what it should hold."""
+    address = unquote_to_bytes(
+        request.environ["PATH_INFO"].encode("latin-1") + b"?" + request.query_string
+    )
+    try:
+        address.decode()
+    except UnicodeDecodeError:
+        return problem(400, "The address must be UTF-8, percent-encoded.")
+    if request.method in SAFE or not request.get_data():
+        return None
+    if request.mimetype != "application/json":
         return problem(415)
-    if has_body and not isinstance(request.get_json(silent=True), dict):
+    body = request.get_json(silent=True)
+    if not isinstance(body, dict):
         return problem(400, "The body must be a JSON object.")
+    described = spec.get_function_metadata(view)
+    if body and (described is None or described.json is None):
+        return problem(
+            422, errors=[Wrong(field=name, reason="There is no such field.") for name in body]
+        )
     return None
+
+
+@bp.after_request
+def leave_out_type(answer: Response) -> Response:
+    """What is empty is of no type."""
+    if not answer.get_data():
+        answer.headers.pop("Content-Type", None)
+    return answer
 
 
 def answer_error(error: HTTPException, *, reference: str | None = None) -> Response:
@@ -215,7 +246,10 @@ def _refuse_input(error: Any) -> None:
     if error is None:
         return
     wrong = [
-        Wrong(field=".".join(map(str, one["loc"])) or "body", reason=one["msg"])
+        Wrong(
+            field=".".join(map(str, one["loc"])) or "body",
+            reason=one["msg"].removeprefix("Value error, "),
+        )
         for one in error.errors()
     ]
     abort(problem(422, errors=wrong))

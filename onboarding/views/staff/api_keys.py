@@ -72,17 +72,17 @@ def make_key(slug: str) -> ResponseReturnValue:
     return render_template("staff/api_key.html", slug=slug, secret=secret, old=None)
 
 
-@bp.post("/partners/<slug>/keys/<prefix>/replace")
+@bp.post("/partners/<slug>/keys/<prefix>/rotate")
 @ADMINISTRATORS
-def replace_key(slug: str, prefix: str) -> ResponseReturnValue:
+def rotate_key(slug: str, prefix: str) -> ResponseReturnValue:
     """Make another that may do the same, and show it; this one works for a day more."""
     _only_by_button()
     try:
         with installation().database.transaction() as session:
             old = _key(session, slug, prefix)
-            made, secret = keys.replace(session, old)
+            made, secret = keys.rotate(session, old)
             partner, new = old.partner, made.prefix
-            audit.record(session, member(), "key.replace", partner=partner, key=new, old=prefix)
+            audit.record(session, member(), "key.rotate", partner=partner, key=new, old=prefix)
     except InputInvalid as err:
         flash(str(err), "error")
         return redirect(url_for("staff.api_keys", slug=slug), 303)
