@@ -204,9 +204,11 @@ def test_statuses_are_not_to_be_had_where_leaf_is_real(
     settings_for: SettingsFor, httpserver: ThreadedServer, app: Flask, fresh_url: str
 ) -> None:
     real = {"leaf_api_url": "https://api.withleaf.io", "database_url": fresh_url}
-    program = Program(create_app(settings_for(httpserver, **real)), "prairie")
+    other = create_app(settings_for(httpserver, **real))
+    program = Program(other, "prairie")
     path = f"/connections/{program.grower()['connection']}"
     answer = program.call("POST", f"/sandbox{path}/state", {"state": "denied"})
     assert wrong(answer) == "not-found"
     assert "with the sandbox only" in answer.get_json()["detail"]
     assert program.call("GET", path).get_json()["status"]["code"] == "invited"
+    other.extensions["onboarding"].database.engine.dispose()

@@ -22,7 +22,7 @@ from onboarding.db import Database
 from onboarding.errors import RequestRuns
 from onboarding.links import digest
 from onboarding.models import ApiAnswer, Grower, Link
-from onboarding.partners import repeats
+from onboarding.partners import moves, repeats
 from onboarding.vault import Vault
 from onboarding.views.api.documents import document
 from onboarding.views.api.parts import PREFIX
@@ -145,6 +145,23 @@ def test_our_fault_writes_nothing_and_may_be_tried_again(
     with fresh_database.reading() as session:
         assert session.scalar(sa.select(Grower)) is None
     assert send(program, "one", "/growers/7", {"name": "Maple"}, "PUT").status_code == 200
+
+
+def test_what_asks_others_holds_no_transaction_meanwhile(
+    app: Flask, fresh_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Program(app, "prairie")
+    path = f"/sandbox/connections/{program.grower()['connection']}/state"
+
+    def to(_move: moves.Move, _state: str) -> str:
+        with fresh_database.transaction() as session:
+            session.execute(sa.update(Grower).values(phone="1"))
+        return ""
+
+    monkeypatch.setattr(moves.Move, "to", to)
+    answers = [send(program, "one", path, {"state": "denied"}) for _ in range(2)]
+    assert [one.status_code for one in answers] == [202, 202]
+    assert answers[1].headers["Idempotency-Replayed"] == "true"
 
 
 def test_many_at_once_are_done_once(app: Flask, fresh_database: Database) -> None:

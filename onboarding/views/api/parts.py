@@ -25,8 +25,8 @@ PREFIX = "/api/v1"
 PROBLEM = "application/problem+json"
 SCOPE = "api_scope"
 """What a view is marked with."""
-SESSION = "api_session"
-"""What the request's one transaction is marked with, if it has one."""
+OPEN, SESSION = "api_open", "api_session"
+"""What ends the request's one transaction, if it has one; and that, once something is written."""
 PROBLEMS = {
     400: ("bad-request", "The request can't be read."),
     401: ("key-missing", "Send a key: Authorization: Bearer cjd_…"),
@@ -134,12 +134,14 @@ def partner() -> Partner:
 @contextmanager
 def writing() -> Iterator[Session]:
     """The transaction of this request: all that it writes, and its kept answer."""
-    kept: Session | None = g.get(SESSION)
-    if kept is not None:
-        yield kept
+    database = installation().database
+    if OPEN not in g:
+        with database.transaction() as session:
+            yield session
         return
-    with installation().database.transaction() as session:
-        yield session
+    if SESSION not in g:
+        setattr(g, SESSION, getattr(g, OPEN).enter_context(database.transaction()))
+    yield g.get(SESSION)
 
 
 def as_json(told: BaseModel, status: int = 200) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import wraps
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from onboarding.errors import RequestDiffers, RequestRuns
 from onboarding.partners import repeats
-from onboarding.views.api.parts import SESSION, answer_error, bp, partner, problem
+from onboarding.views.api.parts import OPEN, SESSION, answer_error, bp, partner, problem, writing
 from onboarding.views.parts import installation
 
 KEY, REPLAYED = "Idempotency-Key", "Idempotency-Replayed"
@@ -69,12 +70,13 @@ def _do(claimed: UUID, view: View, values: dict[str, Any]) -> Response:
     parts = installation()
     try:
         try:
-            with parts.database.transaction() as session:
-                setattr(g, SESSION, session)
+            with ExitStack() as stack:
+                setattr(g, OPEN, stack)
                 answer = _answer(view, values)
                 if answer.status_code >= 400:
                     raise _Refused(answer)
-                repeats.keep(session, parts.vault, claimed, _kept(answer))
+                with writing() as session:
+                    repeats.keep(session, parts.vault, claimed, _kept(answer))
         except _Refused as refused:
             answer = refused.answer
             if answer.status_code >= 500:
@@ -88,6 +90,7 @@ def _do(claimed: UUID, view: View, values: dict[str, Any]) -> Response:
         repeats.release(parts.database, claimed)
         raise
     finally:
+        g.pop(OPEN, None)
         g.pop(SESSION, None)
     return answer
 
