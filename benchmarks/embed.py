@@ -52,10 +52,10 @@ class Plan:
     """Pauses that are measured."""
     shortest: float
     warm_up: float
-    """At least a pause: all frames are told everything first."""
+    """In which the frames come."""
 
 
-FULL = Plan(openings=10, walks=30, frames=1000, pauses=(1, 3, 15), turns=3, shortest=20, warm_up=15)
+FULL = Plan(openings=10, walks=30, frames=1000, pauses=(1, 3, 15), turns=3, shortest=30, warm_up=30)
 QUICK = Plan(openings=1, walks=2, frames=20, pauses=(1,), turns=2, shortest=2, warm_up=1)
 
 
@@ -168,7 +168,7 @@ def _asked(stack: Stack, tokens: Sequence[str], plan: Plan, pause: float) -> Cro
         CROWDED,
         tokens,
         pause=pause,
-        warm_up=max(plan.warm_up, pause + 1),
+        warm_up=plan.warm_up,
         seconds=seconds,
     )
     cpu = processes.cpu_seconds(stack.pid(WEB)) - before

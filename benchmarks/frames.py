@@ -71,11 +71,10 @@ class Frame(asyncio.Protocol):
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The first question comes at a moment of its own."""
+        """The first question."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        wait = random.uniform(0, self._pause)
-        asyncio.get_running_loop().call_later(wait, self._ask)
+        self._ask()
 
     def data_received(self, data: bytes) -> None:
         """A part of an answer, or all of it."""
@@ -126,7 +125,7 @@ def poll(
 
     :param port: of web, on loopback
     :param pause: seconds between an answer and the next question
-    :param warm_up: seconds after which the measured time begins
+    :param warm_up: seconds within which they come; then the measured time begins
     :raise RuntimeError: if any frame was not answered as it should be
     """
     before = sum(os.times()[:2])
@@ -140,17 +139,17 @@ def poll(
 async def _poll(
     port: int, slug: str, tokens: Sequence[str], pause: float, warm_up: float, seconds: float
 ) -> Heard:
-    loop = asyncio.get_running_loop()
     since = perf_counter() + warm_up
     heard = Heard(since + seconds, since)
-    frames = []
-    for number, token in enumerate(tokens):
+
+    async def come(number: int, token: str) -> None:
+        await asyncio.sleep(random.uniform(0, warm_up))
         made = partial(Frame, heard, _head(port, slug, token, number), pause)
-        _, frame = await loop.create_connection(made, "127.0.0.1", port)
-        frames.append(frame)
-    limit = warm_up + seconds + pause + ANSWER_SECONDS
-    async with asyncio.timeout(limit):
-        await asyncio.gather(*(frame.over for frame in frames))
+        _, frame = await asyncio.get_running_loop().create_connection(made, "127.0.0.1", port)
+        await frame.over
+
+    async with asyncio.timeout(warm_up + seconds + pause + ANSWER_SECONDS):
+        await asyncio.gather(*(come(number, token) for number, token in enumerate(tokens)))
     return heard
 
 

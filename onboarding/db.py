@@ -29,7 +29,7 @@ class Database:
     def __init__(self, url: str) -> None:
         if url.startswith("sqlite"):
             self.engine = _sqlite_engine(url)
-            self._reader = self.engine
+            self._reader = self._glancer = self.engine
         else:
             self.engine = sa.create_engine(
                 url,
@@ -45,6 +45,7 @@ class Database:
             self._reader = self.engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
+            self._glancer = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._writer = self.engine.execution_options(onboarding_writes=True)
         self._counter = self._writer.execution_options(onboarding_counts=True)
 
@@ -70,6 +71,12 @@ class Database:
         """A session to read with: it sees one moment and takes no write lock."""
         with Session(self._reader, expire_on_commit=False) as session:
             yield session
+
+    @contextmanager
+    def glancing(self) -> Iterator[sa.Connection]:
+        """A connection for a single query that reads: nothing is sent before and after it."""
+        with self._glancer.connect() as connection:
+            yield connection
 
 
 def delete_oldest(

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from onboarding import clock
 from onboarding.connections import applications
+from onboarding.connections.glance import Glances
 from onboarding.db import Database
 from onboarding.deere import Deere
 from onboarding.errors import ApplicationUnknown
@@ -43,6 +44,7 @@ class Installation:
     deere: Deere
     """For the default application."""
     clients: Clients
+    glances: Glances
     company: Provider | None = None
     """By whose accounts staff sign in; None: by passwords alone."""
 
@@ -106,6 +108,7 @@ def assemble(settings: Settings) -> Installation:
         queue=Queue(database.engine),
         deere=clients.of(settings),
         clients=clients,
+        glances=Glances(database),
         company=None
         if company is None
         else Provider(company, redirect_uri=settings.company_callback_url),

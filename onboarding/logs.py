@@ -9,6 +9,8 @@ from flask import Flask, Response, g, request
 
 from onboarding.deere import quiet_logs
 
+NOT_MODIFIED = 304
+
 logger = logging.getLogger("onboarding.request")
 
 
@@ -34,7 +36,9 @@ def init_app(app: Flask) -> None:
     @app.after_request
     def log(response: Response) -> Response:
         began = g.get("began")
-        if request.endpoint != "static" and began is not None:
+        # Of the pages and frames that ask every second, those that learned nothing say nothing.
+        is_quiet = request.endpoint == "static" or response.status_code == NOT_MODIFIED
+        if not is_quiet and began is not None:
             took_ms = (time.perf_counter() - began) * 1000
             route = request.url_rule.rule if request.url_rule else "(no route)"
             logger.info("%s %s %d %.0f ms", request.method, route, response.status_code, took_ms)

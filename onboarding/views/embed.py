@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from onboarding import headers, qr
 from onboarding.clock import now
-from onboarding.connections import embedding, invitations
+from onboarding.connections import embedding, glance, invitations
 from onboarding.errors import LinkInvalid
 from onboarding.models import Link
 from onboarding.states import LinkKind
@@ -47,18 +47,45 @@ def frame(slug: str) -> ResponseReturnValue:
 
 
 @bp.route("/<slug>/state", methods=["GET", "OPTIONS"], provide_automatic_options=False)
-@limiter.limit(EMBED_PER_ADDRESS)
 def state(slug: str) -> ResponseReturnValue:
     """Where the grower of the token stands; 304 if it is as it was."""
     if request.method == "OPTIONS":
         return _preflight()
+    token = _token()
+    return _open_to_all(_as_before(slug, token) or _in_full(slug, token))
+
+
+def _as_before(slug: str, token: str) -> Response | None:
+    """That nothing has happened since the frame was told last; None: that has to be found out.
+
+    It is not counted: to refuse it would cost as much.
+    """
+    try:
+        link_id = installation().links.link_id(token)
+    except LinkInvalid:
+        return None
+    etag = installation().glances.etag(slug, link_id)
+    # What was compressed has a suffix.
+    names = (one for one in request.if_none_match.as_set() if one.partition(":")[0] == etag)
+    if (name := next(names, None)) is None:
+        return None
+    response = Response(status=304)
+    response.set_etag(name)
+    return response
+
+
+@limiter.limit(EMBED_PER_ADDRESS)
+def _in_full(slug: str, token: str) -> Response:
     with installation().database.reading() as session:
-        page = _page(session, slug)
+        page = _page(session, slug, token)
+        rows = glance.rows_of(session.connection(), [page.link.id])[page.link.id]
     seen = page.link.opened_at
+    etag = f"{page.fingerprint}-{seen.timestamp() if seen else 0}"
+    installation().glances.keep(slug, page.link, rows, etag)
     response = make_response(_told(page))
-    response.set_etag(f"{page.fingerprint}-{seen.timestamp() if seen else 0}")
+    response.set_etag(etag)
     response.make_conditional(request)
-    return _open_to_all(response)
+    return response
 
 
 @bp.route("/<slug>/qr", methods=["GET", "OPTIONS"], provide_automatic_options=False)
@@ -68,7 +95,7 @@ def code(slug: str) -> ResponseReturnValue:
     if request.method == "OPTIONS":
         return _preflight()
     with installation().database.reading() as session:
-        page = _page(session, slug)
+        page = _page(session, slug, _token())
     url = installation().links.url(installation().settings.public_url, page.link.id)
     return _open_to_all(Response(qr.picture(url), mimetype="image/svg+xml"))
 
@@ -81,15 +108,19 @@ def _preflight() -> Response:
     return response
 
 
-def _page(session: Session, slug: str) -> GrowerPage:
-    """What is known of the token's grower, or an answer that says what is wrong with the token."""
+def _token() -> str:
+    """What the frame has in its fragment, and sends as a bearer's."""
     given = request.authorization
-    token = given.token if given is not None and given.type == "bearer" else None
+    return (given.token if given is not None and given.type == "bearer" else None) or ""
+
+
+def _page(session: Session, slug: str, token: str) -> GrowerPage:
+    """What is known of the token's grower, or an answer that says what is wrong with the token."""
     try:
-        link = session.get(Link, installation().links.link_id(token or ""))
+        link = session.get(Link, installation().links.link_id(token))
     except LinkInvalid:
         link = None
-    if token is None or link is None or link.kind is not LinkKind.EMBED:
+    if link is None or link.kind is not LinkKind.EMBED:
         abort(_refusal(401, TOKEN_INVALID))
     if link.grower.partner.slug != slug:
         abort(_refusal(403, TOKEN_OF_ANOTHER))

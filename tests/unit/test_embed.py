@@ -14,12 +14,13 @@ from werkzeug.test import TestResponse
 
 from onboarding import create_app
 from onboarding.clock import now
-from onboarding.connections import embedding, invitations
+from onboarding.connections import embedding, glance, invitations
 from onboarding.db import Database
 from onboarding.errors import InputInvalid
 from onboarding.links import Links
 from onboarding.models import Attempt, Connection, Event, Link
 from onboarding.states import LinkKind, Outcome, Stage
+from tests.support.queries import counted
 from tests.unit.cases import every_case
 from tests.unit.conftest import SettingsFor
 from tests.unit.failures import ThreadedServer
@@ -31,8 +32,14 @@ BACK = f"{PORTAL}/connected"
 
 @pytest.fixture
 def app(
-    settings_for: SettingsFor, httpserver: ThreadedServer, fresh_database: Database, fresh_url: str
+    settings_for: SettingsFor,
+    httpserver: ThreadedServer,
+    fresh_database: Database,
+    fresh_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Flask]:
+    # No frame asks twice in so short a time; tests do.
+    monkeypatch.setattr(glance, "LOOKED_FOR", -1.0)
     made = create_app(settings_for(httpserver, database_url=fresh_url))
     with fresh_database.transaction() as session:
         invitations.add_partner(
@@ -123,7 +130,16 @@ def test_state_is_told_to_who_has_the_token_and_again_only_when_it_is_another(
     assert "Maple" not in answer.text
     assert "Set-Cookie" not in answer.headers
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    assert ask(browser, token, If_None_Match=answer.headers["ETag"]).status_code == 304
+    with counted(app.extensions["onboarding"].database.engine) as sent:
+        same = ask(browser, token, If_None_Match=answer.headers["ETag"])
+    assert (same.status_code, same.headers["ETag"]) == (304, answer.headers["ETag"])
+    assert same.headers["Access-Control-Allow-Origin"] == "*"
+    assert len(sent) == 1
+    packed = ask(browser, token, Accept_Encoding="br")
+    again = ask(
+        browser, token, Accept_Encoding="br", If_None_Match=f'"x", {packed.headers["ETag"]}'
+    )
+    assert (again.status_code, again.data) == (304, b"")
 
     shown = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate"}
     browser.get(f"/c/{token}", headers=shown)
