@@ -13,7 +13,7 @@ from onboarding.views.api.parts import KEY_PROBLEMS, PREFIX, PROBLEM, PROBLEMS, 
 from onboarding.views.api.writes import KEY, METHODS, REPLAYED
 from onboarding.views.parts import installation
 
-WRITES_ANSWER = (400, 409, 413, 415)
+WRITES_ANSWER = (409, 413, 415)
 
 
 @bp.get("/openapi.json")

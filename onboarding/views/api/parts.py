@@ -111,7 +111,7 @@ def answers(status: int = 200, model: type[BaseModel] | None = None, *others: in
 
     :param others: statuses of problems besides those that every view has
     """
-    usual = (401, 403, 422, 429, 500, *others)
+    usual = (400, 401, 403, 422, 429, 500, *others)
     problems: dict[str, Any] = {f"HTTP_{one}": (Problem, PROBLEMS[one][1]) for one in sorted(usual)}
     return Answers(**{f"HTTP_{status}": model}, **problems)
 
