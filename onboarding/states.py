@@ -114,6 +114,8 @@ class MailKind(StrEnum):
     """What a mail is about; those that somebody waits for come first."""
 
     NEW_LINK = "new_link"
+    OPEN_LINK = "open_link"
+    """Asked for at the partner's open link."""
     INVITATION = "invitation"
     CONNECTED = "connected"
     ATTENTION = "attention"

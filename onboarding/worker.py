@@ -32,6 +32,7 @@ from onboarding.connections import (
     leaf_events,
     listing,
     mails,
+    open_link,
     workers,
 )
 from onboarding.connections import hand_over as handing_over
@@ -291,6 +292,7 @@ def _sweep(installation: Installation, worker: Worker) -> None:
         within=timedelta(minutes=settings.incident_within_minutes),
     )
     _forget_old(installation)
+    open_link.take_up(installation.database)
     _sweep_mails(installation)
     installation.queue.tidy(
         living=lambda: _living(installation), ended_before=clock.real() - FINISHED_KEPT

@@ -21,6 +21,7 @@ partner = AppGroup("partner", help="Partners, who bring growers.")
 @click.option("--frame-origin", "frame_origins", multiple=True, help="May frame our pages.")
 @click.option("--return-url", "return_urls", multiple=True, help="Where growers may return to.")
 @click.option("--select-organizations", is_flag=True, help="Sync nothing at Leaf until chosen.")
+@click.option("--open-link", is_flag=True, help="Anybody may ask for a link at /j/SLUG.")
 @click.option("--colour", help="The partner's colour, like #1a2b3c.")
 @click.option("--support-name", help="Whom growers ask.")
 @click.option("--support-email")
@@ -32,6 +33,7 @@ def partner_add(
     frame_origins: tuple[str, ...],
     return_urls: tuple[str, ...],
     select_organizations: bool,
+    open_link: bool,
     colour: str | None,
     support_name: str | None,
     support_email: str | None,
@@ -48,6 +50,7 @@ def partner_add(
             frame_origins=frame_origins,
             return_urls=return_urls,
             select_organizations=select_organizations,
+            open_link=open_link,
             colour=colour,
             support_name=support_name,
             support_email=support_email,
@@ -64,13 +67,20 @@ def partner_add(
 @click.option("--application", help="Whose growers sign in with it; empty: the default one.")
 @click.option("--add-frame-origin", "frame_origins", multiple=True, help="May frame our pages.")
 @click.option("--add-return-url", "return_urls", multiple=True, help="Growers may return there.")
+@click.option(
+    "--open-link/--no-open-link",
+    default=None,
+    help="Whether anybody may ask for a link at /j/SLUG.",
+)
 def partner_edit(
     slug: str,
     application: str | None,
     frame_origins: tuple[str, ...],
     return_urls: tuple[str, ...],
+    open_link: bool | None,
 ) -> None:
-    """Let a partner's growers sign in with another application, or list further addresses.
+    """Let a partner's growers sign in with another application, list further addresses, or switch
+    the open link.
 
     Who is signing in at this moment goes on with the application of before.
     """
@@ -79,6 +89,8 @@ def partner_edit(
         found = partners.named(session, slug)
         if application is not None:
             partners.use_application(session, found, application, None)
+        if open_link is not None:
+            partners.switch_open_link(session, found, open_link, None)
         partners.list_addresses(
             session,
             parts.settings,

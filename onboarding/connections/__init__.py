@@ -2,6 +2,7 @@
 
     invitations    partners, growers and links
     applications   as which application John Deere is asked
+    open_link      links that growers ask for themselves
     consent        an attempt, from the click to the token
     organizations  what is shared at John Deere
     hand_over      the token's way to Leaf: when it is tried, and what comes of it

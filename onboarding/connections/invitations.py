@@ -31,7 +31,7 @@ PHONE_MAX = 40
 URL_MAX = 500
 LEAF_USER_MAX = 64
 CHANGED = (
-    *("name", "frame_origins", "return_urls", "select_organizations", "colour"),
+    *("name", "frame_origins", "return_urls", "select_organizations", "colour", "open_link"),
     *("support_name", "support_email", "support_phone", "support_url"),
 )
 """What `change_partner` takes."""
@@ -46,6 +46,7 @@ def add_partner(
     frame_origins: Sequence[str] = (),
     return_urls: Sequence[str] = (),
     select_organizations: bool = False,
+    open_link: bool = False,
     colour: str | None = None,
     support_name: str | None = None,
     support_email: str | None = None,
@@ -57,6 +58,7 @@ def add_partner(
     :param frame_origins: origins that may frame our pages, e.g. `https://portal.example.com`
     :param return_urls: where growers may be sent back to
     :param select_organizations: Leaf syncs nothing until organizations are chosen there
+    :param open_link: whether anybody may ask for a link at `/j/<slug>`
     :raise InputInvalid: saying which value to change and how
     """
     if not SLUG.fullmatch(slug) or len(slug) > SLUG_MAX:
@@ -73,6 +75,7 @@ def add_partner(
         frame_origins=frame_origins,
         return_urls=return_urls,
         select_organizations=select_organizations,
+        open_link=open_link,
         colour=colour,
         support_name=support_name,
         support_email=support_email,
@@ -90,6 +93,7 @@ def change_partner(
     frame_origins: Sequence[str],
     return_urls: Sequence[str],
     select_organizations: bool,
+    open_link: bool,
     colour: str | None,
     support_name: str | None,
     support_email: str | None,
@@ -112,6 +116,7 @@ def change_partner(
         "frame_origins": [_origin(origin) for origin in frame_origins],
         "return_urls": [_check_url(url, "return URL") for url in return_urls],
         "select_organizations": select_organizations,
+        "open_link": open_link,
     }
     for column, value in values.items():
         setattr(partner, column, value)

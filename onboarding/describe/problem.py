@@ -12,8 +12,8 @@ def problem(code: str, *, back: str | None = None, reference: str | None = None)
     """What is told on a page without a connection.
 
     :param code: `link_invalid`, `link_expired`, `link_renewable`, `link_asked`, `link_revoked`,
-        `opened_elsewhere`, `took_too_long`, `returned`, or an HTTP status as text, on the
-        dashboard with `staff_` before it
+        `open_link_closed`, `opened_elsewhere`, `took_too_long`, `returned`, or an HTTP status as
+        text, on the dashboard with `staff_` before it
     :param back: path of the page that the person came from, if it is known
     :param reference: under which the logs hold the reason
     """
@@ -101,6 +101,22 @@ def _link_revoked() -> Told:
             _("It was withdrawn. Ask for a new one."),
             _("If you have connected before, that stays as it is."),
         ),
+        who="grower",
+        show_contact=True,
+    )
+
+
+def _open_link_closed() -> Told:
+    return Told(
+        code="open_link_closed",
+        tone="quiet",
+        label=_("Closed"),
+        title=_("No links are sent here at present"),
+        sentences=(
+            _("Usually you ask here for a link to connect John Deere, and it comes by e-mail."),
+            _("Just now we can’t send e-mail. Ask your contact: they can give you a link."),
+        ),
+        whether_shared=_("This page shared nothing."),
         who="grower",
         show_contact=True,
     )
@@ -283,6 +299,7 @@ _PROBLEMS = {
     "link_renewable": _link_renewable,
     "link_asked": _link_asked,
     "link_revoked": _link_revoked,
+    "open_link_closed": _open_link_closed,
     "opened_elsewhere": _opened_elsewhere,
     "took_too_long": _took_too_long,
     "returned": _returned,

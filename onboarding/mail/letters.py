@@ -30,6 +30,8 @@ class Letter:
     """Under the button: how long it works, and whom it is for."""
     why: str
     """At the foot: why they get this."""
+    names_grower: bool = True
+    """Not where nobody has made sure of the address: the name could be a message to a stranger."""
 
 
 def invitation(grower: Grower, *, until: datetime) -> Letter:
@@ -100,6 +102,50 @@ def new_link(grower: Grower, told: Told | None, *, until: datetime) -> Letter:
             "You get this mail because a new link was asked for on the page of your old one, which "
             "has expired. If that was not you, delete this mail: nobody else got the link."
         ),
+    )
+
+
+def open_link(grower: Grower, told: Told | None, *, until: datetime) -> Letter:
+    """To an address that was typed at the partner's open link; perhaps by somebody else.
+
+    :param told: None for somebody who has not connected yet
+    """
+    names = _names(grower)
+    why = _(
+        "You get this mail because your address was typed where growers of %(partner)s ask for "
+        "a link. If that was not you, delete this mail: nobody else got the link."
+    )
+    if told is None:
+        return Letter(
+            subject=_subject(_("%(partner)s: your link to connect John Deere"), grower),
+            title=_("Connect John Deere"),
+            paragraphs=(
+                _("%(partner)s asks to receive data of your farm from your John Deere account.")
+                % names,
+                _(
+                    "Behind the button you read what would be shared and what not. Then you sign "
+                    "in at John Deere and choose which organizations to share."
+                ),
+                _(
+                    "Nothing is shared before you agree at John Deere, and your password stays "
+                    "there."
+                ),
+            ),
+            button=_("Read what is shared"),
+            below=_("The link works until %(date)s.") % {"date": date(until)},
+            why=why % names,
+            names_grower=False,
+        )
+    return Letter(
+        subject=_subject(_("%(partner)s: your link to the John Deere connection"), grower),
+        title=_("Your link"),
+        paragraphs=(
+            _("There is a John Deere connection for this address already: %(grower)s.") % names,
+            _("Its page says at present: %(title)s.") % {"title": told.title},
+        ),
+        button=_("Open the page"),
+        below=_works_until(grower, until),
+        why=why % names,
     )
 
 

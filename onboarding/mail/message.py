@@ -24,6 +24,7 @@ def build(
     *,
     subject: str,
     grower: Grower,
+    names_grower: bool = True,
     sender: Sender,
     message_id: str,
     stop_url: str | None,
@@ -33,6 +34,7 @@ def build(
 
     A header is one line whatever a name holds: what is not printable becomes a space.
 
+    :param names_grower: whether their name stands beside the address
     :param message_id: the same for every try of a mail, so that a doubled one can be recognized
     :param stop_url: takes a POST without a form, as mail programs send it (RFC 8058); None if such
         mails can't be stopped
@@ -41,7 +43,7 @@ def build(
     partner = grower.partner
     message = EmailMessage(policy=SMTP)
     message["From"] = _mailbox(_sender_name(partner.name, sender), sender.address)
-    message["To"] = _mailbox(grower.name, recipient(grower))
+    message["To"] = _mailbox(grower.name if names_grower else "", recipient(grower))
     if partner.support_email and (support := on_the_wire(partner.support_email)):
         message["Reply-To"] = _mailbox(partner.support_name or partner.name, support)
     message["Subject"] = one_line(subject, limit=SUBJECT_LIMIT)

@@ -16,7 +16,7 @@ from onboarding.models.base import Base, UtcDateTime
 from onboarding.models.bulk import BulkJob, BulkRow
 from onboarding.models.connection import HAS_TURNED, Connection, Organization, locked, new_reference
 from onboarding.models.figures import Figure, FigureCount
-from onboarding.models.growers import Grower, Link, Partner
+from onboarding.models.growers import Grower, Link, LinkRequest, Partner
 from onboarding.models.history import Event, LeafEvent, SeenAlert
 from onboarding.models.imports import Import, ImportRow
 from onboarding.models.listing import Listing, SavedView
@@ -49,6 +49,7 @@ __all__ = [
     "Incident",
     "LeafEvent",
     "Link",
+    "LinkRequest",
     "Listing",
     "Mail",
     "Organization",

@@ -31,6 +31,8 @@ class Partner(Base):
     return_urls: Mapped[list[str]] = mapped_column(default=list)
     select_organizations: Mapped[bool] = mapped_column(default=False)
     """Ask Leaf for `organizationDataSync=SELECTED_ONLY`: nothing syncs until it is chosen."""
+    open_link: Mapped[bool] = mapped_column(default=False)
+    """Whether anybody may ask for a link of their own at `/j/<slug>` (decision 0048)."""
     application_id: Mapped[uuid.UUID | None] = mapped_column(
         sa.ForeignKey("application.id"), index=True
     )
@@ -50,6 +52,10 @@ class Grower(Base):
     name: Mapped[str] = mapped_column(sa.String(200))
     email: Mapped[str | None] = mapped_column(sa.String(254))
     phone: Mapped[str | None] = mapped_column(sa.String(40))
+    person: Mapped[str | None] = mapped_column(sa.String(200))
+    """Who asked for the link, as they wrote it."""
+    by_open_link: Mapped[bool] = mapped_column(default=False)
+    """Whether they came by the partner's open link; else the partner or staff named them."""
     leaf_user_id: Mapped[str | None] = mapped_column(sa.String(64), unique=True)
     created_at: Mapped[datetime]
     mail_stopped_at: Mapped[datetime | None]
@@ -63,6 +69,23 @@ class Grower(Base):
     def can_be_reached(self) -> bool:
         """Whether there is an address, and it has not been refused for good."""
         return bool(self.email) and self.address_refused_at is None
+
+
+class LinkRequest(Base):
+    """What somebody typed at a partner's open link; gone once the worker has made of it a grower,
+    or a mail to one who is known. Nothing in it has been confirmed.
+    """
+
+    __tablename__ = "link_request"
+    __table_args__ = (sa.Index("ix_link_request_created_at", "created_at"),)
+
+    id: Mapped[uuid.UUID] = uuid_key()
+    partner_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("partner.id"))
+    farm: Mapped[str] = mapped_column(sa.String(200))
+    person: Mapped[str] = mapped_column(sa.String(200))
+    email: Mapped[str] = mapped_column(sa.String(254))
+    phone: Mapped[str | None] = mapped_column(sa.String(40))
+    created_at: Mapped[datetime]
 
 
 class Link(Base):

@@ -45,6 +45,8 @@ WORDS = {
     "fetching_selected": mark("Leaf was told to fetch an organization."),
     "fetching_stopped": mark("Leaf was told not to fetch an organization any more."),
     "resync_asked": mark("Leaf is to read the organizations anew."),
+    "came_by_open_link": mark("The grower came by your open link."),
+    "open_link_asked": mark("The grower asked for a link at your open link."),
     "new_link_asked": mark("The grower asked for a new link by mail."),
     "mail_sent": mark("A mail was sent to the grower."),
     "mail_failed": mark("A mail to the grower could not be delivered."),

@@ -66,6 +66,8 @@ OURS = {
     "mail_failed": ("problem", mark("A mail could not be delivered")),
     "mails_stopped": ("quiet", mark("Wants no more mails")),
     "mails_resumed": ("quiet", mark("Wants mails again")),
+    "came_by_open_link": ("act", mark("Came by the open link")),
+    "open_link_asked": ("act", mark("Asked for a link at the open link")),
     "new_link_asked": ("act", mark("Asked for a new link by mail")),
     "sync_choice_asked": ("wait", mark("Leaf is to be told which organization to fetch")),
     "fetching_stopped": ("quiet", mark("Leaf was told to fetch it no more")),
@@ -78,6 +80,7 @@ MAILS = {
     MailKind.CONNECTED: mark("Mail: connected"),
     MailKind.ATTENTION: mark("Mail: needs your attention"),
     MailKind.NEW_LINK: mark("Mail: new link"),
+    MailKind.OPEN_LINK: mark("Mail: link from the open link"),
 }
 MAIL_STATES = {
     MailState.WAITING: ("wait", mark("waits to be sent")),

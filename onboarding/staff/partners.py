@@ -43,6 +43,13 @@ def use_application(
     return found
 
 
+def switch_open_link(session: Session, partner: Partner, on: bool, by: Member | None) -> None:
+    """Let anybody ask for a link at the partner's address, or nobody."""
+    if partner.open_link is not on:
+        partner.open_link = on
+        audit.record(session, by, "partner.change", partner=partner, changed=["open_link"])
+
+
 def refuse_loopback(settings: Settings, values: Mapping[str, Any]) -> None:
     """Growers of a real installation are sent to no machine of their own.
 

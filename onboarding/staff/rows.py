@@ -64,6 +64,7 @@ class Row(NamedTuple):
     external_id: str
     email: str | None
     leaf_user_id: str | None
+    by_open_link: bool
     partner: str
     partner_slug: str
     counts: int
@@ -138,6 +139,7 @@ def columns() -> tuple[Any, ...]:
         Grower.external_id,
         Grower.email,
         Grower.leaf_user_id,
+        Grower.by_open_link,
         Partner.name,
         Partner.slug,
         theirs.scalar_subquery(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from flask_wtf import CSRFProtect
 
-from onboarding.views import api, errors, limits, renewal, staff, stop
+from onboarding.views import api, errors, limits, open_link, renewal, staff, stop
 from onboarding.views.alerts import bp as alerts
 from onboarding.views.connect import bp as connect
 from onboarding.views.deere import bp as deere
@@ -26,6 +26,7 @@ def init_app(app: Flask) -> None:
         embed,
         health,
         alerts,
+        open_link.bp,
         renewal.bp,
         stop.bp,
     ):
@@ -33,6 +34,8 @@ def init_app(app: Flask) -> None:
     # Its form asks for the token itself, once it is known who sends so much.
     csrf.exempt(staff.imports.import_file)
     csrf.exempt(stop.stop)
+    # Its form asks for the token itself, and keeps what was typed when there is none.
+    csrf.exempt(open_link.ask)
     csrf.exempt(api.bp)  # it comes from a program that has a key, and no cookie
     app.register_blueprint(api.bp)
     api.documents.init_app(app)

@@ -24,6 +24,9 @@ API_PER_ADDRESS = "600 per minute"
 """Without a key. With one it is counted in the key's row, for all processes."""
 WRONG_KEYS_PER_ADDRESS = parse("60 per minute")
 CALLBACK_PER_LINK = parse("60 per hour")
+OPEN_LINK_PER_ADDRESS = parse("30 per hour")
+"""A whole co-op's meeting may have one address; a mailbox has a limit of its own in the rows."""
+OPEN_LINK_PER_PARTNER = parse("300 per hour")
 
 limiter = Limiter(key_func=get_remote_address, storage_uri="memory://", strategy="moving-window")
 
@@ -35,6 +38,14 @@ def count_return(link_id: UUID) -> None:
     """
     if not limiter.limiter.hit(CALLBACK_PER_LINK, "return", str(link_id)):
         abort(429)
+
+
+def may_ask_openly(slug: str) -> bool:
+    """Count a request at a partner's open link; False: there have been too many."""
+    hit = limiter.limiter.hit
+    return hit(OPEN_LINK_PER_ADDRESS, "open", get_remote_address()) and hit(
+        OPEN_LINK_PER_PARTNER, "open", slug
+    )
 
 
 def link_in_path() -> str:

@@ -3,7 +3,7 @@
 owed      which are owed, written with the change that owes them
 outbox    which are due, how their tries end, and what staff see of them
 sending   one such try
-renewal   new links for those whose link has expired
+renewal   links that growers ask for
 stopping  who wants none
 
 A mail is a row. It is decided anew when its turn comes: what has been mended meanwhile is not
@@ -18,7 +18,13 @@ from onboarding.connections.mails.outbox import (
     undelivered_number,
 )
 from onboarding.connections.mails.owed import consider, invite
-from onboarding.connections.mails.renewal import ask, is_offered, was_asked
+from onboarding.connections.mails.renewal import (
+    ask,
+    is_offered,
+    send_first_link,
+    send_link_again,
+    was_asked,
+)
 from onboarding.connections.mails.sending import check, send
 from onboarding.connections.mails.stopping import resume, stop
 
@@ -32,6 +38,8 @@ __all__ = [
     "is_offered",
     "resume",
     "send",
+    "send_first_link",
+    "send_link_again",
     "stop",
     "tidy",
     "undelivered",

@@ -112,7 +112,7 @@ def _undelivered() -> sa.ColumnElement[bool]:
         ),
         # A link that was asked for may have come in another way.
         sa.or_(
-            Mail.kind != MailKind.NEW_LINK,
+            Mail.kind.not_in({MailKind.NEW_LINK, MailKind.OPEN_LINK}),
             ~sa.exists().where(
                 Link.grower_id == Connection.grower_id,
                 Link.created_at > Mail.created_at,

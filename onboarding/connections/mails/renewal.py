@@ -1,8 +1,12 @@
-"""New links for growers whose link has expired: they ask on its page, and a mail brings it."""
+"""Links that growers ask for, and that a mail brings.
+
+Those whose link has expired ask on its page, those who have none at the partner's open link.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -10,13 +14,15 @@ from sqlalchemy.orm import Session
 from onboarding.clock import now
 from onboarding.connections import history, invitations
 from onboarding.connections.mails.owed import owe
-from onboarding.models import Link, Mail, locked
+from onboarding.models import Connection, Link, Mail, locked
 from onboarding.settings import Settings
-from onboarding.states import MailKind, MailState
+from onboarding.states import LinkKind, MailKind, MailState
 
 BETWEEN_LINKS = timedelta(hours=1)
 ASKED_LATELY = timedelta(days=1)
 LINKS_A_DAY = 3
+ASKED_FOR = frozenset({MailKind.NEW_LINK, MailKind.OPEN_LINK})
+"""Mails that somebody waits for, who can't be told that none comes."""
 
 
 def is_offered(session: Session, settings: Settings, link: Link) -> bool:
@@ -44,28 +50,58 @@ def ask(session: Session, link: Link) -> None:
     also to a watch.
     """
     connection = locked(session, invitations.connection_id_of(session, link.grower_id))
-    moment = now()
-    asked = _asked(session, link)
-    if (
-        len(asked) >= LINKS_A_DAY
-        or any(mail.created_at > moment - BETWEEN_LINKS for mail in asked)
-        or any(mail.state is MailState.WAITING for mail in asked)
-    ):
-        return
-    owe(session, connection, MailKind.NEW_LINK)
-    history.record(session, connection, "new_link_asked", who=history.GROWER)
+    if _is_turn_for_one(session, connection.id):
+        owe(session, connection, MailKind.NEW_LINK)
+        history.record(session, connection, "new_link_asked", who=history.GROWER)
+
+
+def send_first_link(session: Session, connection: Connection) -> None:
+    """Let the worker mail a link to somebody who was not known before."""
+    owe(session, connection, MailKind.OPEN_LINK)
+
+
+def send_link_again(session: Session, connection_id: UUID) -> None:
+    """Let the worker mail a link to a grower who is known; more often than may be, do nothing."""
+    connection = locked(session, connection_id)
+    if _is_turn_for_one(session, connection.id):
+        owe(session, connection, MailKind.OPEN_LINK)
+        history.record(session, connection, "open_link_asked", who=history.GROWER)
+
+
+def is_newest_revoked(session: Session, grower_id: object) -> bool:
+    """Whether staff have withdrawn the grower's newest link, and made none since."""
+    newest = (
+        sa.select(Link.revoked_at)
+        .where(Link.grower_id == grower_id, Link.kind == LinkKind.INVITATION)
+        .order_by(Link.created_at.desc(), Link.id)
+        .limit(1)
+    )
+    return session.scalar(newest) is not None
 
 
 def was_asked(session: Session, link: Link) -> bool:
     """Whether somebody has asked in the last day."""
-    return bool(_asked(session, link))
+    return bool(_asked(session, invitations.connection_id_of(session, link.grower_id)))
 
 
-def _asked(session: Session, link: Link) -> list[Mail]:
-    connection_id = invitations.connection_id_of(session, link.grower_id)
+def _is_turn_for_one(session: Session, connection_id: UUID) -> bool:
+    """Whether one more may be sent.
+
+    :param connection_id: of a connection that is locked
+    """
+    moment = now()
+    asked = _asked(session, connection_id)
+    return not (
+        len(asked) >= LINKS_A_DAY
+        or any(mail.created_at > moment - BETWEEN_LINKS for mail in asked)
+        or any(mail.state is MailState.WAITING for mail in asked)
+    )
+
+
+def _asked(session: Session, connection_id: UUID) -> list[Mail]:
     query = sa.select(Mail).where(
         Mail.connection_id == connection_id,
         Mail.created_at > now() - ASKED_LATELY,
-        Mail.kind == MailKind.NEW_LINK,
+        Mail.kind.in_(ASKED_FOR),
     )
     return list(session.scalars(query))

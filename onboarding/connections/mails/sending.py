@@ -33,6 +33,7 @@ KNOWN_FOR = timedelta(days=2)
 """Leaf is asked daily. What it said before is not written about before it has been asked again."""
 NEWS_FOR = timedelta(days=2)
 """After that "connected" is no news, and nobody waits any more for the link they asked for."""
+TOO_LATE = "it came too late to be waited for"
 LINK_WORKS_AT_LEAST = timedelta(days=14)
 """A mail may lie for two weeks, and the next reminder comes before its link ends."""
 
@@ -133,7 +134,7 @@ def _take(
 def _is_no_longer_true(mail: Mail, connection: Connection) -> bool:
     """Whether what it is about is over, so that nobody needs to know of it."""
     match mail.kind:
-        case MailKind.NEW_LINK | MailKind.INVITATION:
+        case MailKind.NEW_LINK | MailKind.OPEN_LINK | MailKind.INVITATION:
             return False
         case MailKind.CONNECTED:
             return mail.about != connection.handed_over_at
@@ -149,7 +150,14 @@ def _why_not(session: Session, mail: Mail, connection: Connection) -> str:
     if mail.kind is MailKind.NEW_LINK:
         if renewal.was_one_revoked(session, grower.id, since=mail.created_at):
             return "a link of the grower was revoked since"
-        return "it came too late to be waited for" if is_old else ""
+        return TOO_LATE if is_old else ""
+    if mail.kind is MailKind.OPEN_LINK:
+        if renewal.is_newest_revoked(session, grower.id):
+            return "the grower's newest link was revoked"
+        if grower.mail_stopped_at is not None and connection.token_received_at is None:
+            # Somebody else typed the address, as far as we know.
+            return "who has the address wants no mails, and has never connected"
+        return TOO_LATE if is_old else ""
     if not grower.email:
         return "the grower has no address any more"
     if mail.kind is MailKind.INVITATION:
@@ -167,7 +175,7 @@ def _why_not(session: Session, mail: Mail, connection: Connection) -> str:
 def _why_no_mail_can_reach(mail: Mail, connection: Connection) -> str:
     """What staff have to mend before a mail that somebody waits for can be sent."""
     grower = connection.grower
-    if mail.kind is not MailKind.NEW_LINK or grower.can_be_reached:
+    if mail.kind not in renewal.ASKED_FOR or grower.can_be_reached:
         return ""
     if not grower.email:
         return "a new link was asked for, and there is no address: give one with link … --email"
@@ -180,7 +188,7 @@ def _why_no_mail_can_reach(mail: Mail, connection: Connection) -> str:
 def _is_true_now(session: Session, mail: Mail, connection: Connection, told: Told) -> bool:
     """Whether what it says holds at this moment, for all we know."""
     match mail.kind:
-        case MailKind.NEW_LINK | MailKind.INVITATION:
+        case MailKind.NEW_LINK | MailKind.OPEN_LINK | MailKind.INVITATION:
             return True
         case MailKind.CONNECTED:
             return told.tone == "ok"
@@ -225,6 +233,7 @@ def _message(settings: Settings, sender: Sender, links: Links, ready: _Ready) ->
         laid,
         subject=letter.subject,
         grower=grower,
+        names_grower=letter.names_grower,
         sender=sender,
         message_id=ready.mail.message_id,
         stop_url=stop_url,
@@ -238,6 +247,8 @@ def _letter(ready: _Ready) -> Letter:
     match ready.mail.kind:
         case MailKind.NEW_LINK:
             return letters.new_link(grower, told if has_connected else None, until=until)
+        case MailKind.OPEN_LINK:
+            return letters.open_link(grower, told if has_connected else None, until=until)
         case MailKind.INVITATION:
             if not has_connected:
                 return letters.invitation(grower, until=until)

@@ -30,6 +30,7 @@ PARTNERS: tuple[tuple[dict[str, Any], str, int], ...] = (
             "support_email": "growers@heartland-coop.example",
             "support_phone": "(515) 555-0142",
             "support_url": "https://heartland-coop.example/john-deere",
+            "open_link": True,
             "frame_origins": ["https://portal.heartland-coop.example"],
             "return_urls": ["https://portal.heartland-coop.example/connected"],
         },
@@ -109,6 +110,7 @@ def _partner(chance: Random, fields: dict[str, Any], moment: datetime) -> Partne
     key = uuid.UUID(int=chance.getrandbits(128), version=4)
     values: dict[str, Any] = {
         "select_organizations": False,
+        "open_link": False,
         "frame_origins": [],
         "return_urls": [],
         "created_at": moment - SPAN - timedelta(days=2),

@@ -31,6 +31,7 @@ from onboarding.views.staff.sign_in import UNPROCESSABLE
 
 NO_LINK = "preview"
 LISTS = ("frame_origins", "return_urls")
+SWITCHES = ("select_organizations", "open_link")
 TEXTS = ("colour", "support_name", "support_email", "support_phone", "support_url")
 
 
@@ -47,19 +48,20 @@ class PartnerForm(FlaskForm):  # type: ignore[misc]
     return_urls = TextAreaField(_("Where growers may return to"), render_kw={"rows": 3})
     application = SelectField(_("Application at John Deere"))
     select_organizations = BooleanField(_("Leaf fetches nothing until organizations are chosen"))
+    open_link = BooleanField(_("Open link"))
 
     def values(self) -> dict[str, Any]:
         """What was typed, as the use case takes it."""
         return {
             "name": self.name.data,
-            "select_organizations": self.select_organizations.data,
+            **{name: self[name].data for name in SWITCHES},
             **{name: (self[name].data or "").strip() or None for name in TEXTS},
             **{name: (self[name].data or "").split() for name in LISTS},
         }
 
     def show(self, partner: Partner) -> None:
         """Fill in what is kept."""
-        for name in ("name", "select_organizations", *TEXTS):
+        for name in ("name", *SWITCHES, *TEXTS):
             self[name].data = getattr(partner, name)
         for name in LISTS:
             self[name].data = "\n".join(getattr(partner, name))
@@ -205,6 +207,8 @@ def _page(form: PartnerForm, partner: Partner | None, *, wrong: str = "") -> Res
         note=contrast_note(form.colour.data),
         may_change=member().may(Role.ADMINISTRATOR),
         application=dict(form.application.choices).get(form.application.data, ""),
+        open_url=url_for("open_link.show", slug=partner.slug, _external=True) if partner else "",
+        mail_is_off=installation().settings.mail is None,
     )
     return page, UNPROCESSABLE if request.method == "POST" else 200
 
