@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -75,6 +76,8 @@ class Settings:
     incident_within_minutes: int = 10
     """When so many of the connections that Leaf was asked about within these minutes stopped
     working within them, it is one incident."""
+    webhooks_allow_private: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    """Networks to which webhooks go although they are not in the public Internet."""
     sandbox_clock: Path | None = None
     """The file by which the sandbox moves the clock; None, as in production: it can't be moved."""
 
@@ -181,6 +184,7 @@ class _Reader(Reader):
                 "INCIDENT_SHARE_PERCENT", default=20, least=1, most=100
             ),
             incident_within_minutes=self.number("INCIDENT_WITHIN_MINUTES", default=10, least=1),
+            webhooks_allow_private=self._networks("WEBHOOKS_ALLOW_PRIVATE"),
             sandbox_clock=Path(file) if (file := self.get("SANDBOX_CLOCK")) else None,
         )
         self._all_or_none_simulated(settings)
@@ -327,6 +331,17 @@ class _Reader(Reader):
         except ValueError as err:
             self.wrong.append(f"{prefix}ROLES {err}")
             return company.OWN_NAMES
+
+    def _networks(self, name: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        texts = [text.strip() for text in self.get(name).split(",")]
+        try:
+            return tuple(ipaddress.ip_network(text) for text in texts if text)
+        except ValueError:
+            self.wrong.append(
+                f"{name} must be addresses or networks with commas between them, as in "
+                "127.0.0.1, 10.1.0.0/16"
+            )
+            return ()
 
     def _yes(self, name: str) -> bool:
         value = self.get(name)

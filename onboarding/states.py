@@ -313,3 +313,35 @@ class SyncChoice(StrEnum):
     """Nothing but the organization itself."""
     BLOCKED = "BLOCKED"
     """Not connected at John Deere; only the grower can change it."""
+
+
+class WebhookEvent(StrEnum):
+    """What partners' programs are told of without asking."""
+
+    AUTHORIZED = "connection.authorized"
+    CONNECTED = "connection.connected"
+    NEEDS_ACTION = "connection.needs_action"
+    TEMPORARILY_UNAVAILABLE = "connection.temporarily_unavailable"
+    REPAIRED = "connection.repaired"
+    ORGANIZATIONS_CHANGED = "connection.organizations_changed"
+    DISCONNECTED = "connection.disconnected"
+    FAILED = "connection.failed"
+    LINK_OPENED = "link.opened"
+
+
+class DeliveryState(StrEnum):
+    """What has become of a message to one endpoint."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"
+
+
+class PauseReason(StrEnum):
+    """Why nothing is sent to an endpoint."""
+
+    BY_HAND = "by_hand"
+    FAILURES = "failures"
+    """It has failed for days."""
+    GONE = "gone"
+    """It answered 410: nothing is to be sent any more."""

@@ -57,6 +57,8 @@ from onboarding.staff import figures
 from onboarding.staff.bulk import jobs
 from onboarding.staff.imports import doing as importing
 from onboarding.staff.rounds import Rounds
+from onboarding.webhooks import outbox as webhooks
+from onboarding.webhooks.courier import Courier
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +113,9 @@ def run(installation: Installation) -> None:
     rounds = Rounds(installation.database, installation.settings)
     working = threading.Thread(target=rounds.run, name="work for staff")
     working.start()
+    courier = Courier(installation.database, installation.vault, installation.settings)
+    telling = threading.Thread(target=courier.run, name="webhooks")
+    telling.start()
     DBOS.start_workflow(catch_up, clock.now(), None)
     log.info("Worker %s works", worker.id)
     with (
@@ -128,9 +133,11 @@ def run(installation: Installation) -> None:
         latest = time.monotonic() + STOPPING_SECONDS
         watch.stop()
         rounds.stop()
+        courier.stop()
         DBOS.destroy(workflow_completion_timeout_sec=STOPPING_SECONDS)
         watching.join(max(0.0, latest - time.monotonic()))
         working.join(max(0.0, latest - time.monotonic()))
+        telling.join(max(0.0, latest - time.monotonic()))
     if not installation.queue.is_busy(worker.id):
         # Else its silence frees the work, which may still be at Leaf at this moment.
         with installation.database.transaction() as session:
@@ -324,6 +331,8 @@ def _forget_old(installation: Installation) -> None:
         importing.tidy(session)
     with installation.database.transaction() as session:
         jobs.tidy(session)
+    with installation.database.transaction() as session:
+        webhooks.forget_old(session)
     with installation.database.transaction() as session:
         repeats.forget_old(session)
 

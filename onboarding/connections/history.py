@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
+from onboarding.connections import announcing
 from onboarding.models import Connection, Event
 
 GROWER = "grower"
@@ -27,4 +28,6 @@ def record(
     :param kind: what happened, e.g. `token_received`
     :param data: details for staff; never a secret
     """
+    if (event := announcing.DONE.get(kind)) is not None:
+        announcing.note(session, connection.id, event)
     session.add(Event(connection_id=connection.id, at=now(), kind=kind, who=who, data=data))

@@ -22,11 +22,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, SessionTransaction, UOWTransaction
 
 from onboarding.clock import now
-from onboarding.connections import spelling, standing
+from onboarding.connections import announcing, spelling, standing
+from onboarding.connections.announcing import News
 from onboarding.connections.standing import Standing
 from onboarding.db import Database
 from onboarding.models import Attempt, Connection, Grower, Link, Listing, Organization
-from onboarding.states import LinkKind
+from onboarding.states import LinkKind, WebhookEvent
 
 BATCH = 500
 REFRESH_SECONDS = 3.0
@@ -103,8 +104,12 @@ def note_opened(
     :param at: when; None: now
     """
     moment = at or now()
-    counts = sa.or_(Link.opened_at.is_(None), Link.kind == LinkKind.EMBED)
-    session.execute(sa.update(Link).where(Link.id == link_id, counts).values(opened_at=moment))
+    first = sa.update(Link).where(Link.id == link_id, Link.opened_at.is_(None))
+    if session.scalar(first.values(opened_at=moment).returning(Link.id)) is not None:
+        announcing.note(session, connection_id, WebhookEvent.LINK_OPENED, link=str(link_id))
+    else:
+        again = sa.update(Link).where(Link.id == link_id, Link.kind == LinkKind.EMBED)
+        session.execute(again.values(opened_at=moment))
     session.execute(
         sa.update(Listing)
         .where(Listing.connection_id == connection_id, Listing.opened_at.is_(None))
@@ -144,7 +149,7 @@ def _keep_in_step(session: Session) -> None:
     if session.in_nested_transaction():
         return  # what belongs to it is known only at the end
     session.flush()
-    touched = session.info.pop(TOUCHED, set())
+    touched = session.info.pop(TOUCHED, set()) | announcing.noted(session)
     changed = session.info.pop(CHANGED, set())
     if growers := session.info.pop(GROWERS, set()):
         theirs = sa.select(Connection.id).where(Connection.grower_id.in_(growers))
@@ -157,6 +162,7 @@ def _forget(session: Session, _previous: SessionTransaction) -> None:
     if not session.in_transaction():
         for key in (TOUCHED, CHANGED, GROWERS):
             session.info.pop(key, None)
+        announcing.forget(session)
 
 
 def _noted(session: Session, key: str) -> set[UUID]:
@@ -185,10 +191,11 @@ def _compute(
     if missing:
         _add(session, missing)
         rows |= _rows(session, missing)
-    moment = now()
+    moment, news = now(), []
     for found in standing.read(session, ids, known=changed):
         if (row := rows.get(found.connection.id)) is not None:
-            _write(row, found, moment, moved=moved)
+            news += _write(session, row, found, moment, moved=moved)
+    announcing.tell(session, news)
 
 
 def _rows(session: Session, ids: Sequence[UUID]) -> dict[UUID, Listing]:
@@ -220,7 +227,9 @@ def _add(session: Session, ids: Sequence[UUID]) -> None:
         session.execute(insert(Listing).on_conflict_do_nothing(), values)
 
 
-def _write(row: Listing, found: Standing, moment: datetime, *, moved: bool) -> None:
+def _write(
+    session: Session, row: Listing, found: Standing, moment: datetime, *, moved: bool
+) -> list[News]:
     connection, told = found.connection, found.told(moment)
     if row.code != told.code:
         row.since = _since(row, found, moment, moved=moved)
@@ -235,9 +244,11 @@ def _write(row: Listing, found: Standing, moment: datetime, *, moved: bool) -> N
     row.started_at = row.started_at or found.first_started_at
     row.opened_at = row.opened_at or row.started_at
     row.consented_at = row.consented_at or connection.token_received_at
+    news = announcing.of(session, row, connection, told)
     if told.code == "connected":
         # Leaf's first OK may have come before the first organization.
         row.first_connected_at = row.first_connected_at or connection.connected_at or moment
+    return news
 
 
 def _since(row: Listing, found: Standing, moment: datetime, *, moved: bool) -> datetime:

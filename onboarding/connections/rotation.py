@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from onboarding.db import Database
 from onboarding.errors import TokenUnreadable
-from onboarding.models import ApiAnswer, Application, Attempt, Base, Connection
+from onboarding.models import ApiAnswer, Application, Attempt, Base, Connection, WebhookEndpoint
 from onboarding.vault import Vault
 
 BATCH = 200
@@ -36,6 +36,8 @@ def rotate(database: Database, vault: Vault) -> Rotated:
     _rotate(database, vault, Attempt.access_token, "access_token_place", done)
     _rotate(database, vault, Application.client_secret, "secret_place", done)
     _rotate(database, vault, ApiAnswer.answer, "answer_place", done)
+    _rotate(database, vault, WebhookEndpoint.secret, "secret_place", done)
+    _rotate(database, vault, WebhookEndpoint.old_secret, "old_secret_place", done)
     return done
 
 

@@ -45,6 +45,11 @@ class Told:
     reference: str | None = None
     show_contact: bool = False
 
+    @property
+    def in_full(self) -> str:
+        """The title and the sentences, as one text."""
+        return " ".join((self.title + ".", *self.sentences))
+
 
 @dataclass(frozen=True)
 class Step:

@@ -127,6 +127,8 @@ def _sandbox(found: Mapping[str, str], port: int, mail_port: int, instance: Path
         "LEAF_USERNAME": "sandbox@example.com",
         "LEAF_PASSWORD": "sandbox-password",
         "LEAF_ALERT_SECRET": "sandbox-alert-secret",
+        # The sample portal is on this machine, too.
+        "WEBHOOKS_ALLOW_PRIVATE": "127.0.0.0/8, ::1",
         "STAFF_OIDC_METADATA_URL": f"{url}/company/.well-known/openid-configuration",
         "STAFF_OIDC_CLIENT_ID": "sandbox-company",
         "STAFF_OIDC_CLIENT_SECRET": "sandbox-company-secret",

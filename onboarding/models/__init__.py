@@ -23,6 +23,12 @@ from onboarding.models.listing import Listing, SavedView
 from onboarding.models.mail import Mail
 from onboarding.models.running import Copy, Incident, Pace, Worker
 from onboarding.models.staff import Audit, Staff, StaffSession
+from onboarding.models.webhook import (
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
+    WebhookTry,
+)
 
 __all__ = [
     "ATTEMPT_LIFETIME",
@@ -60,6 +66,10 @@ __all__ = [
     "Staff",
     "StaffSession",
     "UtcDateTime",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookMessage",
+    "WebhookTry",
     "Worker",
     "locked",
     "new_reference",

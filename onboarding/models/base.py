@@ -25,12 +25,12 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC)
 
 
-def words(enum: type[Any]) -> sa.Enum:
+def words(enum: type[Any], *, length: int = 32) -> sa.Enum:
     """A StrEnum as text: readable in the database, checked on the way in and out."""
     return sa.Enum(
         enum,
         native_enum=False,
-        length=32,
+        length=length,
         create_constraint=False,
         values_callable=lambda kind: [member.value for member in kind],
     )

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from onboarding.models.base import Base, uuid_key, words
-from onboarding.states import Environment, Health, Turn
+from onboarding.states import Environment, Health, Turn, WebhookEvent
 
 IS_DUE = "due_at IS NOT NULL"
 IS_UNOPENED = "opened_at IS NULL"
@@ -78,6 +78,10 @@ class Listing(Base):
     first_connected_at: Mapped[datetime | None]
     due_at: Mapped[datetime | None]
     """When the code may be another one just because time has passed."""
+    announced: Mapped[WebhookEvent | None] = mapped_column(words(WebhookEvent, length=64))
+    """As what the partner was last told where it stands (see `connections.announcing`)."""
+    announced_code: Mapped[str] = mapped_column(sa.String(64), default="", server_default="")
+    """What was told then."""
     text: Mapped[str] = mapped_column(sa.Text, default="")
     """All that a search looks at, a line each, as `connections.spelling` writes it."""
 

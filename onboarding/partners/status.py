@@ -55,9 +55,8 @@ def status_of(session: Session, connection: Connection) -> Status:
         moment=moment,
         incident=incidents.of(session, connection),
     )
-    sentence = " ".join((told.title + ".", *told.sentences))
     since = _since(session, connection, told.code, moment)
-    return Status(told.code, told.label, sentence, told.who, since)
+    return Status(told.code, told.label, told.in_full, told.who, since)
 
 
 def _since(session: Session, connection: Connection, code: str, moment: datetime) -> datetime:

@@ -86,9 +86,6 @@ def portal(stack: Stack, slug: str, *, registered: bool = True) -> Iterator[Port
     made: Portal
 
     class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.do_GET()
-
         def do_GET(self) -> None:
             body = made.page().encode()
             self.send_response(200)
@@ -97,8 +94,7 @@ def portal(stack: Stack, slug: str, *, registered: bool = True) -> Iterator[Port
             for name, value in made.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+            self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""

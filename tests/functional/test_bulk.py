@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from typing import TypeVar
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -31,12 +35,25 @@ from onboarding.staff.imports.file import File, Line
 from onboarding.staff.roles import member_of
 from onboarding.states import BulkKind, BulkState, ImportState, Role, RowOutcome
 from tests.support.stack import WORKER, Stack
-from tests.support.tokens import commits_held
 from tests.support.wait import wait_until
 
 GROWERS = 500
 ROWS = 1000
 SECONDS = 60.0
+HELD = 20_261_126
+"""The key of a lock that nobody else takes."""
+BUSY_SECONDS = 2.0
+"""No part keeps SQLite's other writers waiting for so long, but one that is held does."""
+ENDLESS = (
+    "CREATE VIEW endless AS "
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+)
+"""SQLite's triggers can't wait, and take no `WITH` but that of a view."""
+WAITING = (
+    "CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS "
+    f"$$ BEGIN PERFORM pg_advisory_xact_lock({HELD}); RETURN NEW; END $$"
+)
+HOW_FAR = {BulkJob: "worked_to", Import: "done_to"}
 
 
 Work = TypeVar("Work", BulkJob, Import)
@@ -105,15 +122,55 @@ def found(stack: Stack, kind: type[Work], key: UUID) -> Work:
         return session.get_one(kind, key)
 
 
+@contextmanager
+def notes_held(stack: Stack, kind: type[Work]) -> Iterator[Callable[[], bool]]:
+    """Let a worker do a part and not note how far it is; whether one has come to that.
+
+    What it has done with the rows by then must not be there without the note.
+    """
+    on = f'BEFORE UPDATE OF {HOW_FAR[kind]} ON "{kind.__tablename__}" FOR EACH ROW'
+    if stack.database_url.startswith("sqlite"):
+        with closing(sqlite3.connect(urlsplit(stack.database_url).path, timeout=SECONDS)) as file:
+            file.isolation_level = None
+            file.execute(ENDLESS)
+            file.execute(f"CREATE TRIGGER held {on} BEGIN SELECT max(i) FROM endless; END")  # noqa: S608
+            yield lambda: _is_busy(stack)
+            file.execute("DROP TRIGGER held")
+            file.execute("DROP VIEW endless")
+        return
+    engine = stack.installation.database.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as server:
+        server.exec_driver_sql(f"SELECT pg_advisory_lock({HELD})")
+        server.exec_driver_sql(WAITING)
+        server.exec_driver_sql(f"CREATE TRIGGER held {on} EXECUTE FUNCTION held()")
+        locks = sa.text("SELECT count(*) FROM pg_locks WHERE objid = :key AND NOT granted")
+        yield lambda: server.scalar(locks, {"key": HELD}) == 1
+        server.exec_driver_sql(f"SELECT pg_advisory_unlock({HELD})")
+        server.exec_driver_sql("DROP FUNCTION held CASCADE")
+
+
+def _is_busy(stack: Stack) -> bool:
+    path = urlsplit(stack.database_url).path
+    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as other:
+        other.isolation_level = None
+        try:
+            other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        other.execute("ROLLBACK")
+        return False
+
+
 def finished_by_others(stack: Stack, kind: type[Work], key: UUID) -> Work:
     """What a worker has begun, once others have ended it that were killed meanwhile.
 
-    One of them while it can't commit the part that it is at: of that nothing has happened.
+    One of them when it has done a part and not yet noted it: of that nothing has happened.
     """
     set_due(stack, kind, key, now() + timedelta(hours=1))
     stack.start_worker()
-    set_due(stack, kind, key, now())
-    with commits_held(stack):
+    with notes_held(stack, kind) as is_at_its_note:
+        set_due(stack, kind, key, now())
+        wait_until(is_at_its_note, what="a part is done and not noted", limit=SECONDS)
         before = found(stack, kind, key).worked
         stack.kill(WORKER)
     assert before > 0

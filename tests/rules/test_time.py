@@ -32,6 +32,7 @@ DEFENDED = {
     "onboarding/staff/figures.py": "pauses between two counts are real ones",
     "onboarding/partners/quota.py": "a minute of a limit takes a minute",
     "onboarding/views/api/allowance.py": "the same minute",
+    "onboarding/webhooks/courier.py": "receivers hold the stamp of a request against their clock",
     "onboarding/worker.py": "heartbeats, and the age of the queue's rows, which are the machine's",
 }
 

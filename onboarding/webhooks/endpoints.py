@@ -1,0 +1,204 @@
+"""Where a partner wants to be told, and of what."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from onboarding.clock import now
+from onboarding.connections import announcing
+from onboarding.errors import InputInvalid
+from onboarding.models import Partner, WebhookDelivery, WebhookEndpoint
+from onboarding.settings import Settings
+from onboarding.states import PauseReason, WebhookEvent
+from onboarding.vault import Vault
+from onboarding.webhooks import outbox, signed
+from onboarding.webhooks.addresses import is_allowed
+
+AT_MOST = 10
+"""Endpoints of one partner."""
+URL_MAX = 500
+OVERLAP = timedelta(hours=24)
+"""So long messages are signed with the secret before, too."""
+TEST = "test"
+"""The type of a message that tells of nothing."""
+
+
+def add(
+    session: Session,
+    vault: Vault,
+    settings: Settings,
+    partner: Partner,
+    *,
+    url: str,
+    events: Collection[str],
+) -> tuple[WebhookEndpoint, str]:
+    """A new endpoint.
+
+    :param events: of `WebhookEvent`; none: all
+    :return: the endpoint, and the secret, which is shown this once
+    :raise InputInvalid: saying what to change
+    """
+    if len(of(session, partner)) >= AT_MOST:
+        raise InputInvalid(f"There are {AT_MOST} endpoints already: remove one first.")
+    url = checked_url(settings, url)
+    if any(one.url == url for one in of(session, partner)):
+        raise InputInvalid("There is an endpoint with this URL already: change its events instead.")
+    made = WebhookEndpoint(
+        id=uuid4(),
+        partner_id=partner.id,
+        partner=partner,
+        url=url,
+        events=checked_events(events),
+        created_at=now(),
+    )
+    secret = signed.new_secret()
+    made.secret = vault.encrypt(secret, place=made.secret_place)
+    session.add(made)
+    return made, secret
+
+
+def of(session: Session, partner: Partner) -> Sequence[WebhookEndpoint]:
+    """A partner's endpoints, the oldest first."""
+    query = sa.select(WebhookEndpoint).where(
+        WebhookEndpoint.partner_id == partner.id, WebhookEndpoint.removed_at.is_(None)
+    )
+    return session.scalars(query.order_by(WebhookEndpoint.created_at, WebhookEndpoint.id)).all()
+
+
+def found(
+    session: Session, endpoint_id: UUID, *, partner: Partner | None = None
+) -> WebhookEndpoint | None:
+    """An endpoint, locked; None: there is none of that id, or it is another partner's."""
+    query = sa.select(WebhookEndpoint).where(
+        WebhookEndpoint.id == endpoint_id, WebhookEndpoint.removed_at.is_(None)
+    )
+    if partner is not None:
+        query = query.where(WebhookEndpoint.partner_id == partner.id)
+    return session.scalar(query.with_for_update(of=WebhookEndpoint))
+
+
+def change(
+    settings: Settings,
+    endpoint: WebhookEndpoint,
+    *,
+    url: str | None = None,
+    events: Collection[str] | None = None,
+) -> None:
+    """Another URL, or other events; what waits is sent to the new URL.
+
+    :raise InputInvalid: saying what to change
+    """
+    if events is not None:
+        endpoint.events = checked_events(events)
+    if url is not None:
+        endpoint.url = checked_url(settings, url)
+        _begin_anew(endpoint)
+
+
+def rotate(vault: Vault, endpoint: WebhookEndpoint) -> str:
+    """A new secret; for a day messages are signed with both.
+
+    :return: the new one, which is shown this once
+    """
+    secret = signed.new_secret()
+    old = vault.decrypt(endpoint.secret, place=endpoint.secret_place)
+    endpoint.old_secret = vault.encrypt(old, place=endpoint.old_secret_place)
+    endpoint.old_secret_until = now() + OVERLAP
+    endpoint.secret = vault.encrypt(secret, place=endpoint.secret_place)
+    return secret
+
+
+def pause(endpoint: WebhookEndpoint) -> None:
+    """Send nothing there until somebody resumes it; again is the same as once."""
+    if endpoint.paused_at is None:
+        outbox.pause(endpoint, PauseReason.BY_HAND)
+
+
+def resume(session: Session, endpoint: WebhookEndpoint) -> None:
+    """Send again, first of all what has waited."""
+    endpoint.paused_at = endpoint.pause_reason = endpoint.mail_due_at = None
+    _begin_anew(endpoint)
+    outbox.hasten(session, endpoint)
+
+
+def remove(vault: Vault, endpoint: WebhookEndpoint) -> None:
+    """Send nothing there any more, for good. What was sent can be seen no more."""
+    endpoint.removed_at = now()
+    endpoint.mail_due_at = None
+    endpoint.secret = vault.encrypt("", place=endpoint.secret_place)
+    endpoint.old_secret = endpoint.old_secret_until = None
+
+
+def send_test(session: Session, endpoint: WebhookEndpoint) -> WebhookDelivery:
+    """Send a message that tells of nothing, whatever events the endpoint wants.
+
+    :raise InputInvalid: while it is paused
+    """
+    if endpoint.paused_at is not None:
+        raise InputInvalid("The endpoint is paused: resume it first.")
+    data = {"endpoint": str(endpoint.id)}
+    made = announcing.new_message(TEST, endpoint.partner_id, data=data)
+    (delivery,) = announcing.send(session, made, [endpoint])
+    endpoint.retry_at = None  # whoever asks for it wants to see it now
+    return delivery
+
+
+def checked_events(events: Collection[str]) -> list[str]:
+    """Events in their own order, each once; none: all.
+
+    :raise InputInvalid: if one of them does not exist
+    """
+    if set(events) - set(WebhookEvent):
+        raise InputInvalid(f"The events are some of: {', '.join(WebhookEvent)}.")
+    return [one.value for one in WebhookEvent if one in events or not events]
+
+
+def checked_url(settings: Settings, url: str) -> str:
+    """The URL, if messages may go there. A host's name is looked up when they do.
+
+    :raise InputInvalid: saying what to change
+    """
+    url = url.strip()
+    if len(url) > URL_MAX:
+        raise InputInvalid(f"The URL has more than {URL_MAX} characters.")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        is_whole = bool(host) and port != 0 and host.isascii() and url.isascii()
+    except ValueError:
+        is_whole = False
+    if not is_whole or any(one <= " " for one in url):
+        raise InputInvalid("The URL must be like https://portal.example.com/webhooks.")
+    if "@" in parts.netloc or "#" in url:
+        raise InputInvalid("The URL must hold no user name, password or fragment.")
+    allowed = settings.webhooks_allow_private
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        is_here = host == "localhost" or host.endswith(".localhost")
+        is_refused = is_here and not any(network.is_loopback for network in allowed)
+        is_private = is_here
+    else:
+        is_refused = not is_allowed(address, allowed)
+        is_private = not is_refused and not is_allowed(address, ())
+    if is_refused:
+        raise InputInvalid(
+            f"{host} is not in the public Internet: webhooks go there only if "
+            "WEBHOOKS_ALLOW_PRIVATE names it."
+        )
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_private):
+        raise InputInvalid("The URL must begin with https://.")
+    return url
+
+
+def _begin_anew(endpoint: WebhookEndpoint) -> None:
+    """What went wrong before says nothing about what comes."""
+    endpoint.failures, endpoint.failing_since, endpoint.failure = 0, None, ""
+    endpoint.retry_at = None

@@ -1,0 +1,341 @@
+"""The outbox: which deliveries are due, and how their tries end.
+
+To one endpoint, what is about one connection is sent one after the other: while a message waits or
+is tried, later ones about the same connection wait behind it. A try takes its delivery for a
+minute; if the worker ends within it, another one takes it up: a receiver may get a message twice,
+and knows it by its `webhook-id`.
+
+An endpoint that fails again and again is given one message at a time, at growing pauses, until it
+takes one; then all that waits goes at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, aliased
+
+from onboarding import chance
+from onboarding.clock import now
+from onboarding.db import delete_oldest
+from onboarding.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
+from onboarding.states import DeliveryState, PauseReason
+from onboarding.webhooks.post import Answer
+
+TAKEN_FOR = timedelta(minutes=1)
+GIVEN_UP_AFTER = timedelta(days=3)
+PAUSES = tuple(
+    timedelta(seconds=seconds)
+    for seconds in (5, 30, 120, 600, 1800, 3600, 2 * 3600, 4 * 3600, 8 * 3600)
+)
+"""After each failure of a message; the last one again and again."""
+FAILING = 5
+"""Failures in a row, of whatever messages, after which an endpoint is given one at a time."""
+FIRST_PROBE, LONGEST_PROBE = timedelta(seconds=5), timedelta(minutes=10)
+KEPT = timedelta(days=30)
+GONE = 410
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One try that a worker has taken on itself."""
+
+    delivery_id: int
+    number: int
+    """Of the try."""
+    endpoint_id: UUID
+    message_id: str
+    body: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """How it ended."""
+
+    task: Task
+    answer: Answer
+
+
+def with_work(session: Session) -> Sequence[UUID]:
+    """Endpoints to which something can be sent at this moment."""
+    moment = now()
+    due = sa.exists().where(
+        WebhookDelivery.endpoint_id == WebhookEndpoint.id, *_is_due(WebhookDelivery, moment)
+    )
+    return session.scalars(
+        sa.select(WebhookEndpoint.id)
+        .where(*_is_open(), _may_be_tried(moment), due)
+        .order_by(WebhookEndpoint.id)
+    ).all()
+
+
+def take(session: Session, endpoint_id: UUID, room: int) -> list[Task]:
+    """Take tries on oneself, at most so many."""
+    moment = now()
+    endpoint = session.scalar(
+        sa.select(WebhookEndpoint).where(
+            WebhookEndpoint.id == endpoint_id, *_is_open(), _may_be_tried(moment)
+        )
+    )
+    if endpoint is None:
+        return []
+    if endpoint.failures >= FAILING:
+        room = 1
+        probed = (
+            sa.update(WebhookEndpoint)
+            .where(WebhookEndpoint.id == endpoint_id, _may_be_tried(moment))
+            .values(retry_at=moment + TAKEN_FOR)
+            .returning(WebhookEndpoint.id)
+        )
+        if session.scalar(probed) is None:
+            return []  # another worker tries
+    earlier = aliased(WebhookDelivery)
+    is_first = ~sa.exists().where(
+        earlier.endpoint_id == WebhookDelivery.endpoint_id,
+        earlier.connection_id == WebhookDelivery.connection_id,
+        earlier.id < WebhookDelivery.id,
+        earlier.state == DeliveryState.WAITING,
+    )
+    found = session.execute(
+        sa.select(WebhookDelivery.id, WebhookDelivery.tries, WebhookMessage.id, WebhookMessage.body)
+        .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_id)
+        .where(WebhookDelivery.endpoint_id == endpoint_id, is_first)
+        .where(*_is_due(WebhookDelivery, moment))
+        .order_by(WebhookDelivery.due_at, WebhookDelivery.id)
+        .limit(room)
+        .with_for_update(of=WebhookDelivery, skip_locked=True)
+    ).all()
+    if found:
+        session.execute(
+            sa.update(WebhookDelivery)
+            .where(WebhookDelivery.id.in_([row[0] for row in found]))
+            .values(taken_until=moment + TAKEN_FOR, tries=WebhookDelivery.tries + 1)
+            .execution_options(synchronize_session=False)
+        )
+    return [
+        Task(number, tries + 1, endpoint_id, WebhookMessage(id=message).public_id, body)
+        for number, tries, message, body in found
+    ]
+
+
+def note(session: Session, results: Sequence[Result]) -> None:
+    """Write down how tries ended."""
+    session.execute(
+        sa.insert(WebhookTry),
+        [
+            {
+                "delivery_id": one.task.delivery_id,
+                "at": one.answer.at,
+                "milliseconds": one.answer.milliseconds,
+                "status": one.answer.status,
+                "answer": one.answer.text,
+            }
+            for one in results
+        ],
+    )
+    by_endpoint: dict[UUID, list[Result]] = {}
+    for one in results:
+        by_endpoint.setdefault(one.task.endpoint_id, []).append(one)
+    _note_delivered(session, [one for one in results if one.answer.is_delivered])
+    for endpoint_id in sorted(by_endpoint):
+        _note_of(session, endpoint_id, by_endpoint[endpoint_id])
+
+
+def forget_old(session: Session) -> None:
+    """Delete what is older than a month, a part at a time."""
+    before = now() - KEPT
+    old = sa.select(WebhookDelivery.id).where(WebhookDelivery.created_at < before)
+    ids = session.scalars(old.order_by(WebhookDelivery.created_at).limit(1000)).all()
+    if ids:
+        session.execute(sa.delete(WebhookTry).where(WebhookTry.delivery_id.in_(ids)))
+        session.execute(sa.delete(WebhookDelivery).where(WebhookDelivery.id.in_(ids)))
+    else:
+        delete_oldest(session, WebhookMessage, by=WebhookMessage.created_at, before=before)
+        left = sa.exists().where(WebhookDelivery.endpoint_id == WebhookEndpoint.id)
+        removed = WebhookEndpoint.removed_at.is_not(None)
+        session.execute(sa.delete(WebhookEndpoint).where(removed, ~left))
+
+
+def send_again(
+    session: Session,
+    endpoint: WebhookEndpoint,
+    *,
+    delivery_id: int | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    only_given_up: bool = False,
+) -> int:
+    """Send what has been sent, or was given up, once more: with the same `webhook-id`.
+
+    :param delivery_id: this one; else all that were made in a time
+    :return: how many there are
+    """
+    moment = now()
+    chosen = [
+        WebhookDelivery.endpoint_id == endpoint.id,
+        WebhookDelivery.state != DeliveryState.WAITING,
+    ]
+    if delivery_id is not None:
+        chosen.append(WebhookDelivery.id == delivery_id)
+    if since is not None:
+        chosen.append(WebhookDelivery.created_at >= since)
+    if until is not None:
+        chosen.append(WebhookDelivery.created_at <= until)
+    if only_given_up:
+        chosen.append(WebhookDelivery.state == DeliveryState.GIVEN_UP)
+    done = session.execute(
+        sa.update(WebhookDelivery)
+        .where(*chosen)
+        .values(
+            state=DeliveryState.WAITING,
+            since=moment,
+            due_at=moment,
+            taken_until=None,
+            ended_at=None,
+        )
+        .execution_options(synchronize_session=False)
+        .returning(WebhookDelivery.id)
+    )
+    return len(done.all())
+
+
+def hasten(session: Session, endpoint: WebhookEndpoint) -> None:
+    """Let all that waits for an endpoint be sent now."""
+    moment = now()
+    session.execute(
+        sa.update(WebhookDelivery)
+        .where(
+            WebhookDelivery.endpoint_id == endpoint.id,
+            WebhookDelivery.state == DeliveryState.WAITING,
+            WebhookDelivery.due_at > moment,
+        )
+        .values(due_at=moment)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def pause(endpoint: WebhookEndpoint, reason: PauseReason) -> None:
+    """Send nothing there any more; what happens meanwhile waits."""
+    endpoint.paused_at = now()
+    endpoint.pause_reason = reason
+    if reason is not PauseReason.BY_HAND:
+        endpoint.mail_due_at = endpoint.paused_at
+
+
+def _is_due(
+    delivery: type[WebhookDelivery], moment: datetime
+) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        delivery.state == DeliveryState.WAITING,
+        delivery.due_at <= moment,
+        sa.or_(delivery.taken_until.is_(None), delivery.taken_until <= moment),
+    )
+
+
+def _is_open() -> tuple[sa.ColumnElement[bool], ...]:
+    return WebhookEndpoint.paused_at.is_(None), WebhookEndpoint.removed_at.is_(None)
+
+
+def _may_be_tried(moment: datetime) -> sa.ColumnElement[bool]:
+    return sa.or_(WebhookEndpoint.retry_at.is_(None), WebhookEndpoint.retry_at <= moment)
+
+
+def _note_delivered(session: Session, delivered: Sequence[Result]) -> None:
+    """Also of a try that counted as lost: it has arrived."""
+    if not delivered:
+        return
+    session.execute(
+        sa.update(WebhookDelivery)
+        .where(WebhookDelivery.id.in_([one.task.delivery_id for one in delivered]))
+        .where(WebhookDelivery.state == DeliveryState.WAITING)
+        .values(state=DeliveryState.DELIVERED, ended_at=now(), taken_until=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _note_of(session: Session, endpoint_id: UUID, results: Sequence[Result]) -> None:
+    failed = [one for one in results if not one.answer.is_delivered]
+    has_delivered = len(failed) < len(results)
+    query = sa.select(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id)
+    if not failed and not session.scalar(query.where(WebhookEndpoint.failures > 0)):
+        return  # the row of one that works is not written at each message
+    endpoint = session.scalar(query.with_for_update().execution_options(populate_existing=True))
+    if endpoint is None:
+        return
+    if has_delivered:
+        _note_well(session, endpoint)
+    for one in failed:
+        _put_off(session, one)
+    if failed:
+        _note_failing(endpoint, len(failed), failed[-1].answer)
+
+
+def _note_well(session: Session, endpoint: WebhookEndpoint) -> None:
+    has_been_failing = endpoint.failures >= FAILING
+    endpoint.failures, endpoint.failing_since, endpoint.failure = 0, None, ""
+    endpoint.retry_at = None
+    if has_been_failing:
+        hasten(session, endpoint)
+
+
+def _note_failing(endpoint: WebhookEndpoint, number: int, answer: Answer) -> None:
+    moment = now()
+    endpoint.failures += number
+    endpoint.failing_since = endpoint.failing_since or moment
+    endpoint.failure = answer.failure
+    if endpoint.failures >= FAILING or answer.retry_after is not None:
+        doubled = min(endpoint.failures - FAILING, 10)
+        wait = min(FIRST_PROBE * 2 ** max(doubled, 0), LONGEST_PROBE)
+        wait = max(wait, timedelta(seconds=answer.retry_after or 0))
+        endpoint.retry_at = moment + chance.spread(wait, 0.8, 1.2)
+    if endpoint.paused_at is not None:
+        return
+    if answer.status == GONE:
+        pause(endpoint, PauseReason.GONE)
+        log.warning("A webhook endpoint of %s wants nothing more", endpoint.partner.slug)
+    elif moment - endpoint.failing_since >= GIVEN_UP_AFTER:
+        pause(endpoint, PauseReason.FAILURES)
+        log.warning("A webhook endpoint of %s is paused after days", endpoint.partner.slug)
+
+
+def _put_off(session: Session, one: Result) -> None:
+    delivery = session.scalar(
+        sa.select(WebhookDelivery)
+        .where(
+            WebhookDelivery.id == one.task.delivery_id,
+            WebhookDelivery.tries == one.task.number,
+            WebhookDelivery.state == DeliveryState.WAITING,
+        )
+        .with_for_update(of=WebhookDelivery)
+    )
+    if delivery is None:
+        return  # another try counts
+    moment = now()
+    delivery.taken_until = None
+    if moment - delivery.since >= GIVEN_UP_AFTER:
+        delivery.state, delivery.ended_at = DeliveryState.GIVEN_UP, moment
+        return
+    wait = PAUSES[min(delivery.tries, len(PAUSES)) - 1]
+    delivery.due_at = moment + chance.spread(wait, 0.8, 1.2)
+    if delivery.connection_id is None:
+        return
+    # What waits behind it need not be looked at before.
+    session.execute(
+        sa.update(WebhookDelivery)
+        .where(
+            WebhookDelivery.endpoint_id == delivery.endpoint_id,
+            WebhookDelivery.connection_id == delivery.connection_id,
+            WebhookDelivery.state == DeliveryState.WAITING,
+            WebhookDelivery.id > delivery.id,
+            WebhookDelivery.due_at < delivery.due_at,
+        )
+        .values(due_at=delivery.due_at)
+        .execution_options(synchronize_session=False)
+    )
