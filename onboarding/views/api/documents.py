@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from onboarding.views.api.parts import KEY_PROBLEMS, PREFIX, PROBLEM, PROBLEMS, 
 from onboarding.views.api.writes import KEY, METHODS, REPLAYED
 from onboarding.views.parts import installation
 
+CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
 WRITES_ANSWER = (409, 413, 415)
 
 
@@ -43,10 +45,12 @@ def init_app(app: Flask) -> None:
 
 @cache
 def document() -> dict[str, Any]:
-    """Made from the views; problems have a type of their own."""
+    """Made from the views; problems have a type of their own, operations the views' names."""
     made: dict[str, Any] = spec.spec
-    for path in made["paths"].values():
+    names = _names()
+    for address, path in made["paths"].items():
         for method, operation in path.items():
+            operation["operationId"] = names[method.upper(), address]
             operation["security"] = [{"key": []}]
             if method.upper() in METHODS:
                 _describe_write(operation)
@@ -59,6 +63,15 @@ def document() -> dict[str, Any]:
         "key": {"type": "http", "scheme": "bearer", "description": "A key of yours: cjd_…"}
     }
     return made
+
+
+def _names() -> dict[tuple[str, str], str]:
+    """Of the views, by method and address: programs make names of their own of them."""
+    return {
+        (method, CONVERTER.sub(r"{\1}", rule.rule)): rule.endpoint.removeprefix(f"{bp.name}.")
+        for rule in spec.app.url_map.iter_rules()
+        for method in rule.methods or ()
+    }
 
 
 def _limits(status: str) -> dict[str, Any]:
