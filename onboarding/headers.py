@@ -11,6 +11,7 @@ from onboarding.settings import Settings
 
 YEAR_SECONDS = 365 * 24 * 3600
 LOADER, LOADER_SECONDS = "embed.js", 3600
+FOR_PORTALS = frozenset({LOADER, "embed-doctor.js"})
 NOBODY = "'none'"
 NO_REFERRER = frozenset({"deere.callback", "embed.frame"})
 DEERE_PAGES = (
@@ -45,6 +46,12 @@ def init_app(app: Flask, settings: Settings) -> None:
         if settings.public_url.startswith("https:"):
             # Only this host: below a partner's domain others may still be served by http.
             headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}"
+        if (
+            request.endpoint == "static"
+            and (request.view_args or {}).get("filename") in FOR_PORTALS
+        ):
+            # Else a portal with Cross-Origin-Embedder-Policy learns nothing of what is refused.
+            headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         if request.endpoint == "static" and response.status_code < 400:
             if request.args.get("v"):
                 headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"

@@ -1,11 +1,15 @@
 // Puts "Connect John Deere" into a partner's page. See docs/partners.md.
 (() => {
-  const base = new URL(document.currentScript.src).origin;
+  const { src, nonce } = document.currentScript;
+  const base = new URL(src).origin;
   const NAME = "connect-john-deere";
+  const WAIT = 3000; // before the doctor comes, in milliseconds
+  let loaded;
 
   function mount(root, host, { partner, token, theme }) {
     const frame = document.createElement("iframe");
     const query = theme ? `?theme=${encodeURIComponent(theme)}` : "";
+    frame.dataset.loader = "";
     frame.title = "Connect John Deere";
     frame.allow = "clipboard-write";
     frame.referrerPolicy = "no-referrer";
@@ -30,9 +34,9 @@
       const slot = root.querySelector?.("slot");
       if (slot) slot.hidden = false;
       say("failed", { state: "frame_refused" });
-      doctor(host, { partner, token });
     }, 8000);
     root.prepend(frame);
+    doctor(host);
     return () => {
       clearTimeout(timer);
       removeEventListener("message", hear);
@@ -41,13 +45,22 @@
   }
 
   // While it is built: what is wrong, in the console.
-  function doctor(host, options) {
-    if (!/^(localhost|.*\.localhost|127\..*|\[::1\])$/.test(location.hostname) && !host.hasAttribute?.("debug")) return;
-    const script = document.createElement("script");
-    script.src = `${base}/static/embed-doctor.js`;
-    script.onload = () => window.connectJohnDeereDoctor(base, options);
-    document.head.append(script);
+  function doctor(host) {
+    if (!/^(localhost|.*\.localhost|127\..*|\[::1\])$/.test(location.hostname) && !host?.hasAttribute("debug")) return;
+    setTimeout(() => {
+      loaded ||= new Promise((done) => {
+        const script = document.createElement("script");
+        script.src = `${base}/static/embed-doctor.js`;
+        script.nonce = nonce;
+        script.onload = done;
+        document.head.append(script);
+      });
+      loaded.then(() => window.connectJohnDeereDoctor(base));
+    }, WAIT);
   }
+
+  // Also for a frame that the page has made by itself.
+  doctor();
 
   window.connectJohnDeere = (target, options) => {
     const close = mount(target, target, options);
@@ -60,7 +73,11 @@
       static observedAttributes = ["partner", "token", "theme"];
       connectedCallback() {
         // What stands inside the element is shown if the frame does not come.
-        if (!this.shadowRoot) this.attachShadow({ mode: "open" }).innerHTML = "<slot hidden></slot>";
+        if (!this.shadowRoot) {
+          const slot = document.createElement("slot");
+          slot.hidden = true;
+          this.attachShadow({ mode: "open" }).append(slot);
+        }
         this.style.display ||= "block";
         this.attributeChangedCallback();
       }

@@ -15,10 +15,11 @@ from onboarding.cli.database import db
 from onboarding.cli.growers import link, partner, revoke_link
 from onboarding.cli.key_commands import keys
 from onboarding.cli.mailing import mail
+from onboarding.cli.portals import partner_doctor
 from onboarding.cli.processes import doctor, worker
 from onboarding.cli.staff import staff
 
-__all__ = ["init_app"]
+__all__ = ["init_app", "partner_doctor"]
 
 
 def init_app(app: Flask) -> None:

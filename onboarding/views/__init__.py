@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from flask_wtf import CSRFProtect
 
-from onboarding.views import api, errors, limits, open_link, renewal, staff, stop
+from onboarding.views import api, doctor, errors, limits, open_link, renewal, staff, stop
 from onboarding.views.alerts import bp as alerts
 from onboarding.views.connect import bp as connect
 from onboarding.views.deere import bp as deere
@@ -24,6 +24,7 @@ def init_app(app: Flask) -> None:
         disconnect,
         deere,
         embed,
+        doctor.bp,
         health,
         alerts,
         open_link.bp,
@@ -31,6 +32,7 @@ def init_app(app: Flask) -> None:
         stop.bp,
     ):
         app.register_blueprint(blueprint)
+    csrf.exempt(doctor.check)  # it comes from a portal's page, with no cookie
     # Its form asks for the token itself, once it is known who sends so much.
     csrf.exempt(staff.imports.import_file)
     csrf.exempt(stop.stop)

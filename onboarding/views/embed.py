@@ -50,9 +50,9 @@ def frame(slug: str) -> ResponseReturnValue:
 def state(slug: str) -> ResponseReturnValue:
     """Where the grower of the token stands; 304 if it is as it was."""
     if request.method == "OPTIONS":
-        return _preflight()
+        return preflight()
     token = _token()
-    return _open_to_all(_as_before(slug, token) or _in_full(slug, token))
+    return open_to_all(_as_before(slug, token) or _in_full(slug, token))
 
 
 def _as_before(slug: str, token: str) -> Response | None:
@@ -93,17 +93,20 @@ def _in_full(slug: str, token: str) -> Response:
 def code(slug: str) -> ResponseReturnValue:
     """The way to the grower's page as a picture, for going on with a telephone."""
     if request.method == "OPTIONS":
-        return _preflight()
+        return preflight()
     with installation().database.reading() as session:
         page = _page(session, slug, _token())
     url = installation().links.url(installation().settings.public_url, page.link.id)
-    return _open_to_all(Response(qr.picture(url), mimetype="image/svg+xml"))
+    return open_to_all(Response(qr.picture(url), mimetype="image/svg+xml"))
 
 
-def _preflight() -> Response:
-    """A frame in a sandbox has no origin: to its browser our own server is another one."""
-    response = _open_to_all(Response(status=204))
-    response.headers["Access-Control-Allow-Headers"] = "Authorization, If-None-Match"
+def preflight(allowed: str = "Authorization, If-None-Match") -> Response:
+    """A frame in a sandbox has no origin: to its browser our own server is another one.
+
+    :param allowed: names of headers that may be sent
+    """
+    response = open_to_all(Response(status=204))
+    response.headers["Access-Control-Allow-Headers"] = allowed
     response.headers["Access-Control-Max-Age"] = "7200"
     return response
 
@@ -152,10 +155,10 @@ def _told(page: GrowerPage) -> dict[str, Any]:
 
 
 def _refusal(status: int, code: str) -> Response:
-    return _open_to_all(make_response({"error": code}, status))
+    return open_to_all(make_response({"error": code}, status))
 
 
-def _open_to_all(response: Response) -> Response:
+def open_to_all(response: Response) -> Response:
     """Whoever has the token may read it from anywhere; nothing of the browser's own comes along."""
     response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers["Access-Control-Expose-Headers"] = "ETag"

@@ -20,6 +20,8 @@ SIGN_IN_PER_ADDRESS = "20 per minute; 200 per hour"
 """Passwords of staff; a whole office may have one address."""
 EMBED_PER_ADDRESS = "600 per minute"
 """A frame asks once a second; a whole office may have one address."""
+DOCTOR_PER_ADDRESS = "60 per minute"
+"""What a developer does by hand, or a page once when it is loaded."""
 API_PER_ADDRESS = "600 per minute"
 """Without a key. With one it is counted in the key's row, for all processes."""
 WRONG_KEYS_PER_ADDRESS = parse("60 per minute")

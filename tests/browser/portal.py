@@ -86,6 +86,9 @@ def portal(stack: Stack, slug: str, *, registered: bool = True) -> Iterator[Port
     made: Portal
 
     class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
         def do_GET(self) -> None:
             body = made.page().encode()
             self.send_response(200)
@@ -94,7 +97,8 @@ def portal(stack: Stack, slug: str, *, registered: bool = True) -> Iterator[Port
             for name, value in made.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""

@@ -1,0 +1,24 @@
+"""What is wrong with "Connect John Deere" in a partner's portal, and what to change there.
+
+The same list for the portal's console, for our page and for the terminal. Nothing is fetched from
+a portal: what is known of it, its own page or its developer has told.
+"""
+
+from onboarding.partners.portal.findings import examine
+from onboarding.partners.portal.page import Page, headers_in, origin_of, page_in, without_token
+from onboarding.partners.portal.tokens import TokenState, look_at
+from onboarding.partners.portal.visit import Finding, Kind, Visit
+
+__all__ = [
+    "Finding",
+    "Kind",
+    "Page",
+    "TokenState",
+    "Visit",
+    "examine",
+    "headers_in",
+    "look_at",
+    "origin_of",
+    "page_in",
+    "without_token",
+]
