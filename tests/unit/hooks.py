@@ -1,0 +1,66 @@
+"""Webhooks without a server: an endpoint, something to tell, and what was answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from onboarding.clock import now
+from onboarding.connections import invitations
+from onboarding.db import Database
+from onboarding.models import locked
+from onboarding.settings import Settings
+from onboarding.states import Health
+from onboarding.vault import Vault
+from onboarding.webhooks import endpoints, outbox
+from onboarding.webhooks.outbox import Result
+from onboarding.webhooks.post import Answer
+
+URL = "https://portal.example/hooks"
+PARTNER = "watched"
+"""Whose connections `rows.watched` makes."""
+
+
+def failed(status: int = 500, text: str = "broken") -> Answer:
+    return Answer(now(), 12, status, text)
+
+
+def taken() -> Answer:
+    return Answer(now(), 34, 204, "")
+
+
+def endpoint(database: Database, vault: Vault, settings: Settings, url: str = URL) -> UUID:
+    """An endpoint of the partner of `watched`, for all events."""
+    with database.transaction() as session:
+        partner = session.scalars(invitations.partner_named(PARTNER)).one()
+        made, _secret = endpoints.add(session, vault, settings, partner, url=url, events=())
+        return made.id
+
+
+def breaks(database: Database, connections: Sequence[UUID]) -> None:
+    """Growers must connect again: that is told."""
+    for connection_id in connections:
+        with database.transaction() as session:
+            locked(session, connection_id).health = Health.UNAUTHENTICATED
+
+
+def mends(database: Database, connections: Sequence[UUID]) -> None:
+    """They work again: so is that."""
+    for connection_id in connections:
+        with database.transaction() as session:
+            locked(session, connection_id).health = Health.OK
+
+
+def tried(database: Database, answer: Answer, *, room: int = 100) -> int:
+    """Let what is due be tried, and answered so."""
+    with database.reading() as session:
+        waiting = outbox.with_work(session)
+    done = 0
+    for endpoint_id in waiting:
+        with database.transaction() as session:
+            tasks = outbox.take(session, endpoint_id, room)
+        with database.transaction() as session:
+            if tasks:
+                outbox.note(session, [Result(task, answer) for task in tasks])
+        done += len(tasks)
+    return done
