@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Browser, BrowserContext, Route
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Route, expect
 
 from onboarding.connections import invitations
 from onboarding.models import Link
 from onboarding.states import LinkKind
 from tests.browser.portal import Portal, portal
-from tests.support.browser import DESKTOP, visitor
+from tests.browser.watch import too_wide
+from tests.support.browser import DESKTOP, NARROWEST, PHONE, visitor
 from tests.support.people import People, Person
 from tests.support.stack import ROOT, Stack
 from tests.support.wait import wait_until
@@ -218,3 +222,36 @@ def test_doctor_comes_to_no_grower(examined: Portal, people: People, chromium: B
             return doctors(asked)
 
         wait_until(came, what="the doctor is loaded")
+
+
+def test_developer_walks_through_the_page(
+    examined: Portal, people: People, chromium: Browser, artifacts: Path
+) -> None:
+    put(examined, people.invited(partner=SLUG))
+    url = f"{examined.stack.public_url}/embed/{SLUG}/doctor"
+    for size, dark in ((PHONE, False), (DESKTOP, True)):
+        with visitor(chromium, size=size, dark=dark) as context:
+            page = context.new_page()
+            page.goto(url)
+            page.get_by_label("Address of your page").fill("portal")
+            page.get_by_label("Its headers").fill("content-security-policy: default-src 'none'")
+            page.get_by_role("button", name="Look at it").click()
+            expect(page.get_by_label("Address of your page")).to_have_value("portal")
+            expect(page.get_by_text("Write the whole address")).to_be_visible()
+            page.get_by_label("Address of your page").fill(f"{examined.origin}/farm?id=7")
+            page.get_by_label("Its HTML").fill(examined.element)
+            page.keyboard.press("Tab")
+            page.keyboard.press("Tab")
+            page.keyboard.press("Enter")
+            expect(page.get_by_role("heading", name="2 things to change")).to_be_visible()
+            expect(page.get_by_text("The token is good until")).to_be_visible()
+            expect(page.locator("textarea#markup")).to_have_value(re.compile('token="TOKEN"'))
+            page.get_by_text(f"frame-src {examined.stack.public_url}", exact=True).click()
+            chosen = page.evaluate("getSelection().toString()")
+            assert chosen == f"frame-src {examined.stack.public_url}", "one press, to be copied"
+            name = f"embed-doctor-{size['width']}-{'dark' if dark else 'light'}.png"
+            page.screenshot(path=artifacts / name, full_page=True)
+            found = Axe().run(page)
+            assert found.violations_count == 0, found.generate_report()
+            page.set_viewport_size(NARROWEST)
+            assert too_wide(page) == []
