@@ -56,6 +56,7 @@ def claim(
     :return: a claim, for `keep` or `release`; or the answer
     :raise RequestDiffers: if the key was sent with another request
     :raise RequestRuns: if the same request runs at this moment
+    :raise TokenUnreadable: if its answer was encrypted with a key that is gone
     """
     row = ApiAnswer(
         id=uuid4(),

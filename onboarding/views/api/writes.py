@@ -11,7 +11,7 @@ from uuid import UUID
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from onboarding.errors import RequestDiffers, RequestRuns
+from onboarding.errors import RequestDiffers, RequestRuns, TokenUnreadable
 from onboarding.partners import repeats
 from onboarding.views.api.parts import OPEN, SESSION, answer_error, bp, partner, problem, writing
 from onboarding.views.parts import installation
@@ -20,6 +20,7 @@ KEY, REPLAYED = "Idempotency-Key", "Idempotency-Replayed"
 METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 HEADERS = ("Content-Type", "Location")
 """Of an answer that is given again."""
+UNREADABLE = "It was done before, and its answer can't be read any more. Send a new key."
 View = Callable[..., Response]
 
 
@@ -57,6 +58,8 @@ def _with_key(key: str, view: View, values: dict[str, Any]) -> Response:
         return problem(422, code="idempotency-key-reused")
     except RequestRuns:
         return _is_running()
+    except TokenUnreadable:
+        return problem(409, UNREADABLE)
     if isinstance(claimed, repeats.Answer):
         again = Response(claimed.body, claimed.status)
         del again.headers["Content-Type"]
