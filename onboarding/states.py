@@ -210,6 +210,8 @@ class ApiScope(StrEnum):
     """Growers, their links, and tokens for frames."""
     ACT = "act"
     """On connections: have them checked, end them."""
+    WEBHOOKS = "webhooks"
+    """Where events are sent, and what was sent."""
 
 
 class BulkKind(StrEnum):

@@ -76,12 +76,15 @@ def found(
     session: Session, endpoint_id: UUID, *, partner: Partner | None = None
 ) -> WebhookEndpoint | None:
     """An endpoint, locked; None: there is none of that id, or it is another partner's."""
-    query = sa.select(WebhookEndpoint).where(
-        WebhookEndpoint.id == endpoint_id, WebhookEndpoint.removed_at.is_(None)
-    )
-    if partner is not None:
-        query = query.where(WebhookEndpoint.partner_id == partner.id)
-    return session.scalar(query.with_for_update(of=WebhookEndpoint))
+    query = _one(endpoint_id, partner).with_for_update(of=WebhookEndpoint)
+    return session.scalar(query.execution_options(populate_existing=True))
+
+
+def shown(
+    session: Session, endpoint_id: UUID, *, partner: Partner | None = None
+) -> WebhookEndpoint | None:
+    """The same, to be read."""
+    return session.scalar(_one(endpoint_id, partner))
 
 
 def change(
@@ -196,6 +199,13 @@ def checked_url(settings: Settings, url: str) -> str:
     if parts.scheme != "https" and not (parts.scheme == "http" and is_private):
         raise InputInvalid("The URL must begin with https://.")
     return url
+
+
+def _one(endpoint_id: UUID, partner: Partner | None) -> sa.Select[WebhookEndpoint]:
+    query = sa.select(WebhookEndpoint).where(
+        WebhookEndpoint.id == endpoint_id, WebhookEndpoint.removed_at.is_(None)
+    )
+    return query if partner is None else query.where(WebhookEndpoint.partner_id == partner.id)
 
 
 def _begin_anew(endpoint: WebhookEndpoint) -> None:

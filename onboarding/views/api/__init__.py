@@ -7,6 +7,7 @@ from onboarding.views.api import (
     history,
     organizations,
     sandbox,
+    webhooks,
     writes,
 )
 from onboarding.views.api.parts import PREFIX, answer_error, bp
@@ -21,5 +22,6 @@ __all__ = [
     "history",
     "organizations",
     "sandbox",
+    "webhooks",
     "writes",
 ]

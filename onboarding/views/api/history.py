@@ -51,7 +51,7 @@ class HistoryQuery(Model):
 def list_history(reference: str) -> Response:
     """What happened to a connection, newest first."""
     asked: HistoryQuery = request.context.query  # type: ignore[attr-defined]
-    before = None if asked.after is None else _number(asked.after)
+    before = None if asked.after is None else number_of(asked.after)
     with installation().database.reading() as session:
         connection_id = visible(session, reference).id
         found = happened.newest(session, connection_id, limit=asked.limit + 1, before=before)
@@ -73,7 +73,8 @@ def list_history(reference: str) -> Response:
     return as_json(History(events=told, next=told[-1].id if len(found) > asked.limit else None))
 
 
-def _number(after: str) -> int:
+def number_of(after: str) -> int:
+    """The number by which a page goes on."""
     if not (after.isascii() and after.isdecimal()):
         abort(problem(422, "Give `after` as the last page had it in `next`."))
     return int(after)
