@@ -61,6 +61,7 @@ def add(
     secret = signed.new_secret()
     made.secret = vault.encrypt(secret, place=made.secret_place)
     session.add(made)
+    session.flush()
     return made, secret
 
 

@@ -188,9 +188,7 @@ def change_endpoint(endpoint_id: UUID) -> Response:
     try:
         with writing() as session:
             found = _locked(session, endpoint_id)
-            endpoints.change(
-                installation().settings, found, url=given.url, events=given.events
-            )
+            endpoints.change(installation().settings, found, url=given.url, events=given.events)
             return as_json(EndpointOut(**_told(found)))
     except InputInvalid as err:
         return invalid("url", str(err))
@@ -366,6 +364,4 @@ def _sent(one: log.Sent) -> dict[str, Any]:
 
 
 def _tried(one: log.Tried) -> TryOut:
-    return TryOut(
-        at=one.at, milliseconds=one.milliseconds, status=one.status, answer=one.answer
-    )
+    return TryOut(at=one.at, milliseconds=one.milliseconds, status=one.status, answer=one.answer)

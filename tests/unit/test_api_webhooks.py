@@ -1,0 +1,152 @@
+"""How partners' programs say where they want to be told, and see what was sent."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+from onboarding import create_app
+from onboarding.clock import now
+from onboarding.connections import invitations
+from onboarding.db import Database
+from onboarding.models import Connection, WebhookDelivery, locked
+from onboarding.states import ApiScope, Stage, WebhookEvent
+from onboarding.webhooks import outbox
+from onboarding.webhooks.outbox import Result
+from onboarding.webhooks.post import Answer
+from tests.support.program import Program, wrong
+from tests.unit.conftest import SettingsFor
+from tests.unit.failures import ThreadedServer
+
+URL = "https://portal.example/hooks"
+
+
+@pytest.fixture
+def app(
+    settings_for: SettingsFor, httpserver: ThreadedServer, fresh_database: Database, fresh_url: str
+) -> Iterator[Flask]:
+    made = create_app(settings_for(httpserver, database_url=fresh_url))
+    with fresh_database.transaction() as session:
+        for slug in ("prairie", "acme"):
+            invitations.add_partner(session, slug=slug, name=slug)
+    yield made
+    made.extensions["onboarding"].database.engine.dispose()
+
+
+def answer_all(database: Database, status: int) -> None:
+    """Let all that is due be tried, and answered so."""
+    with database.reading() as session:
+        waiting = outbox.with_work(session)
+    for endpoint_id in waiting:
+        with database.transaction() as session:
+            tasks = outbox.take(session, endpoint_id, 100)
+            outbox.note(session, [Result(one, Answer(now(), 9, status, "no")) for one in tasks])
+
+
+def test_an_endpoint_from_its_making_to_its_end(app: Flask, fresh_database: Database) -> None:
+    program = Program(app, "prairie")
+    made = program.call("POST", "/webhook-endpoints", {"url": URL})
+    assert made.status_code == 201, made.text
+    told = made.get_json()
+    assert told["secret"].startswith("whsec_")
+    assert told["events"] == [one.value for one in WebhookEvent]
+    path = f"/webhook-endpoints/{told['id']}"
+    without_secret = {name: value for name, value in told.items() if name != "secret"}
+    assert program.call("GET", path).get_json() == without_secret
+    assert program.call("GET", "/webhook-endpoints").get_json()["endpoints"] == [without_secret]
+
+    only = {"events": ["connection.disconnected"]}
+    assert program.call("PATCH", path, only).get_json()["events"] == only["events"]
+    new = program.call("POST", path + "/rotate").get_json()
+    assert new["secret"] not in {told["secret"], ""}
+    assert new["old_secret_until"] > made.get_json()["created_at"]
+
+    program.grower()
+    with fresh_database.transaction() as session:
+        connection = locked(session, session.scalars(sa.select(Connection.id)).one())
+        connection.stage = Stage.DISCONNECTED
+    answer_all(fresh_database, 500)
+    (delivery,) = program.call("GET", path + "/deliveries").get_json()["deliveries"]
+    assert (delivery["type"], delivery["state"]) == ("connection.disconnected", "waiting")
+    assert delivery["last_try"]["status"] == 500
+    full = program.call("GET", f"{path}/deliveries/{delivery['id']}").get_json()
+    assert full["body"]["data"]["grower"] == "7"
+    assert full["body"]["data"]["connection"] == delivery["connection"]
+    assert [one["answer"] for one in full["all_tries"]] == ["no"]
+    assert program.call("GET", path).get_json()["state"] == "fails"
+
+    assert program.call("POST", path + "/pause").get_json()["state"] == "paused"
+    assert wrong(program.call("POST", path + "/test")) == "conflict"
+    assert program.call("POST", path + "/resume").get_json()["state"] == "works"
+    answer_all(fresh_database, 200)
+    assert program.call("POST", path + "/test").status_code == 202
+    answer_all(fresh_database, 200)
+    page = program.call("GET", path + "/deliveries?limit=1").get_json()
+    assert page["deliveries"][0]["type"] == "test"
+    rest = program.call("GET", f"{path}/deliveries?after={page['next']}").get_json()
+    assert [one["state"] for one in rest["deliveries"]] == ["delivered"]
+
+    again = program.call("POST", f"{path}/deliveries/{delivery['id']}/replay")
+    assert (again.status_code, again.get_json()) == (202, {"deliveries": 1})
+    answer_all(fresh_database, 200)
+    since = (now() - timedelta(hours=1)).isoformat()
+    asked = {"since": since, "only_given_up": False}
+    assert program.call("POST", path + "/replay", asked).get_json() == {"deliveries": 2}
+    assert program.call("POST", path + "/replay", {"since": since}).get_json() == {"deliveries": 0}
+
+    assert program.call("DELETE", path).status_code == 204
+    assert wrong(program.call("GET", path)) == "not-found"
+    with fresh_database.reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(WebhookDelivery)) == 2
+
+
+def test_what_is_anothers_does_not_exist_and_the_scope_is_asked_for(app: Flask) -> None:
+    mine = Program(app, "prairie")
+    path = f"/webhook-endpoints/{mine.call('POST', '/webhook-endpoints', {'url': URL}).json['id']}"  # type: ignore[index]
+    asked = [
+        ("GET", path, None),
+        ("PATCH", path, {}),
+        ("DELETE", path, None),
+        *(("POST", f"{path}/{verb}", None) for verb in ("rotate", "pause", "resume", "test")),
+        ("GET", path + "/deliveries", None),
+        ("GET", path + "/deliveries/1", None),
+        ("POST", path + "/deliveries/1/replay", None),
+        ("POST", path + "/replay", {"since": now().isoformat()}),
+    ]
+    other = Program(app, "acme")
+    less = Program(app, "prairie", ApiScope.READ, ApiScope.WRITE, ApiScope.ACT)
+    for method, address, body in asked:
+        assert wrong(other.call(method, address, body)) == "not-found", address
+        assert wrong(less.call(method, address, body)) == "scope-missing", address
+    assert mine.call("GET", path).status_code == 200
+    assert wrong(mine.call("GET", f"/webhook-endpoints/{uuid.uuid4()}")) == "not-found"
+    assert wrong(mine.call("GET", path + "/deliveries/999")) == "not-found"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"url": "http://portal.example/"},
+        {"url": "https://10.0.0.1/"},
+        {"url": URL, "events": ["connection.sold"]},
+        {"url": URL, "secret": "mine"},
+        {},
+    ],
+)
+def test_what_can_not_be_is_refused(app: Flask, body: dict[str, object]) -> None:
+    answer = Program(app, "prairie").call("POST", "/webhook-endpoints", body)
+    assert wrong(answer) == "invalid"
+    assert answer.get_json()["errors"]
+
+
+def test_a_url_is_there_once_and_there_are_ten_at_most(app: Flask) -> None:
+    program = Program(app, "prairie")
+    for number in range(10):
+        made = program.call("POST", "/webhook-endpoints", {"url": f"{URL}/{number}"})
+        assert made.status_code == 201
+    assert wrong(program.call("POST", "/webhook-endpoints", {"url": URL})) == "invalid"
