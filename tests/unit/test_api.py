@@ -133,9 +133,11 @@ def addresses(app: Flask, values: dict[str, str]) -> Iterator[tuple[str, str, st
         yield rule.endpoint, method, path.removeprefix(PREFIX)
 
 
+HOOKS = {"url": "https://portal.example/hooks"}
 BODIES = {
     "api.choose_organization": {"sync": "PREVIEW"},
     "api.move_connection": {"state": "denied"},
+    "api.replay_deliveries": {"since": "2026-05-01T08:00:00Z"},
 }
 """Where an empty one is refused before anything is looked for."""
 
@@ -147,6 +149,8 @@ def test_objects_of_others_do_not_exist(app: Flask) -> None:
         "external_id": "7",
         "organization_id": "1",
         "link_id": theirs.call("POST", "/growers/7/links", {}).get_json()["id"],
+        "endpoint_id": theirs.call("POST", "/webhook-endpoints", HOOKS).get_json()["id"],
+        "number": "1",
     }
     for endpoint, method, path in addresses(app, values):
         if path.count("/") > 1 and endpoint != "api.put_grower":
@@ -163,6 +167,8 @@ def test_every_address_wants_a_key_with_the_scope(app: Flask) -> None:
         "organization_id": "none",
         "reference": "NONE",
         "link_id": "00000000-0000-0000-0000-000000000007",
+        "endpoint_id": "00000000-0000-0000-0000-000000000007",
+        "number": "1",
     }
     seen = list(addresses(app, values))
     for endpoint, method, path in seen:
@@ -176,7 +182,7 @@ def test_every_address_wants_a_key_with_the_scope(app: Flask) -> None:
         for has, program in programs.items():
             answer = program.call(method, path, {} if method != "GET" else None)
             assert (answer.status_code == 403) is (has is not scope), (path, has)
-    assert len(seen) == 14
+    assert len(seen) == 27
 
 
 def test_what_can_not_be_used_is_named_and_nothing_happens(app: Flask) -> None:
@@ -336,7 +342,7 @@ def test_description_names_every_address_and_can_be_read(app: Flask) -> None:
     described = {
         (path, method.upper()) for path, methods in told["paths"].items() for method in methods
     }
-    assert len(described) == 14
+    assert len(described) == 27
     for operation in (one for methods in document()["paths"].values() for one in methods.values()):
         assert "application/problem+json" in operation["responses"]["401"]["content"]
         assert operation["summary"]
