@@ -10,6 +10,7 @@ from onboarding.models import ApiKey, Audit
 from onboarding.partners import keys
 from onboarding.states import Role
 from tests.support.desk import Desk
+from tests.support.program import Program
 from tests.unit.rows import add_partner
 
 KEY = re.compile(r'id="key">(cjd_[0-9a-f]{8}_[^<]+)<')
@@ -56,3 +57,14 @@ def test_key_is_made_rotated_and_revoked_and_shown_once(desk: Desk) -> None:
     assert again.status_code == 303
     with desk.database.reading() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(ApiKey)) == 2
+
+
+def test_what_a_program_does_is_told_as_its_deed(desk: Desk) -> None:
+    add_partner(desk.database, "acme")
+    program = Program(desk.app, "acme")
+    reference = program.grower()["connection"]
+    link = program.call("POST", "/growers/7/links", {}).get_json()["id"]
+    assert program.call("DELETE", f"/links/{link}").status_code == 204
+    page = desk.browser(Role.VIEWER).get(f"/staff/connections/{reference}").text
+    for deed in ("A link was made", "A link was revoked"):
+        assert re.search(rf"{deed}(?:(?!</li>).)*The partner’s program", page, re.DOTALL)
