@@ -71,6 +71,14 @@ WORDS = {
     "staff.sign_out": mark("Signed out"),
     "view.delete": mark("View deleted"),
     "view.save": mark("View saved"),
+    "webhook.add": mark("Webhook endpoint added"),
+    "webhook.change": mark("Webhook endpoint changed"),
+    "webhook.pause": mark("Webhook endpoint paused"),
+    "webhook.remove": mark("Webhook endpoint removed"),
+    "webhook.resume": mark("Webhook endpoint resumed"),
+    "webhook.rotate": mark("Webhook endpoint’s secret rotated"),
+    "webhook.send_again": mark("Webhooks sent again"),
+    "webhook.test": mark("Test webhook sent"),
 }
 """Of actions; one that is missing here is shown by its code."""
 

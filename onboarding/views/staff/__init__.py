@@ -19,6 +19,8 @@ from onboarding.views.staff import (
     sign_in,
     system,
     team,
+    webhook_log,
+    webhooks,
 )
 from onboarding.views.staff.parts import init_app
 
@@ -42,4 +44,6 @@ __all__ = [
     "sign_in",
     "system",
     "team",
+    "webhook_log",
+    "webhooks",
 ]
