@@ -51,9 +51,13 @@ def check_return_url(partner: Partner, url: str) -> str:
 
     :raise InputInvalid: saying what to list
     """
-    listed = {known.partition("?")[0] for known in partner.return_urls}
     bare = url.partition("?")[0]
-    if bare not in listed or "#" in url or not url.isprintable() or len(url) > invitations.URL_MAX:
+    if (
+        not _is_listed(partner, url)
+        or "#" in url
+        or not url.isprintable()
+        or len(url) > invitations.URL_MAX
+    ):
         raise InputInvalid(
             f"The return URL {bare!r} is not among those of {partner.name}: list it there, exactly "
             "so, or use one that is listed. A query may follow, a fragment may not."
@@ -61,9 +65,17 @@ def check_return_url(partner: Partner, url: str) -> str:
     return url
 
 
+def _is_listed(partner: Partner, url: str) -> bool:
+    listed = {known.partition("?")[0] for known in partner.return_urls}
+    return url.partition("?")[0] in listed
+
+
 def way_back(link: Link, connection: Connection, told: Told) -> str | None:
-    """The link's return URL with what has become of the connection; None: it has none."""
-    if link.return_url is None:
+    """The link's return URL with what has become of the connection; None: it has none.
+
+    Nor has it one that the partner has taken from the list since.
+    """
+    if link.return_url is None or not _is_listed(connection.grower.partner, link.return_url):
         return None
     parts = urlsplit(link.return_url)
     said = urlencode({"connection": connection.reference, "state": told.code})

@@ -148,7 +148,7 @@ def _told(page: GrowerPage) -> dict[str, Any]:
         # Ours as browsers see it: a frame in a sandbox has no origin to complete a path with.
         "popup": f"{installation().settings.public_url}{start}?window={POPUP}",
         "page": f"{installation().settings.public_url}{start}",
-        "comes_back": page.link.return_url is not None,
+        "comes_back": page.way_back is not None,
         "seen": seen.timestamp() if seen else 0,
         "polling": page.polling,
     }

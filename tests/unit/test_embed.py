@@ -18,7 +18,7 @@ from onboarding.connections import embedding, glance, invitations
 from onboarding.db import Database
 from onboarding.errors import InputInvalid
 from onboarding.links import Links
-from onboarding.models import Attempt, Connection, Event, Link
+from onboarding.models import Attempt, Connection, Event, Link, Partner
 from onboarding.states import LinkKind, Outcome, Stage
 from tests.support.queries import counted
 from tests.unit.cases import every_case
@@ -239,6 +239,19 @@ def test_grower_goes_on_to_the_return_url_with_what_has_become_of_it(
         assert back.startswith(BACK)
         said = {"connection": [connection.reference], "state": [told.code]}
         assert parse_qs(urlsplit(back).query) == {**query, **said}
+
+
+def test_nobody_is_sent_where_the_partner_has_listed_nothing(
+    app: Flask, browser: FlaskClient, fresh_database: Database
+) -> None:
+    token = embed(app, return_url=BACK)
+    evil = "?return_url=https://evil.example/&next=//evil.example&window=popup"
+    assert "evil.example" not in browser.get(f"/c/{token}{evil}").text
+    assert ask(browser, token).get_json()["comes_back"] is True
+    with fresh_database.transaction() as session:
+        for partner in session.scalars(sa.select(Partner)):
+            partner.return_urls = []
+    assert ask(browser, token).get_json()["comes_back"] is False
 
 
 def test_portals_are_told_connected_when_it_is_true_and_of_every_state_something() -> None:
