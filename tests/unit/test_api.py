@@ -348,6 +348,16 @@ def test_description_names_every_address_and_can_be_read(app: Flask) -> None:
         assert operation["summary"]
     page = client.get(f"{PREFIX}/docs")
     assert page.status_code == 200
-    assert "Create a grower, or bring one up to date" in page.text
+    for shown in (
+        "Create a grower, or bring one up to date",
+        "<code>organizations[].is_owed</code>",  # what is answered, with what is within
+        "temporarily_unavailable, unconfirmed",  # what it may be
+        "it is <code>disconnecting</code>",
+    ):
+        assert shown in page.text, shown
+    anchors = {
+        f'href="#{one["operationId"]}"' for ones in told["paths"].values() for one in ones.values()
+    }
+    assert [one for one in anchors if one not in page.text] == []
     problems = client.get(f"{PREFIX}/problems").text
     assert 'id="key-missing"' in problems

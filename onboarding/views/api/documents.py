@@ -10,7 +10,8 @@ from flask import Flask, render_template
 from flask.typing import ResponseReturnValue
 
 from onboarding.partners import repeats
-from onboarding.views.api.parts import KEY_PROBLEMS, PREFIX, PROBLEM, PROBLEMS, bp, spec
+from onboarding.views.api import guide
+from onboarding.views.api.parts import KEY_PROBLEMS, PROBLEM, PROBLEMS, bp, spec
 from onboarding.views.api.writes import KEY, METHODS, REPLAYED
 from onboarding.views.parts import installation
 
@@ -27,7 +28,8 @@ def openapi() -> dict[str, Any]:
 @bp.get("/docs")
 def docs() -> ResponseReturnValue:
     """The same, to be read."""
-    return render_template("api/docs.html", document=document(), prefix=PREFIX)
+    told = document()
+    return render_template("api/docs.html", groups=guide.groups(told), **told["info"])
 
 
 @bp.get("/problems")
