@@ -33,7 +33,7 @@
     const hear = ({ source, data }) => (heard ||= source === frame.contentWindow && data?.from === NAME);
     addEventListener("message", hear);
     for (let waited = 0; !heard && waited < PATIENCE; waited += 250) {
-      frame.contentWindow?.postMessage({ to: NAME }, "*");
+      frame.contentWindow?.postMessage({ to: NAME, hello: true }, "*");
       await pause(250);
     }
     removeEventListener("message", hear);
@@ -87,7 +87,7 @@
       await pause(100); // for the browser to tell of its refusal
       if (refused)
         say("warn", "Your Content-Security-Policy keeps the doctor from asking. While you develop, add to it:", `connect-src 'self' ${base}`);
-      else say("error", `${base} can't be reached from this page. Does it run, and is it the right address?`);
+      else say("error", `${base} gives this page no answer. Does it run, is it the right address, or was it asked too often?`);
     } finally {
       removeEventListener("securitypolicyviolation", see);
     }

@@ -30,6 +30,10 @@ export interface ConnectJohnDeereOptions {
   theme?: "light" | "dark";
 }
 
+/**
+ * Attributes: `partner`, `token`, `theme`, as in the options. With `debug` the console says what keeps
+ * the frame from working; on localhost it does so anyway.
+ */
 export interface ConnectJohnDeereElement extends HTMLElement {
   addEventListener(
     type: ConnectJohnDeereEvent,

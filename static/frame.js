@@ -118,6 +118,8 @@ $("show").onclick = async () => {
 // The portal speaks first, so that what we say goes to its exact origin and to no other.
 onmessage = ({ source, origin, data }) => {
   if (source !== parent || !origins.includes(origin) || data?.to !== "connect-john-deere") return;
+  // The doctor only wants to know whether somebody is here.
+  if (data.hello) return source.postMessage({ from: "connect-john-deere", type: "hello" }, origin);
   portal = origin;
   token ||= String(data.token || "");
   tell({ type: "hello" });

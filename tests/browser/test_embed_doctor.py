@@ -91,8 +91,11 @@ def test_console_of_a_portal_in_order_says_so_in_a_line(
     examined: Portal, people: People, chromium: Browser
 ) -> None:
     put(examined, people.invited(partner=SLUG))
-    said = console(chromium, examined)
-    assert said == "✓ Nothing to change; looked at: partner, origin, policy, token, answered."
+    with visitor(chromium, size=DESKTOP) as context:
+        said = console_in(context, examined)
+        assert said == "✓ Nothing to change; looked at: partner, origin, policy, token, answered."
+        events = context.pages[0].locator("#log li")
+        expect(events).to_have_count(1)  # as growers' browsers are told it, who have no doctor
 
 
 def test_console_says_what_to_register_and_that_the_token_is_over(
