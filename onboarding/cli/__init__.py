@@ -18,12 +18,13 @@ from onboarding.cli.mailing import mail
 from onboarding.cli.portals import partner_doctor
 from onboarding.cli.processes import doctor, worker
 from onboarding.cli.staff import staff
+from onboarding.cli.webhooks import webhook
 
 __all__ = ["init_app", "partner_doctor"]
 
 
 def init_app(app: Flask) -> None:
     """Register the commands."""
-    growers = (partner, link, revoke_link, application, key)
+    growers = (partner, link, revoke_link, application, key, webhook)
     for command in (db, keys, *growers, connection, mail, worker, doctor, leaf, staff):
         app.cli.add_command(command)

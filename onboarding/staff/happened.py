@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from onboarding.connections.history import GROWER, PARTNER, STAFF, SYSTEM
-from onboarding.connections.timeline import LEAF, Line, Source
+from onboarding.connections.tellers import LEAF, Source
+from onboarding.connections.timeline import Line
 from onboarding.i18n import gettext as _
-from onboarding.i18n import mark
-from onboarding.staff import trail
+from onboarding.i18n import mark, ngettext
+from onboarding.staff import trail, webhook_words
 from onboarding.staff.attempts import MEANINGS
 from onboarding.states import MailKind, MailState, Outcome
 
@@ -120,6 +121,8 @@ def told(line: Line) -> Told:
             return Told(line.at, tone, who, f"{_(MAILS[MailKind(kind)])}, {_(ended)}", line.body)
         case Source.LINK:
             return Told(line.at, "act", who, _("Opened a link"))
+        case Source.WEBHOOK:
+            return _of_webhook(line, who)
         case Source.AUDIT:
             text = _(trail.WORDS.get(line.word, line.word))
             if line.word == NOTE:
@@ -147,6 +150,29 @@ def _of_leaf(line: Line, who: str) -> Told:
     tone = "ok" if status < CLIENT_ERROR else "problem"
     text = _("John Deere answered Leaf: HTTP %(status)s") % {"status": status}
     return Told(line.at, tone, who, text, "", pretty(line.body))
+
+
+def _of_webhook(line: Line, who: str) -> Told:
+    """To how many endpoints it went; the worst of what became of it gives the tone."""
+    delivered, waiting, given_up = (
+        int(line.data[name]) for name in ("delivered", "waiting", "given_up")
+    )
+    came, tone = [], "ok"
+    if delivered:
+        text = ngettext(
+            "delivered to %(num)d endpoint", "delivered to %(num)d endpoints", delivered
+        )
+        came.append(text % {"num": delivered})
+    if waiting:
+        tone = "wait"
+        text = ngettext("waits for %(num)d endpoint", "waits for %(num)d endpoints", waiting)
+        came.append(text % {"num": waiting})
+    if given_up:
+        tone = "problem"
+        text = ngettext("given up at %(num)d endpoint", "given up at %(num)d endpoints", given_up)
+        came.append(text % {"num": given_up})
+    text = _("Webhook: %(event)s") % {"event": webhook_words.event(line.word)}
+    return Told(line.at, tone, who, text, ", ".join(came))
 
 
 def pretty(body: str) -> str:

@@ -209,6 +209,12 @@ def _one(endpoint_id: UUID, partner: Partner | None) -> sa.Select[WebhookEndpoin
     return query if partner is None else query.where(WebhookEndpoint.partner_id == partner.id)
 
 
+def without_query(url: str) -> str:
+    """A URL as it may stand in the audit: a query may hold a secret of the partner's."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"
+
+
 def _begin_anew(endpoint: WebhookEndpoint) -> None:
     """What went wrong before says nothing about what comes."""
     endpoint.failures, endpoint.failing_since, endpoint.failure = 0, None, ""

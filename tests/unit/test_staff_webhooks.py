@@ -7,8 +7,10 @@ from datetime import timedelta
 from uuid import UUID
 
 import html5lib
+import pytest
 import sqlalchemy as sa
 import time_machine
+from click.testing import Result
 from flask.testing import FlaskClient
 
 from onboarding.clock import now
@@ -177,3 +179,43 @@ def test_a_range_is_sent_again_and_what_can_not_be_read_is_said(desk: Desk) -> N
         answer = browser.post(f"{at}/send-again", data=token | asked, follow_redirects=True)
         assert done in answer.text
     assert states(desk) == [DeliveryState.WAITING] * 2
+
+
+@pytest.mark.parametrize("fresh_url", ["sqlite"], indirect=True)
+def test_commands_do_the_same(desk: Desk) -> None:
+    connections = watched(desk.database, 1, checked_at=now())
+    runner = desk.app.test_cli_runner()
+
+    def run(*words: str) -> Result:
+        return runner.invoke(args=["webhook", words[0], "watched", *words[1:]])
+
+    added = run("add", hooks.URL, "--event", EVENT)
+    secret = added.stdout.strip()
+    assert secret.startswith("whsec_")
+    assert f"{hooks.URL}  works  events: {EVENT}" in run("list").stdout
+    one = str(endpoint_of(desk).id)[:8]
+    rotated = run("rotate", one).stdout.strip()
+    assert rotated.startswith("whsec_")
+    assert rotated != secret
+    run("pause", hooks.URL)
+    assert "paused since" in run("list").stdout
+    refused = run("test", one)
+    assert refused.exit_code == 1
+    assert "resume it first" in refused.output
+    run("resume", one)
+    run("test", one)
+    hooks.breaks(desk.database, connections)
+    hooks.tried(desk.database, hooks.taken())
+    assert "Sent again: 0." in run("replay", one).output
+    assert run("replay", one, "--all").exit_code == 2
+    today = f"{now() - timedelta(minutes=5):%Y-%m-%dT%H:%M}"
+    assert "Sent again: 2." in run("replay", one, "--all", "--from", today).output
+    wrong = run("remove", "https://nobody.example/")
+    assert "no endpoint is named so" in wrong.output
+    run("remove", one)
+    assert not run("list").stdout
+    with desk.database.reading() as session:
+        lines = session.scalars(sa.select(Audit).order_by(Audit.id)).all()
+    done = ["add", "rotate", "pause", "resume", "test", "send_again", "send_again", "remove"]
+    assert [line.action for line in lines] == [f"webhook.{one}" for one in done]
+    assert {line.who for line in lines} == {"command"}

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from onboarding.clock import now
 from onboarding.connections import history, timeline
-from onboarding.connections.timeline import Line, Place, Source
+from onboarding.connections.tellers import Place, Source
+from onboarding.connections.timeline import Line
 from onboarding.db import Database
 from onboarding.models import Attempt, Audit, Event, LeafEvent, Link, Mail
 from onboarding.states import MailKind, MailState, Outcome

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+import sqlalchemy as sa
+
 from onboarding.clock import now
-from onboarding.models import WebhookEndpoint
+from onboarding.connections import timeline
+from onboarding.models import WebhookDelivery, WebhookEndpoint
+from onboarding.staff import happened
 from onboarding.states import DeliveryState
 from onboarding.webhooks import log, outbox
 from tests.unit import hooks
@@ -56,3 +60,32 @@ def test_each_delivery_is_there_once_with_its_last_try_the_newest_first(walk: Wa
         assert log.delivery(session, other, 2**70) is None
         body = json.loads(log.body_of(session, newest))
         assert body["data"]["connection"] == newest.reference
+
+
+def test_timeline_has_one_line_for_each_message_and_what_became_of_it(walk: Walk) -> None:
+    database = walk.database
+    (connection_id,) = watched(database, 1, checked_at=now())
+    hooks.endpoint(database, walk.vault, walk.settings)
+    hooks.endpoint(database, walk.vault, walk.settings, hooks.URL + "/other")
+    hooks.breaks(database, [connection_id])
+    hooks.tried(database, hooks.taken())
+    hooks.mends(database, [connection_id])
+    with database.transaction() as session:
+        # Of the second message one is given up.
+        newest = sa.select(sa.func.max(WebhookDelivery.id)).scalar_subquery()
+        given_up = sa.update(WebhookDelivery).where(WebhookDelivery.id == newest)
+        session.execute(given_up.values(state=DeliveryState.GIVEN_UP))
+
+    with database.reading() as session:
+        first = timeline.page(session, connection_id, limit=1)
+        assert first.older is not None
+        rest = timeline.page(session, connection_id, limit=9, after=first.older)
+    told = [happened.told(line) for line in (*first.lines, *rest.lines)]
+    assert [(one.tone, one.text, one.detail) for one in told] == [
+        (
+            "problem",
+            "Webhook: Works again",
+            "waits for 1 endpoint, given up at 1 endpoint",
+        ),
+        ("ok", "Webhook: Somebody must act", "delivered to 2 endpoints"),
+    ]

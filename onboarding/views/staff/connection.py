@@ -16,7 +16,7 @@ from wtforms.validators import DataRequired, Length
 from onboarding import describe
 from onboarding.clock import now
 from onboarding.connections import consent, incidents, owed, timeline
-from onboarding.connections.timeline import Place
+from onboarding.connections.tellers import Place
 from onboarding.i18n import gettext as _
 from onboarding.models import Connection
 from onboarding.staff import happened, links, remedies

@@ -6,7 +6,6 @@ Secrets are shown once, in answer to their making. What was sent stands in `webh
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from flask import abort, flash, redirect, render_template, request, url_for
@@ -172,8 +171,7 @@ def locked(session: Session, slug: str, endpoint_id: UUID) -> WebhookEndpoint:
 
 def record(session: Session, action: str, endpoint: WebhookEndpoint, **data: Any) -> None:
     """Write to the audit what is done to an endpoint."""
-    parts = urlsplit(endpoint.url)
-    where = f"{parts.scheme}://{parts.netloc}{parts.path}"  # a query may hold a secret of theirs
+    where = endpoints.without_query(endpoint.url)
     audit.record(session, member(), action, partner=endpoint.partner, url=where, **data)
 
 
