@@ -126,6 +126,12 @@ def _mode(found: Settings) -> str:
     return f"The real John Deere ({found.deere_environment}) and the real Leaf"
 
 
+def _open_link(plan: Plan, world: Mapping[str, Any]) -> list[str]:
+    if not world.get("open_link"):
+        return []
+    return [f"  For who has none: {plan.public_url}/j/{world['partner']}"]
+
+
 def _open_sandbox(supervisor: Supervisor, plan: Plan, world: Mapping[str, Any]) -> list[str]:
     link = _demo_link(supervisor, world.get("partner"))
     with urllib.request.urlopen(f"{plan.sandbox_url}/control/accounts", timeout=10) as answer:  # noqa: S310
@@ -134,6 +140,7 @@ def _open_sandbox(supervisor: Supervisor, plan: Plan, world: Mapping[str, Any]) 
     return [
         "",
         f"  A grower's link:  {link}",
+        *_open_link(plan, world),
         "",
         f"  The dashboard:    {plan.public_url}/staff/",
         *_staff(world.get("staff", [])),

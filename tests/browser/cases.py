@@ -256,6 +256,26 @@ def _opened_elsewhere(scenes: Scenes) -> str:
     return scenes.person().until_callback("one-farm")
 
 
+OPEN = "open-door"
+
+
+def _open_link(scenes: Scenes) -> str:
+    return f"{scenes.stack.public_url}/j/{scenes.partner(OPEN, 'Open Door Co-op', open_link=True)}"
+
+
+def _open_link_asked(scenes: Scenes) -> Opening:
+    url = _open_link(scenes)
+
+    def go(page: Page) -> None:
+        page.goto(url)
+        page.get_by_label("Farm").fill("Elm Farm")
+        page.get_by_label("Your name").fill("Anna Miller")
+        page.get_by_label("E-mail").fill("anna.miller.of.elm.farm@long-name-of-a-farm.example")
+        page.get_by_role("button", name="Send me the link").click()
+
+    return go
+
+
 def _form_expired(scenes: Scenes) -> Opening:
     link = scenes.link()
 
@@ -489,6 +509,8 @@ CASES = (
     Case("link-expired", "This link has expired", _withdrawn_since, 410),
     Case("link-renewable", "This link has expired", _expired, 410),
     Case("link-asked", "Look for our e-mail", _link_asked),
+    Case("open-link", "Connect John Deere", _open_link),
+    Case("open-link-asked", "Look for our e-mail", _open_link_asked),
     Case(
         "link-revoked",
         "This link is no longer valid",

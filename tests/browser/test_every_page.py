@@ -19,7 +19,7 @@ MOST_STEPS = 40
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 TOO_SMALL = f"""() =>
-  [...document.querySelectorAll("main a, main button, main input:not([type=hidden])")]
+  [...document.querySelectorAll("main a, main button, main input:not([type=hidden], .unseen *)")]
     .map((one) => [one.textContent.trim(), one.getBoundingClientRect()])
     .filter(([, box]) => box.height < {TARGET_PIXELS} || box.width < {TARGET_PIXELS})
     .map(([text, box]) => `${{text}}: ${{box.width}} by ${{box.height}}`)

@@ -15,7 +15,7 @@ LOUD = {"error", "warning"}
 
 
 TOO_WIDE = """() =>
-  [...document.querySelectorAll("body *:not(.unseen, .skip)")]
+  [...document.querySelectorAll("body *:not(.unseen, .unseen *, .skip)")]
     .filter((one) => {
       if (one.parentElement.closest(".scrolled")) return false;
       const box = one.getBoundingClientRect();

@@ -20,7 +20,6 @@ from onboarding import create_app
 from onboarding.clock import now
 from onboarding.connections import invitations, mails, open_link
 from onboarding.db import Database
-from onboarding.links import Links
 from onboarding.mail.address import Mailing, Sender
 from onboarding.models import Audit, Connection, Event, Grower, Link, LinkRequest, Mail, Partner
 from onboarding.states import MailKind, MailState, Role
@@ -405,4 +404,3 @@ def test_staff_and_commands_switch_it_and_see_who_came_by_it(
     page = boss.get(f"/staff/connections/{reference}").text
     for text in ("Came by the open link", "Mail: link from the open link, sent", "Anna Miller"):
         assert text in page, text
-    assert isinstance(app.extensions["onboarding"].links, Links)

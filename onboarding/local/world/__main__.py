@@ -1,7 +1,7 @@
 """`python -m onboarding.local.world FILE`: make the demo world, if nobody is there yet.
 
 Prints one JSON object for `python -m onboarding.local`:
-`{"partner": "heartland", "staff": [{"email", "role", "sees", "password"}]}`.
+`{"partner": "heartland", "open_link": true, "staff": [{"email", "role", "sees", "password"}]}`.
 """
 
 from __future__ import annotations
@@ -25,5 +25,9 @@ if __name__ == "__main__":
         }
         for one in desk.COLLEAGUES
     ]
-    told = {"partner": opened.partner, "staff": staff if opened.partner else []}
+    told = {
+        "partner": opened.partner,
+        "open_link": opened.open_link,
+        "staff": staff if opened.partner else [],
+    }
     sys.stdout.write(json.dumps(told) + "\n")

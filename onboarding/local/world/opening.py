@@ -19,10 +19,12 @@ class Opened:
     """What there is to tell of it.
 
     :ivar partner: the slug of the first of its partners; None: this is another world
+    :ivar open_link: whether growers may ask for links at the address of that partner
     :ivar passwords: of the staff, by their addresses; empty if it was made earlier: none is kept
     """
 
     partner: str | None
+    open_link: bool
     passwords: dict[str, str]
 
 
@@ -42,5 +44,6 @@ def begin(parts: Installation, file: Path) -> Opened:
             rows.write(session, parts.vault, world)
             passwords = desk.let_in(session)
         slug = making.PARTNERS[0][0]["slug"]
-        known = session.scalar(sa.select(Partner.slug).where(Partner.slug == slug))
-    return Opened(known, passwords)
+        known = session.scalar(sa.select(Partner).where(Partner.slug == slug))
+        is_open = known is not None and known.open_link
+    return Opened(known.slug if known else None, is_open, passwords)
