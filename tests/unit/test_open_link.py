@@ -119,7 +119,7 @@ def test_a_grower_asks_gets_a_mail_and_stands_before_the_start(
     answer = send(browser)
     assert (answer.status_code, answer.location) == (303, "/j/prairie/asked")
     page = browser.get("/j/prairie/asked")
-    assert ADDRESS in page.text
+    assert ADDRESS in page.text.replace("<wbr>", "")
     assert "Elm Farm" not in page.text
     assert growers(fresh_database) == []
 
@@ -150,7 +150,7 @@ def test_a_grower_asks_gets_a_mail_and_stands_before_the_start(
     assert "Connect John Deere" in start.text
 
 
-def seen(app: Flask, email: str) -> tuple[list[tuple[int, str, bytes]], list[str]]:
+def seen(app: Flask, email: str) -> tuple[list[tuple[int, str, str]], list[str]]:
     """All that a stranger sees who types an address, and what the database is told for it."""
     browser, engine = app.test_client(), app.extensions["onboarding"].database.engine
     told: list[str] = []
@@ -162,7 +162,11 @@ def seen(app: Flask, email: str) -> tuple[list[tuple[int, str, bytes]], list[str
     answers = [send(browser, email=email), browser.get("/j/prairie/asked"), send(browser)]
     sa.event.remove(engine, "before_cursor_execute", note)
     shown = [
-        (one.status_code, one.headers.get("Location", ""), one.data.replace(email.encode(), b"@"))
+        (
+            one.status_code,
+            one.headers.get("Location", ""),
+            one.text.replace("<wbr>", "").replace(email, "ADDRESS"),
+        )
         for one in answers
     ]
     return shown, told
