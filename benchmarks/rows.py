@@ -45,13 +45,22 @@ def _add(session: Session, partner_id: Any, first: int, last: int) -> None:
     new_id = _new_id(session)
     session.execute(
         sa.insert(Grower).from_select(
-            ["id", "partner_id", "external_id", "name", "leaf_user_id", "created_at"],
+            [
+                "id",
+                "partner_id",
+                "external_id",
+                "name",
+                "leaf_user_id",
+                "by_open_link",
+                "created_at",
+            ],
             sa.select(
                 new_id,
                 sa.literal(partner_id, Grower.partner_id.type),
                 name,
                 sa.literal("Maple Farm"),
                 sa.literal(SWEPT) + name,
+                sa.false(),
                 sa.literal(moment, Grower.created_at.type),
             ),
         )

@@ -95,6 +95,7 @@ class WebhookDelivery(Base):
             "ix_webhook_delivery_due",
             "endpoint_id",
             "due_at",
+            "id",
             postgresql_where=sa.text(IS_WAITING),
             sqlite_where=sa.text(IS_WAITING),
         ),

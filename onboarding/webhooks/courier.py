@@ -128,20 +128,16 @@ class Courier:
             return ()
         with self._database.reading() as session:
             waiting = outbox.with_work(session)
-        # Those to which the least is under way come first, so that one that hangs takes no room.
+        rooms = _rooms(waiting, in_flight)
+        if not rooms:
+            return ()
         found: list[tuple[Task, Receiver]] = []
-        total = sum(in_flight.values())
-        for endpoint_id in sorted(waiting, key=lambda one: in_flight.get(one, 0)):
-            share = max(1, (AT_ONCE - total) // 4)
-            room = min(AT_ONCE_TO_ONE, share) - in_flight.get(endpoint_id, 0)
-            if total >= AT_ONCE or room <= 0:
-                continue
-            with self._database.transaction() as session:
+        with self._database.transaction() as session:
+            for endpoint_id, room in sorted(rooms.items()):
                 tasks = outbox.take(session, endpoint_id, room)
                 receiver = self._receiver(session, endpoint_id) if tasks else None
-            if receiver is not None:
-                found += [(task, receiver) for task in tasks]
-                total += len(tasks)
+                if receiver is not None:
+                    found += [(task, receiver) for task in tasks]
         return found
 
     def _receiver(self, session: Session, endpoint_id: UUID) -> Receiver | None:
@@ -176,3 +172,19 @@ class Courier:
             del self._in_flight[task.endpoint_id]
         self._results.append(Result(task, answer))
         self._ended.set()
+
+
+def _rooms(waiting: Sequence[UUID], in_flight: Mapping[UUID, int]) -> Mapping[UUID, int]:
+    """How many requests may be begun to each endpoint.
+
+    Those to which the least is under way come first, so that one that hangs takes no room.
+    """
+    rooms: dict[UUID, int] = {}
+    total = sum(in_flight.values())
+    for endpoint_id in sorted(waiting, key=lambda one: in_flight.get(one, 0)):
+        share = max(1, (AT_ONCE - total) // 4)
+        room = min(AT_ONCE_TO_ONE, share) - in_flight.get(endpoint_id, 0)
+        if total < AT_ONCE and room > 0:
+            rooms[endpoint_id] = room
+            total += room
+    return rooms

@@ -96,13 +96,18 @@ def take(session: Session, endpoint_id: UUID, room: int) -> list[Task]:
         )
         if session.scalar(probed) is None:
             return []  # another worker tries
-    earlier = aliased(WebhookDelivery)
-    is_first = ~sa.exists().where(
-        earlier.endpoint_id == WebhookDelivery.endpoint_id,
-        earlier.connection_id == WebhookDelivery.connection_id,
-        earlier.id < WebhookDelivery.id,
-        earlier.state == DeliveryState.WAITING,
+    same = aliased(WebhookDelivery)
+    # Not `NOT EXISTS`: PostgreSQL would join all that waits, to take a few.
+    first = (
+        sa.select(sa.func.min(same.id))
+        .where(
+            same.endpoint_id == WebhookDelivery.endpoint_id,
+            same.connection_id == WebhookDelivery.connection_id,
+            same.state == DeliveryState.WAITING,
+        )
+        .scalar_subquery()
     )
+    is_first = sa.or_(WebhookDelivery.connection_id.is_(None), WebhookDelivery.id == first)
     found = session.execute(
         sa.select(WebhookDelivery.id, WebhookDelivery.tries, WebhookMessage.id, WebhookMessage.body)
         .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_id)

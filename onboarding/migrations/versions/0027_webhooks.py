@@ -82,7 +82,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_delivery")),
     )
     for name, columns in (
-        ("ix_webhook_delivery_due", ["endpoint_id", "due_at"]),
+        ("ix_webhook_delivery_due", ["endpoint_id", "due_at", "id"]),
         ("ix_webhook_delivery_order", ["endpoint_id", "connection_id", "id"]),
     ):
         op.create_index(
