@@ -13,7 +13,8 @@ from onboarding.clock import now
 from onboarding.connections import consent, history, invitations
 from onboarding.db import Database
 from onboarding.models import Connection, Event, Link, Organization
-from onboarding.partners import moves, status
+from onboarding.partners import happened, moves, status
+from onboarding.staff.happened import OURS
 from onboarding.staff.words import WORDS
 from onboarding.states import Outcome, Stage, SyncChoice, Urgency
 from tests.support.program import Program, wrong
@@ -78,6 +79,21 @@ def test_every_status_is_in_the_guide_and_only_those_are_asked_for(app: Flask) -
     (one,) = answer.get_json()["errors"]
     assert one["field"] == "status"
     assert "must be one of: invited, " in one["reason"]
+
+
+FOR_STAFF = {
+    *("address_in_use_again", "alert_received", "check_broke_off", "credential_is_another"),
+    *("disconnect_taken_up_again", "events_not_copied", "hand_over_taken_up_again"),
+    *("mail_not_sent", "stray_request_awaited"),
+    "attempt_authorized",  # `token_received` says so
+}
+"""How we and Leaf work inside."""
+
+
+def test_what_happens_is_told_to_partners_or_kept_for_staff_on_purpose() -> None:
+    ends = {f"attempt_{outcome.value}" for outcome in Outcome}
+    assert {*OURS, *ends} == {*happened.WORDS, *FOR_STAFF}
+    assert not happened.WORDS.keys() & FOR_STAFF
 
 
 def test_history_tells_in_pages_what_happened_and_nothing_that_is_for_staff(
