@@ -78,3 +78,12 @@ def test_a_quick_run_of_work_on_all_connections_does_all_of_it(tmp_path: Path) -
     assert size["all"]["collected"]["rows"] == size["connections"] == 1000
     assert 0 < size["all"]["worked"]["rows"] <= 1000
     assert size["file"]["imported"]["rows"] == 300
+
+
+@pytest.mark.timeout(SECONDS + 10)
+def test_a_quick_run_of_the_api_asks_for_every_list(tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
+    quick_run("api", "--database", "sqlite", "--json", str(written))
+    (size,) = json.loads(written.read_text())["sqlite"]["sizes"]
+    assert len(size["asked"]) == 30
+    assert all(0 < one["p50"] <= one["p95"] for one in size["asked"])
