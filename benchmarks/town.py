@@ -124,7 +124,6 @@ def _one(chance: Random, partners: Sequence[uuid.UUID], number: int) -> One:
         "leaf_user_id": str(uuid.UUID(int=chance.getrandbits(128))) if at_leaf else None,
         "by_open_link": False,
         "created_at": created,
-        "by_open_link": False,
     }
     connection = {
         "id": connection_id,
