@@ -47,10 +47,11 @@ def take_up(database: Database) -> None:
         ids = session.scalars(waiting).all()
     for request_id in ids:
         with database.transaction() as session:
-            _take_up(session, request_id)
+            take_up_one(session, request_id)
 
 
-def _take_up(session: Session, request_id: UUID) -> None:
+def take_up_one(session: Session, request_id: UUID) -> None:
+    """Do so with one request. Again is the same as once."""
     request = session.get(LinkRequest, request_id)
     if request is None:
         return  # by another worker
