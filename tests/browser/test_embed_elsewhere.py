@@ -1,0 +1,198 @@
+"""The frame in Firefox and in WebKitGTK, which block windows and part cookies in their own ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NoReturn
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from onboarding import clock
+from tests.browser.portal import Portal, portal
+from tests.support import webdriver
+from tests.support.people import People, Person
+from tests.support.ports import free_ports
+from tests.support.stack import Stack
+from tests.support.tls import certificate, https_in_front
+from tests.support.wait import wait_until
+from tests.support.webdriver import Driver
+
+SLUG = "elsewhere"
+BUTTON, LADDER = "#go", "#ladder"
+LOOSE = "allow-scripts allow-same-origin allow-forms allow-popups"
+WITHOUT_POPUPS = LOOSE.replace(" allow-popups", "")
+WITHOUT_ORIGIN = LOOSE.replace("allow-same-origin ", "") + " allow-popups-to-escape-sandbox"
+SEVERED = {"Cross-Origin-Opener-Policy": "same-origin"}
+
+FRAME = """return document.querySelector("iframe") ||
+  document.querySelector("connect-john-deere").shadowRoot?.querySelector("iframe")"""
+
+
+@pytest.fixture(scope="module", params=["firefox", "webkit"])
+def driver(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Driver]:
+    start = {"firefox": webdriver.firefox, "webkit": webdriver.webkit}[request.param]
+
+    def skip(reason: str) -> NoReturn:
+        pytest.skip(f"{reason} (as root `make test` installs it from Debian)")
+
+    with start(tmp_path_factory.mktemp(request.param), skip) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def secure_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """By HTTPS, as WebKitGTK keeps no cookie of ours without it on this machine either."""
+    folder, (port,) = tmp_path_factory.mktemp("stack"), free_ports(1)
+    stack = Stack(folder, f"sqlite:///{folder}/test.sqlite")
+    web = int(stack.public_url.rpartition(":")[2])
+    stack.public_url = stack.environment["PUBLIC_URL"] = f"https://localhost:{port}"
+    try:
+        with https_in_front(web, port=port, certificate=certificate(folder)):
+            stack.start()
+            yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def stack(secure_stack: Stack) -> Iterator[Stack]:
+    secure_stack.restore()
+    clock.follow(secure_stack.clock)
+    yield secure_stack
+    clock.follow(None)
+
+
+@pytest.fixture
+def people(stack: Stack) -> Iterator[People]:
+    made = People(stack)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def framed(stack: Stack) -> Iterator[Portal]:
+    with portal(stack, SLUG) as made:
+        yield made
+
+
+class Visitor:
+    """A person before a portal's page, and before the windows that it opens."""
+
+    def __init__(self, driver: Driver, url: str) -> None:
+        self.driver = driver
+        driver.open(url)
+        self.portal = driver.windows()[0]
+        self.sees("Connect John Deere")
+
+    def sees(self, title: str) -> None:
+        """Wait until the frame shows it."""
+        self.driver.to(self.portal)
+        self.driver.into(None)
+        frame = wait_until(lambda: self.driver.run(FRAME), what="the frame is there")
+        self.driver.into(frame[webdriver.ELEMENT])
+        wait_until(lambda: self.driver.text("h1") == title, what=f"the frame shows {title}")
+
+    def press_in_frame(self, css: str = BUTTON) -> None:
+        """Press what stands in the frame."""
+        self.driver.click(self.driver.find(css)[0])
+
+    def opened(self) -> None:
+        """Turn to the window that has opened."""
+        wait_until(lambda: len(self.driver.windows()) == 2, what="a window opens")
+        self.driver.to(next(one for one in self.driver.windows() if one != self.portal))
+
+    def press(self, *texts: str) -> None:
+        """Press one button after the other, each as soon as it is there."""
+        for text in texts:
+            found = wait_until(partial(self._found, text), what=text)
+            self.driver.click(found[0])
+
+    def _found(self, text: str) -> list[str]:
+        # What is pressed while its page is still loading may come to nothing.
+        loaded = self.driver.run("return document.readyState == 'complete'")
+        return self.driver.button(text) if loaded else []
+
+    def consent(self) -> None:
+        """From our page through sign-in and consent."""
+        self.press("Connect John Deere", "already-connected", "Allow Access")
+
+    def leave(self) -> None:
+        """Close what did not close by itself."""
+        for window in self.driver.windows():
+            if window != self.portal:
+                self.driver.to(window)
+                self.driver.do("CloseWindow")
+        self.driver.to(self.portal)
+
+
+@pytest.mark.parametrize(
+    ("headers", "sandbox"),
+    [({}, None), (SEVERED, None), ({}, LOOSE), ({}, WITHOUT_ORIGIN)],
+    ids=["plain", "opener severed", "sandbox", "sandbox without origin"],
+)
+def test_frame_knows_the_truth_whatever_the_portal_is_like(
+    driver: Driver,
+    people: People,
+    framed: Portal,
+    headers: dict[str, str],
+    sandbox: str | None,
+) -> None:
+    person = people.invited(partner=SLUG)
+    framed.headers, framed.sandbox = headers, sandbox
+    framed.embed(person)
+    visitor = Visitor(driver, f"{framed.origin}/")
+    visitor.press_in_frame()
+    visitor.opened()
+    visitor.consent()
+    visitor.sees("Connected")
+    if sandbox is None:
+        assert driver.run("return document.cookie") == ""
+        driver.into(None)
+        hears(driver, person)
+    visitor.leave()
+    assert person.at_leaf() != []
+
+
+def test_where_no_window_may_open_the_frame_offers_a_ladder_and_learns_the_rest(
+    driver: Driver, people: People, framed: Portal
+) -> None:
+    person = people.invited(partner=SLUG)
+    framed.sandbox = WITHOUT_POPUPS
+    token = framed.embed(person)
+    visitor = Visitor(driver, f"{framed.origin}/")
+    assert driver.text(LADDER) == ""
+    visitor.press_in_frame()
+    wait_until(lambda: "phone" in driver.text(LADDER), what="the ladder")
+    assert len(driver.windows()) == 1
+    phone = people.visitor(f"{framed.stack.public_url}/c/{token}")
+    phone.session.verify = str(framed.stack.folder / "localhost.pem")
+    phone.authorize("already-connected")
+    visitor.sees("Connected")
+
+
+def test_in_the_same_window_the_grower_comes_back_to_the_portal(
+    driver: Driver, people: People, framed: Portal
+) -> None:
+    person = people.invited(partner=SLUG)
+    framed.embed(person, return_url=f"{framed.origin}/back?order=5")
+    visitor = Visitor(driver, f"{framed.origin}/")
+    # As who can open no window would come to it; the ladder shows it then.
+    driver.run("document.getElementById('ladder').hidden = false")
+    visitor.press_in_frame("#here")
+    driver.into(None)
+    visitor.consent()
+    where = "return location.pathname"
+    wait_until(lambda: driver.run(where) == "/back", what="back at the portal")
+    query = parse_qs(urlsplit(driver.run("return location.href")).query)
+    assert query.keys() == {"order", "connection", "state"}
+    visitor.sees("Connected")
+
+
+def hears(driver: Driver, person: Person) -> None:
+    """Wait until the portal has been told."""
+    line = f"connected {person.connection().reference} connected"
+    wait_until(lambda: line in driver.text("#log"), what=line)
