@@ -58,14 +58,23 @@ def console(
 
 
 def console_in(
-    context: BrowserContext, made: Portal, *, ahead: timedelta = timedelta(0), frames: int = 1
+    context: BrowserContext,
+    made: Portal,
+    *,
+    ahead: timedelta = timedelta(0),
+    frames: int = 1,
+    after: str = "",
 ) -> str:
-    """The same, in a browser that was prepared for it."""
+    """The same, in a browser that was prepared for it.
+
+    :param after: an event that the portal is told before the doctor comes
+    """
     said: list[str] = []
     page = context.new_page()
     page.clock.install(time=datetime.now(UTC) + ahead)
     page.on("console", lambda line: said.append(line.text) if OURS in line.text else None)
     page.goto(f"{made.origin}/")
+    expect(page.locator("#log")).to_contain_text(after)
     page.clock.run_for(WAIT_MILLISECONDS)
 
     def ended() -> bool:
@@ -92,7 +101,7 @@ def test_console_of_a_portal_in_order_says_so_in_a_line(
 ) -> None:
     put(examined, people.invited(partner=SLUG))
     with visitor(chromium, size=DESKTOP) as context:
-        said = console_in(context, examined)
+        said = console_in(context, examined, after="ready")
         assert said == "✓ Nothing to change; looked at: partner, origin, policy, token, answered."
         events = context.pages[0].locator("#log li")
         expect(events).to_have_count(1)  # as growers' browsers are told it, who have no doctor
