@@ -84,7 +84,8 @@
       if (answer.ok) return await answer.json();
       say("warn", `The check was answered with ${answer.status}. Load the page again in a minute.`);
     } catch {
-      await pause(100); // for the browser to tell of its refusal
+      // Browsers tell of their refusal a little later.
+      for (let waited = 0; !refused && waited < 2000; waited += 250) await pause(250);
       if (refused)
         say("warn", "Your Content-Security-Policy keeps the doctor from asking. While you develop, add to it:", `connect-src 'self' ${base}`);
       else say("error", `${base} gives this page no answer. Does it run, is it the right address, or was it asked too often?`);
