@@ -94,6 +94,7 @@ class Stack:
             "MAIL_PER_MINUTE": "6000",
             "SANDBOX_DATABASE": str(self.folder / "sandbox.sqlite"),
             "SANDBOX_CLOCK": str(self.clock),
+            "WEBHOOKS_ALLOW_PRIVATE": "127.0.0.0/8",
         }
 
     def start(self) -> None:
