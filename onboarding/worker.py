@@ -58,6 +58,7 @@ from onboarding.staff.bulk import jobs
 from onboarding.staff.imports import doing as importing
 from onboarding.staff.rounds import Rounds
 from onboarding.webhooks import outbox as webhooks
+from onboarding.webhooks import telling as webhook_mails
 from onboarding.webhooks.courier import Courier
 
 log = logging.getLogger(__name__)
@@ -345,6 +346,7 @@ def _sweep_mails(installation: Installation) -> None:
         with installation.database.transaction() as session:
             at_most = installation.settings.mail_per_minute
             mails.enqueue_due(session, installation.queue, at_most=at_most)
+        webhook_mails.tell_due(installation.database, installation.settings)
 
 
 def _living(installation: Installation) -> Sequence[UUID]:

@@ -32,11 +32,27 @@ def lay_out(letter: Letter, grower: Grower, *, url: str, stop_url: str | None) -
     :param url: of the grower's page; the one secret in a mail
     :param stop_url: where the grower stops such mails; None if that can't be done
     """
+    return _laid(letter, grower.partner, grower, url=url, stop_url=stop_url)
+
+
+def lay_out_for_partner(letter: Letter, partner: Partner) -> Laid:
+    """Both forms of a letter to the partner's own people: about no grower, without a link."""
+    return _laid(letter, partner, None, url=None, stop_url=None)
+
+
+def _laid(
+    letter: Letter,
+    partner: Partner,
+    grower: Grower | None,
+    *,
+    url: str | None,
+    stop_url: str | None,
+) -> Laid:
     values = {
         "letter": letter,
         "grower": grower,
-        "partner": grower.partner,
-        "accent": _accent(grower.partner),
+        "partner": partner,
+        "accent": _accent(partner),
         "url": url,
         "stop_url": stop_url,
     }

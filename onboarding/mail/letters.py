@@ -9,7 +9,7 @@ from datetime import datetime
 from onboarding.describe import Organizations, Told
 from onboarding.i18n import date
 from onboarding.i18n import gettext as _
-from onboarding.models import Grower
+from onboarding.models import Grower, Partner
 from onboarding.redaction import one_line
 
 NAMES_SHOWN = 5
@@ -24,9 +24,9 @@ class Letter:
     subject: str
     title: str
     paragraphs: Sequence[str]
-    button: str
+    button: str = ""
     """What the link to the grower's page says."""
-    below: str
+    below: str = ""
     """Under the button: how long it works, and whom it is for."""
     why: str
     """At the foot: why they get this."""
@@ -193,6 +193,45 @@ def attention(grower: Grower, told: Told, *, number: int, last: bool, until: dat
         button=_("Open the page"),
         below=_works_until(grower, until),
         why=_why(grower),
+    )
+
+
+def paused(
+    partner: Partner, *, url: str, failing_since: datetime | None, failure: str, is_gone: bool
+) -> Letter:
+    """To a partner's people: nothing is sent to one of their servers any more.
+
+    :param is_gone: whether the server itself has asked for that
+    """
+    why = (
+        _("Your server answered 410 (gone), which means that it wants no more messages.")
+        if is_gone
+        else _("It has failed since %(since)s. The last time: %(failure)s")
+        % {
+            "since": f"{failing_since:%Y-%m-%d %H:%M} UTC" if failing_since else _("three days"),
+            "failure": one_line(failure),
+        }
+    )
+    return Letter(
+        subject=_("%(partner)s: webhooks are paused")
+        % {"partner": one_line(partner.name, limit=IN_SUBJECT)},
+        title=_("Webhooks are paused"),
+        paragraphs=(
+            _("We have stopped sending webhooks to %(url)s.") % {"url": url},
+            why,
+            _(
+                "What happens to connections from now on waits, and is sent in its order once the "
+                "endpoint is resumed. A message that could not be delivered within three days is "
+                "given up; for 30 days it can be sent again."
+            ),
+            _(
+                "Once your server takes messages again, ask those who gave you the endpoint’s "
+                "secret to resume it."
+            ),
+        ),
+        why=_("You get this mail because your address is kept as that of %(partner)s for support.")
+        % {"partner": one_line(partner.name)},
+        names_grower=False,
     )
 
 

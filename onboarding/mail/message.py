@@ -12,7 +12,7 @@ from email.utils import format_datetime
 from onboarding.errors import AddressRefused, InputInvalid
 from onboarding.mail.address import Sender, on_the_wire
 from onboarding.mail.layout import Laid
-from onboarding.models import Grower
+from onboarding.models import Grower, Partner
 from onboarding.redaction import one_line
 
 NAME_LIMIT = 100
@@ -46,16 +46,42 @@ def build(
     message["To"] = _mailbox(grower.name if names_grower else "", recipient(grower))
     if partner.support_email and (support := on_the_wire(partner.support_email)):
         message["Reply-To"] = _mailbox(partner.support_name or partner.name, support)
-    message["Subject"] = one_line(subject, limit=SUBJECT_LIMIT)
-    message["Date"] = format_datetime(moment)
-    message["Message-ID"] = message_id
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
+    _head(message, subject=subject, message_id=message_id, moment=moment)
     if stop_url is not None:
         message["List-Unsubscribe"] = f"<{stop_url}>"
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    message.set_content(laid.text)
-    message.add_alternative(laid.html, subtype="html")
-    return message
+    return _filled(message, laid)
+
+
+def build_for_partner(
+    laid: Laid,
+    *,
+    subject: str,
+    partner: Partner,
+    sender: Sender,
+    message_id: str,
+    moment: datetime,
+) -> EmailMessage:
+    """The message to a partner's own people.
+
+    :raise AddressRefused: if the partner's address can't be used
+    """
+    message = EmailMessage(policy=SMTP)
+    message["From"] = _mailbox(sender.name, sender.address)
+    message["To"] = _mailbox(partner.support_name or partner.name, partner_address(partner))
+    _head(message, subject=subject, message_id=message_id, moment=moment)
+    return _filled(message, laid)
+
+
+def partner_address(partner: Partner) -> str:
+    """Where the partner's own people are written to, as mail servers take it.
+
+    :raise AddressRefused: if it is none, or one that only few servers take
+    """
+    address = on_the_wire(partner.support_email or "")
+    if address is None:
+        raise AddressRefused("the partner's address for support can't be used: correct it")
+    return address
 
 
 def check_recipient(grower: Grower) -> None:
@@ -76,6 +102,19 @@ def recipient(grower: Grower) -> str:
     if address is None:
         raise AddressRefused("the address can't be used: correct it with link … --email")
     return address
+
+
+def _head(message: EmailMessage, *, subject: str, message_id: str, moment: datetime) -> None:
+    message["Subject"] = one_line(subject, limit=SUBJECT_LIMIT)
+    message["Date"] = format_datetime(moment)
+    message["Message-ID"] = message_id
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
+
+
+def _filled(message: EmailMessage, laid: Laid) -> EmailMessage:
+    message.set_content(laid.text)
+    message.add_alternative(laid.html, subtype="html")
+    return message
 
 
 def _sender_name(partner: str, sender: Sender) -> str:
