@@ -225,8 +225,8 @@ def paused(
                 "given up; for 30 days it can be sent again."
             ),
             _(
-                "Once your server takes messages again, ask those who gave you the endpoint’s "
-                "secret to resume it."
+                "Once your server takes messages again, resume the endpoint with your program’s "
+                "key, or ask those who gave you the key to do it."
             ),
         ),
         why=_("You get this mail because your address is kept as that of %(partner)s for support.")

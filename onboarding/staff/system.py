@@ -22,9 +22,10 @@ from onboarding.models import (
     FigureCount,
     Mail,
     UtcDateTime,
+    WebhookEndpoint,
     Worker,
 )
-from onboarding.states import MailState, Outcome, Stage, Urgency
+from onboarding.states import MailState, Outcome, PauseReason, Stage, Urgency
 from onboarding.vault import HEAD_BYTES, Vault
 
 MANY = 10_000
@@ -34,6 +35,7 @@ RECENT = timedelta(days=1)
 HAND_OVER_LATE = timedelta(hours=1)
 MAIL_LATE = timedelta(hours=1)
 CHECKS_LATE = timedelta(days=1)
+WEBHOOKS_LATE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class Rows:
     oldest_check: datetime | None
     checked_at: datetime | None
     """When Leaf last answered a check."""
+    endpoints: int
+    """Of partners' programs."""
+    endpoints_failing: int
+    """Those that have failed for more than an hour, or are paused since they failed."""
     deere_failed_at: datetime | None
     deere_failed_as: str | None
     metadata_at: datetime | None
@@ -108,6 +114,8 @@ def _rows(session: Session, vault: Vault, metadata: str) -> list[sa.ColumnElemen
         _checks_due(),
         _oldest_check(),
         _first(sa.func.max(Connection.checked_at), Connection.checked_at.is_not(None)),
+        _count(WebhookEndpoint.id, WebhookEndpoint.removed_at.is_(None)),
+        _count(WebhookEndpoint.id, WebhookEndpoint.removed_at.is_(None), _fails()),
         *(_failure_of_deere(column) for column in (Attempt.ended_at, Attempt.detail)),
         _first(Copy.fetched_at, Copy.name == metadata),
         _read_by(others, *kept) + _read_by(others, *secrets) if others else _nothing(),
@@ -119,6 +127,16 @@ def _rows(session: Session, vault: Vault, metadata: str) -> list[sa.ColumnElemen
         .scalar_subquery(),
         _size(session),
     ]
+
+
+def _fails() -> sa.ColumnElement[bool]:
+    return sa.or_(
+        WebhookEndpoint.pause_reason.in_([PauseReason.FAILURES, PauseReason.GONE]),
+        sa.and_(
+            WebhookEndpoint.paused_at.is_(None),
+            WebhookEndpoint.failing_since < now() - WEBHOOKS_LATE,
+        ),
+    )
 
 
 def _count(key: Any, *where: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:

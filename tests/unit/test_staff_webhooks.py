@@ -123,6 +123,7 @@ def test_what_was_sent_is_found_looked_at_and_sent_again(desk: Desk) -> None:
         viewer = desk.browser(Role.VIEWER)
         browser = desk.browser(Role.OPERATOR)
         token = {"csrf_token": desk.token(browser)}
+        assert "1 endpoint takes what is sent" in shown(desk, viewer, "/staff/system")
         page = shown(desk, viewer, at)
         assert "Fails since 1 min ago" in page
         assert "503 down & out" in page
@@ -148,6 +149,11 @@ def test_what_was_sent_is_found_looked_at_and_sent_again(desk: Desk) -> None:
         twice = browser.post(f"{one}/send-again", data=token, follow_redirects=True)
         assert "It waits to be sent already." in twice.text
         assert browser.get(f"{at}/deliveries/99").status_code == 404
+
+        with desk.database.transaction() as session:
+            since = now() - timedelta(hours=2)
+            session.execute(sa.update(WebhookEndpoint).values(failing_since=since))
+        assert "1 endpoint of a partner fails" in shown(desk, viewer, "/staff/system")
 
         test = browser.post(f"{at}/test", data=token)
         assert "It has not been tried yet." in shown(desk, browser, test.location)
