@@ -17,11 +17,21 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 from onboarding import clock, create_app
 from onboarding.connections.invitations import partner_named
 from onboarding.local.world import opening
-from onboarding.models import BulkJob, Connection, FigureCount, Grower, Import, Listing, Staff
+from onboarding.models import (
+    BulkJob,
+    Connection,
+    FigureCount,
+    Grower,
+    Import,
+    Listing,
+    Staff,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from onboarding.staff.imports import doing
 from onboarding.staff.imports.file import File, Line
 from onboarding.staff.roles import member_of
-from onboarding.states import Health, Role, Stage
+from onboarding.states import DeliveryState, Health, Role, Stage
 from onboarding.views.staff.parts import COOKIE
 from tests.support.browser import visitor
 from tests.support.desk import signed_in
@@ -71,6 +81,8 @@ class World:
             "job_id": self._bulk_work(),
             "import_id": self._file(),
             "staff_id": self._person(),
+            "endpoint_id": self._endpoint(),
+            "delivery_id": self._delivery(),
         }
         found = {}
         with app.test_request_context():
@@ -121,6 +133,17 @@ class World:
     def _person(self) -> UUID:
         with self.stack.installation.database.reading() as session:
             return session.scalars(sa.select(Staff.id).order_by(Staff.email).limit(1)).one()
+
+    def _endpoint(self) -> UUID:
+        with self.stack.installation.database.reading() as session:
+            return session.scalars(sa.select(WebhookEndpoint.id)).first() or NIL
+
+    def _delivery(self) -> int:
+        """One that was given up."""
+        given_up = WebhookDelivery.state == DeliveryState.GIVEN_UP
+        with self.stack.installation.database.reading() as session:
+            known = sa.select(WebhookDelivery.id).where(given_up).order_by(WebhookDelivery.id)
+            return session.scalars(known).first() or 0
 
     def _file(self) -> UUID:
         """One of each: a grower who is new, one with another name, and a row that is wrong."""

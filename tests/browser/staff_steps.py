@@ -44,6 +44,12 @@ def _team_link(world: World, page: Page) -> None:
     _arrives(page, "Link to set a password")
 
 
+def _webhook_secret(world: World, page: Page) -> None:
+    world.open(page, world.pages()["webhook_settings"])
+    page.get_by_role("button", name="Rotate the secret").click()
+    _arrives(page, "New secret")
+
+
 def _set_password(world: World, page: Page) -> None:
     with world.stack.installation.database.transaction() as session:
         person = session.scalars(sa.select(Staff).order_by(Staff.email)).first()
@@ -81,6 +87,7 @@ ADMINISTRATORS: dict[str, Step] = {
     "import-invalid": _import_without_file,
     "new-link": _new_link,
     "team-link": _team_link,
+    "webhook-secret": _webhook_secret,
 }
 VIEWERS: dict[str, Step] = {
     "not-allowed": _opens("/staff/team", "Your role does not allow this"),

@@ -28,9 +28,11 @@ from onboarding.models import (
     LeafEvent,
     Listing,
     Mail,
+    WebhookDelivery,
+    WebhookEndpoint,
 )
 from onboarding.staff import happened
-from onboarding.states import Environment, Outcome
+from onboarding.states import DeliveryState, Environment, Outcome
 from onboarding.vault import Vault
 from tests.unit.conftest import SettingsFor
 
@@ -79,6 +81,8 @@ def test_of_every_code_there_are_some_and_each_is_told_what_the_world_says(
         listed = session.scalars(sa.select(Listing)).all()
         of_health = sa.select(Figure.day, sa.func.sum(Figure.number)).group_by(Figure.day)
         days = session.execute(of_health.order_by(Figure.day)).all()
+        sent = Counter(session.scalars(sa.select(WebhookDelivery.state)))
+        (endpoint,) = session.scalars(sa.select(WebhookEndpoint))
     assert told == said
     assert 100 < environments[Environment.PRODUCTION] < environments[Environment.STAGE]
     assert len(notes) > 10
@@ -92,6 +96,8 @@ def test_of_every_code_there_are_some_and_each_is_told_what_the_world_says(
     reached = [(row.started_at, row.first_connected_at) for row in listed if row.first_connected_at]
     assert all(started and ended and started < ended for started, ended in reached)
     assert len(reached) > 1300
+    assert endpoint.paused_at is not None, "nothing leaves this machine"
+    assert set(sent) == set(DeliveryState)
     assert len(told) == 2000
     counted = Counter(told.values())
     assert set(counted) == _codes()

@@ -11,6 +11,7 @@ opening    once, before anything runs
 days       how they were on each day until today
 desk       the staff, and what they did
 bulk       what they did with many at once
+webhooks   a server of a partner that was told of some of it
 rows       into the database
 residents  and into the simulated John Deere and Leaf, which must agree
 

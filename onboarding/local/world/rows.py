@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from onboarding.connections import listing
-from onboarding.local.world import bulk, days, desk
+from onboarding.local.world import bulk, days, desk, webhooks
 from onboarding.local.world.life import Life
 from onboarding.local.world.making import OWN_APPLICATION, World
 from onboarding.models import (
@@ -69,6 +69,7 @@ def write(session: Session, vault: Vault, world: World) -> None:
     work = bulk.jobs(world, people)
     _insert(session, BulkJob, [job for job, _ in work])
     _insert(session, BulkRow, [row for _, rows in work for row in rows])
+    webhooks.write(session, vault, world)
 
 
 def _list(session: Session, lives: list[Life]) -> None:
