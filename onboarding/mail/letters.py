@@ -220,9 +220,9 @@ def paused(
             _("We have stopped sending webhooks to %(url)s.") % {"url": url},
             why,
             _(
-                "What happens to connections from now on waits, and is sent in its order once the "
-                "endpoint is resumed. A message that could not be delivered within three days is "
-                "given up; for 30 days it can be sent again."
+                "What happens to connections from now on waits for up to 30 days, and is sent in "
+                "its order once the endpoint is resumed. A message that could not be delivered "
+                "within three days is given up; it can be sent again."
             ),
             _(
                 "Once your server takes messages again, resume the endpoint with your program’s "

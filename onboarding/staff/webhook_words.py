@@ -28,9 +28,9 @@ STATES = {
     DeliveryState.GIVEN_UP: ("problem", mark("Given up")),
 }
 PAUSED = {
-    PauseReason.BY_HAND: ("quiet", mark("Paused"), mark("by hand")),
-    PauseReason.FAILURES: ("problem", mark("Paused"), mark("it had failed for three days")),
-    PauseReason.GONE: ("problem", mark("Paused"), mark("it answered that it wants nothing more")),
+    PauseReason.BY_HAND: ("quiet", mark("Paused"), mark("By hand")),
+    PauseReason.FAILURES: ("problem", mark("Paused"), mark("It had failed for three days")),
+    PauseReason.GONE: ("problem", mark("Paused"), mark("It answered that it wants nothing more")),
 }
 
 

@@ -89,7 +89,7 @@ def test_endpoint_is_added_changed_rotated_paused_and_removed_and_secrets_shown_
     assert browser.post(f"{at}/pause", data=token).status_code == 303
     page = shown(desk, browser, at)
     assert "Paused since now" in page
-    assert "by hand" in page
+    assert "By hand" in page
     assert "Signed with the secret before, too" in page
     refused = browser.post(f"{at}/test", data=token, follow_redirects=True)
     assert "The endpoint is paused: resume it first." in refused.text

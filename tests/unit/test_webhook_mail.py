@@ -94,7 +94,7 @@ def test_partner_is_told_once_which_server_fails_since_when_and_with_what(
         assert f"sending webhooks to {hooks.URL}." in said
         assert "their-own" not in said
         assert f"It has failed since {since}" in said
-        assert "waits, and is sent in its order" in said
+        assert "waits for up to 30 days" in said
         assert "Questions?" not in said
     assert "500 <b>down</b>" in text
     assert "<b>down</b>" not in html
