@@ -39,5 +39,7 @@ def keys_rotate() -> None:
         raise click.ClickException(
             f"no key in ENCRYPTION_KEYS reads {done.unreadable} of what is stored. Do not drop a "
             "key yet: bring the key back that they were encrypted with, and run this again. If it "
-            "is lost, the growers whom flask --app wsgi connection list names must connect again."
+            "is lost, the growers whom flask --app wsgi connection list names must connect again, "
+            "and secrets that flask --app wsgi webhook list and application list name must be "
+            "replaced."
         )

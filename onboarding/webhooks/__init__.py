@@ -3,7 +3,8 @@
 endpoints   where a partner wants to be told, and of what
 addresses   which addresses we connect to
 signed      the request: headers and signature of Standard Webhooks
-post        one request, and what came of it
+answer      what came of a request
+post        one request
 outbox      which deliveries are due, and how their tries end
 courier     the worker's loop around them
 log         what has been sent, for people

@@ -25,8 +25,9 @@ from onboarding.models import WebhookEndpoint
 from onboarding.settings import Settings
 from onboarding.vault import Vault
 from onboarding.webhooks import outbox, signed
+from onboarding.webhooks.answer import Answer
 from onboarding.webhooks.outbox import Result, Task
-from onboarding.webhooks.post import Answer, client, post
+from onboarding.webhooks.post import client, post
 
 AT_ONCE = 400
 """Requests in flight, of one worker; each is a socket, and systems allow some thousand."""

@@ -25,7 +25,7 @@ from onboarding.clock import now
 from onboarding.db import delete_oldest
 from onboarding.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
 from onboarding.states import DeliveryState, PauseReason
-from onboarding.webhooks.post import Answer
+from onboarding.webhooks.answer import Answer
 
 TAKEN_FOR = timedelta(minutes=1)
 GIVEN_UP_AFTER = timedelta(days=3)

@@ -10,8 +10,6 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
 
 import aiohttp
 import certifi
@@ -20,6 +18,7 @@ from yarl import URL
 from onboarding import clock
 from onboarding.redaction import redact
 from onboarding.webhooks.addresses import Network, NotAllowed, factory
+from onboarding.webhooks.answer import Answer
 
 SECONDS = 10.0
 """For all of it: finding the address, connecting, sending, and the whole answer."""
@@ -31,37 +30,6 @@ NAMES_KEPT_SECONDS = 10
 IDLE_SECONDS = 15.0
 LONGEST_PAUSE = 3600.0
 """Seconds; who asks for a longer one is tried again after this."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came of a request."""
-
-    at: datetime
-    """When it was sent, by our clock."""
-    milliseconds: int
-    status: int | None
-    """None: there was no answer."""
-    text: str
-    """How the answer began, redacted; or why there was none."""
-    retry_after: float | None = None
-    """Seconds to wait, if the server asked for that."""
-
-    @property
-    def is_delivered(self) -> bool:
-        """Whether the server has taken it."""
-        return self.status is not None and 200 <= self.status < 300
-
-    @property
-    def failure(self) -> str:
-        """What went wrong, in a line; empty: nothing."""
-        if self.is_delivered:
-            return ""
-        if self.status is None:
-            return self.text
-        if 300 <= self.status < 400:
-            return f"{self.status}: redirects are not followed"
-        return f"{self.status} {self.text}".strip()
 
 
 @asynccontextmanager

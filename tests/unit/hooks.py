@@ -13,8 +13,8 @@ from onboarding.settings import Settings
 from onboarding.states import Health
 from onboarding.vault import Vault
 from onboarding.webhooks import endpoints, outbox
+from onboarding.webhooks.answer import Answer
 from onboarding.webhooks.outbox import Result
-from onboarding.webhooks.post import Answer
 
 URL = "https://portal.example/hooks"
 PARTNER = "watched"

@@ -16,8 +16,8 @@ from onboarding.db import Database
 from onboarding.models import Connection, WebhookDelivery, locked
 from onboarding.states import Stage, WebhookEvent
 from onboarding.webhooks import outbox
+from onboarding.webhooks.answer import Answer
 from onboarding.webhooks.outbox import Result
-from onboarding.webhooks.post import Answer
 from tests.support.program import Program, wrong
 from tests.unit.conftest import SettingsFor
 from tests.unit.failures import ThreadedServer

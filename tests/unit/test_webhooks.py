@@ -37,9 +37,9 @@ from onboarding.settings import Settings
 from onboarding.states import DeliveryState, Health, PauseReason, Stage
 from onboarding.webhooks import endpoints, outbox
 from onboarding.webhooks.addresses import is_public
+from onboarding.webhooks.answer import Answer
 from onboarding.webhooks.courier import Courier
 from onboarding.webhooks.outbox import GIVEN_UP_AFTER, Result
-from onboarding.webhooks.post import Answer
 from tests.support.receiver import Receiver, receiving
 from tests.support.wait import wait_until
 from tests.unit.rows import invited, watched
