@@ -69,7 +69,8 @@ ON_THE_WAY = frozenset(
 """Codes of which nobody is told: they pass, or nothing has been done yet."""
 BEGUN_ANEW = frozenset({"authorizing", "finishing"})
 """What comes after these is told even if it is the same as before."""
-UNWELL = frozenset({WebhookEvent.NEEDS_ACTION, WebhookEvent.TEMPORARILY_UNAVAILABLE})
+UNWELL = frozenset({None, WebhookEvent.NEEDS_ACTION, WebhookEvent.TEMPORARILY_UNAVAILABLE})
+"""After these a connection that worked once works again; None: nothing has been told yet."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,14 @@ def forget(session: Session) -> None:
     session.info.pop(NOTED, None)
 
 
-def of(session: Session, row: Listing, connection: Connection, told: Told) -> list[News]:
+def of(
+    session: Session, row: Listing, connection: Connection, told: Told, *, is_new: bool
+) -> list[News]:
     """What is to be told of a connection, of which the row says already what is told now.
 
     The row remembers what was told last: of what comes again and again, nobody is told twice.
+
+    :param is_new: whether the row said something else before
     """
     done = session.info.get(NOTED, {}).pop(connection.id, {})
     news = [News(event, connection, told, row.since, more) for event, more in done.items()]
@@ -127,7 +132,10 @@ def of(session: Session, row: Listing, connection: Connection, told: Told) -> li
         return news
     was_well = row.first_connected_at is not None
     is_repaired = event is WebhookEvent.CONNECTED and row.announced in UNWELL and was_well
+    is_known = row.announced is None and not is_new  # it was so before anything was told
     row.announced, row.announced_code = event, told.code
+    if is_known:
+        return news
     shown = WebhookEvent.REPAIRED if is_repaired else event
     return [*news, News(shown, connection, told, row.since)]
 

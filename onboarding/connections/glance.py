@@ -30,6 +30,8 @@ from onboarding.models import Attempt, Connection, Link
 TOLD_FOR = timedelta(minutes=1)
 """As long, at most, rows that are the same mean that the same is shown; for some only half as long,
 so that those who came together do not need everything anew together."""
+WAIT_AT_MOST = 1.0
+"""Seconds for which one waits for another's look; then all is found out anew."""
 LOOKED_FOR = 0.1
 """Seconds after which rows are looked at again; a frame that asks sooner is told as before."""
 LATELY = 4.0
@@ -74,9 +76,15 @@ class Glances:
             glimpse.asked_at = moment
             self._kept.move_to_end(link_id)
         if moment - glimpse.looked_at > LOOKED_FOR:
-            with self._looking:  # who waited here has most likely been looked after meanwhile
+            # Who waited here has most likely been looked after meanwhile. While the database
+            # hangs, not all wait for it one after the other.
+            if not self._looking.acquire(timeout=WAIT_AT_MOST):
+                return None
+            try:
                 if time.monotonic() - glimpse.looked_at > LOOKED_FOR:
                     self._look(link_id)
+            finally:
+                self._looking.release()
         return glimpse.etag if self._kept.get(link_id) is glimpse else None
 
     def keep(self, slug: str, link: Link, rows: tuple[Any, ...], etag: str) -> None:

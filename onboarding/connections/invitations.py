@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
@@ -271,15 +272,22 @@ def connection_id_of(session: Session, grower_id: UUID) -> UUID:
 
 
 def _grower(session: Session, partner: Partner, external_id: str, name: str) -> Grower:
-    grower = session.scalar(
-        sa.select(Grower).where(Grower.partner_id == partner.id, Grower.external_id == external_id)
+    query = sa.select(Grower).where(
+        Grower.partner_id == partner.id, Grower.external_id == external_id
     )
-    if grower is None:
-        moment = now()
-        grower = Grower(partner=partner, external_id=external_id, name=name, created_at=moment)
-        session.add(grower)
-        session.add(Connection(grower=grower, created_at=moment))
-        session.flush()
+    if (known := session.scalar(query)) is not None:
+        return known
+    if not external_id.isprintable():
+        raise InputInvalid("The external id must be one line of printable characters.")
+    moment = now()
+    try:
+        with session.begin_nested():
+            grower = Grower(partner=partner, external_id=external_id, name=name, created_at=moment)
+            session.add(grower)
+            session.add(Connection(grower=grower, created_at=moment))
+            session.flush()
+    except IntegrityError:
+        return session.scalars(query).one()  # somebody else made it at this moment
     return grower
 
 

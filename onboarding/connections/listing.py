@@ -231,7 +231,8 @@ def _write(
     session: Session, row: Listing, found: Standing, moment: datetime, *, moved: bool
 ) -> list[News]:
     connection, told = found.connection, found.told(moment)
-    if row.code != told.code:
+    is_new = row.code != told.code
+    if is_new:
         row.since = _since(row, found, moment, moved=moved)
     row.code = told.code
     row.turn = standing.turn(told)
@@ -244,7 +245,7 @@ def _write(
     row.started_at = row.started_at or found.first_started_at
     row.opened_at = row.opened_at or row.started_at
     row.consented_at = row.consented_at or connection.token_received_at
-    news = announcing.of(session, row, connection, told)
+    news = announcing.of(session, row, connection, told, is_new=is_new)
     if told.code == "connected":
         # Leaf's first OK may have come before the first organization.
         row.first_connected_at = row.first_connected_at or connection.connected_at or moment

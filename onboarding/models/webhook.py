@@ -130,6 +130,8 @@ class WebhookDelivery(Base):
     taken_until: Mapped[datetime | None]
     """While a worker tries: when that counts as lost with the worker."""
     tries: Mapped[int] = mapped_column(default=0)
+    failures: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Tries that failed since `since`: pauses grow with them."""
     ended_at: Mapped[datetime | None]
 
     message: Mapped[WebhookMessage] = relationship(lazy="joined", innerjoin=True)

@@ -95,9 +95,13 @@ def keep(session: Session, vault: Vault, claimed: UUID, answer: Answer) -> None:
 
 
 def release(database: Database, claimed: UUID) -> None:
-    """Forget that a request was begun: nothing has come of it."""
+    """Forget that a request was begun: nothing has come of it.
+
+    Unless its answer stands there: then it was committed, and only the word of that got lost.
+    """
+    nothing_came = sa.delete(ApiAnswer).where(ApiAnswer.id == claimed, ApiAnswer.answer.is_(None))
     with database.transaction() as session:
-        session.execute(sa.delete(ApiAnswer).where(ApiAnswer.id == claimed))
+        session.execute(nothing_came)
 
 
 def forget_old(session: Session) -> None:

@@ -18,6 +18,7 @@ from onboarding.views.grower import POPUP, GrowerPage, accent_url, page_of_link,
 from onboarding.views.limits import EMBED_PER_ADDRESS, limiter
 from onboarding.views.parts import installation
 
+TOO_MANY = 429
 THEMES = ("light", "dark")
 TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_OF_ANOTHER = (
     "token_invalid",
@@ -65,8 +66,9 @@ def _as_before(slug: str, token: str) -> Response | None:
     except LinkInvalid:
         return None
     etag = installation().glances.etag(slug, link_id)
-    # What was compressed has a suffix.
-    names = (one for one in request.if_none_match.as_set() if one.partition(":")[0] == etag)
+    # What was compressed has a suffix; proxies that compress make them weak.
+    told = request.if_none_match.as_set(include_weak=True)
+    names = (one for one in told if one.partition(":")[0] == etag)
     if (name := next(names, None)) is None:
         return None
     response = Response(status=304)
@@ -98,6 +100,12 @@ def code(slug: str) -> ResponseReturnValue:
         page = _page(session, slug, _token())
     url = installation().links.url(installation().settings.public_url, page.link.id)
     return open_to_all(Response(qr.picture(url), mimetype="image/svg+xml"))
+
+
+@bp.after_request
+def let_a_refusal_be_read(response: Response) -> Response:
+    """A frame that asks too often is told so, not that there is no connection."""
+    return open_to_all(response) if response.status_code == TOO_MANY else response
 
 
 def preflight(allowed: str = "Authorization, If-None-Match") -> Response:

@@ -6,6 +6,7 @@ must not be guessed (links, states) is too long to be guessed at any rate.
 
 from __future__ import annotations
 
+import ipaddress
 from uuid import UUID
 
 from flask import abort, request
@@ -29,8 +30,23 @@ CALLBACK_PER_LINK = parse("60 per hour")
 OPEN_LINK_PER_ADDRESS = parse("30 per hour")
 """A whole co-op's meeting may have one address; a mailbox has a limit of its own in the rows."""
 OPEN_LINK_PER_PARTNER = parse("300 per hour")
+NETWORK_BITS = 64
 
-limiter = Limiter(key_func=get_remote_address, storage_uri="memory://", strategy="moving-window")
+
+def address() -> str:
+    """Whose request it is: an IPv4 address, or the network of an IPv6 one, of which one household
+    has as many as it likes."""
+    text = get_remote_address()
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return text
+    if isinstance(found, ipaddress.IPv4Address):
+        return text
+    return str(found.ipv4_mapped or ipaddress.ip_network((found, NETWORK_BITS), strict=False))
+
+
+limiter = Limiter(key_func=address, storage_uri="memory://", strategy="moving-window")
 
 
 def count_return(link_id: UUID) -> None:
@@ -45,7 +61,7 @@ def count_return(link_id: UUID) -> None:
 def may_ask_openly(slug: str) -> bool:
     """Count a request at a partner's open link; False: there have been too many."""
     hit = limiter.limiter.hit
-    return hit(OPEN_LINK_PER_ADDRESS, "open", get_remote_address()) and hit(
+    return hit(OPEN_LINK_PER_ADDRESS, "open", address()) and hit(
         OPEN_LINK_PER_PARTNER, "open", slug
     )
 

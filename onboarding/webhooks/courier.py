@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,7 @@ POLLING_SECONDS = 0.25
 GATHERING_SECONDS = 0.02
 """So long results are gathered before they are written."""
 PAUSE_AFTER_AN_ERROR = 5.0
+UNREADABLE = "the secret can't be read: rotate it"
 LOOK_UPS = 64
 """Names whose addresses are looked for at once: one that hangs holds up no other."""
 
@@ -110,34 +112,39 @@ class Courier:
 
     async def _turn(self, *, is_last: bool = False) -> Sequence[tuple[Task, Receiver]]:
         """Write the results, and take what there is room for."""
-        results, self._results = self._results, []
-        room = {} if is_last else dict(self._in_flight)
         loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._asking, self._ask, results, room, is_last)
-        except Exception:
-            self._results = results + self._results  # to be written the next time
-            raise
-
-    def _ask(
-        self, results: Sequence[Result], in_flight: Mapping[UUID, int], is_last: bool
-    ) -> Sequence[tuple[Task, Receiver]]:
-        if results:
-            with self._database.transaction() as session:
-                outbox.note(session, results)
+        if self._results:
+            results, self._results = self._results, []
+            try:
+                await loop.run_in_executor(self._asking, self._note, results)
+            except Exception:
+                self._results = results + self._results  # to be written the next time
+                raise
         if is_last:
             return ()
+        return await loop.run_in_executor(self._asking, self._take, dict(self._in_flight))
+
+    def _note(self, results: Sequence[Result]) -> None:
+        with self._database.transaction() as session:
+            outbox.note(session, results)
+
+    def _take(self, in_flight: Mapping[UUID, int]) -> Sequence[tuple[Task, Receiver]]:
         with self._database.reading() as session:
             waiting = outbox.with_work(session)
-        rooms = _rooms(waiting, in_flight)
-        if not rooms:
-            return ()
         found: list[tuple[Task, Receiver]] = []
+        free = AT_ONCE - sum(in_flight.values())
+        if not waiting or free <= 0:
+            return ()
+        # Those to which the least is under way come first, so that one that hangs takes no room.
+        turns = sorted(waiting, key=lambda one: (in_flight.get(one, 0), secrets.randbits(32)))
         with self._database.transaction() as session:
-            for endpoint_id, room in sorted(rooms.items()):
-                tasks = outbox.take(session, endpoint_id, room)
-                receiver = self._receiver(session, endpoint_id) if tasks else None
-                if receiver is not None:
+            for endpoint_id in turns:
+                left = free - len(found)
+                room = min(AT_ONCE_TO_ONE, max(1, left // 4)) - in_flight.get(endpoint_id, 0)
+                if left <= 0 or room <= 0:
+                    continue
+                if (receiver := self._receiver(session, endpoint_id)) is not None:
+                    tasks = outbox.take(session, endpoint_id, room)
                     found += [(task, receiver) for task in tasks]
         return found
 
@@ -150,8 +157,9 @@ class Courier:
         try:
             secrets = tuple(self._vault.decrypt(stored, place=place) for stored, place in held)
         except TokenUnreadable as err:
-            endpoint.failure = "the secret can't be read: rotate it"
-            log.error("A webhook endpoint's secret can't be read: %s", err)
+            if endpoint.failure != UNREADABLE:
+                endpoint.failure, endpoint.failing_since = UNREADABLE, clock.now()
+                log.error("A webhook endpoint's secret can't be read: %s", err)
             return None
         return Receiver(endpoint.url, secrets)
 
@@ -173,19 +181,3 @@ class Courier:
             del self._in_flight[task.endpoint_id]
         self._results.append(Result(task, answer))
         self._ended.set()
-
-
-def _rooms(waiting: Sequence[UUID], in_flight: Mapping[UUID, int]) -> Mapping[UUID, int]:
-    """How many requests may be begun to each endpoint.
-
-    Those to which the least is under way come first, so that one that hangs takes no room.
-    """
-    rooms: dict[UUID, int] = {}
-    total = sum(in_flight.values())
-    for endpoint_id in sorted(waiting, key=lambda one: in_flight.get(one, 0)):
-        share = max(1, (AT_ONCE - total) // 4)
-        room = min(AT_ONCE_TO_ONE, share) - in_flight.get(endpoint_id, 0)
-        if total < AT_ONCE and room > 0:
-            rooms[endpoint_id] = room
-            total += room
-    return rooms

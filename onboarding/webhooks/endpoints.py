@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import announcing
-from onboarding.errors import InputInvalid
+from onboarding.errors import InputInvalid, TokenUnreadable
 from onboarding.models import Partner, WebhookDelivery, WebhookEndpoint
 from onboarding.settings import Settings
 from onboarding.states import PauseReason, WebhookEvent
@@ -45,10 +45,15 @@ def add(
     :return: the endpoint, and the secret, which is shown this once
     :raise InputInvalid: saying what to change
     """
-    if len(of(session, partner)) >= AT_MOST:
+    # One after the other for each partner, so that they are counted.
+    session.execute(
+        sa.select(Partner.id).where(Partner.id == partner.id).with_for_update(key_share=True)
+    )
+    known = of(session, partner)
+    if len(known) >= AT_MOST:
         raise InputInvalid(f"There are {AT_MOST} endpoints already: remove one first.")
     url = checked_url(settings, url)
-    if any(one.url == url for one in of(session, partner)):
+    if any(one.url == url for one in known):
         raise InputInvalid("There is an endpoint with this URL already: change its events instead.")
     made = WebhookEndpoint(
         id=uuid4(),
@@ -77,7 +82,7 @@ def found(
     session: Session, endpoint_id: UUID, *, partner: Partner | None = None
 ) -> WebhookEndpoint | None:
     """An endpoint, locked; None: there is none of that id, or it is another partner's."""
-    query = _one(endpoint_id, partner).with_for_update(of=WebhookEndpoint)
+    query = _one(endpoint_id, partner).with_for_update(of=WebhookEndpoint, key_share=True)
     return session.scalar(query.execution_options(populate_existing=True))
 
 
@@ -89,6 +94,7 @@ def shown(
 
 
 def change(
+    session: Session,
     settings: Settings,
     endpoint: WebhookEndpoint,
     *,
@@ -103,7 +109,7 @@ def change(
         endpoint.events = checked_events(events)
     if url is not None:
         endpoint.url = checked_url(settings, url)
-        _begin_anew(endpoint)
+        _begin_anew(session, endpoint)
 
 
 def rotate(vault: Vault, endpoint: WebhookEndpoint) -> str:
@@ -112,9 +118,13 @@ def rotate(vault: Vault, endpoint: WebhookEndpoint) -> str:
     :return: the new one, which is shown this once
     """
     secret = signed.new_secret()
-    old = vault.decrypt(endpoint.secret, place=endpoint.secret_place)
-    endpoint.old_secret = vault.encrypt(old, place=endpoint.old_secret_place)
-    endpoint.old_secret_until = now() + OVERLAP
+    try:
+        old = vault.decrypt(endpoint.secret, place=endpoint.secret_place)
+    except TokenUnreadable:  # its key is lost, and nothing can be signed with it
+        endpoint.old_secret = endpoint.old_secret_until = None
+    else:
+        endpoint.old_secret = vault.encrypt(old, place=endpoint.old_secret_place)
+        endpoint.old_secret_until = now() + OVERLAP
     endpoint.secret = vault.encrypt(secret, place=endpoint.secret_place)
     return secret
 
@@ -128,8 +138,7 @@ def pause(endpoint: WebhookEndpoint) -> None:
 def resume(session: Session, endpoint: WebhookEndpoint) -> None:
     """Send again, first of all what has waited."""
     endpoint.paused_at = endpoint.pause_reason = endpoint.mail_due_at = None
-    _begin_anew(endpoint)
-    outbox.hasten(session, endpoint)
+    _begin_anew(session, endpoint)
 
 
 def remove(vault: Vault, endpoint: WebhookEndpoint) -> None:
@@ -215,7 +224,8 @@ def without_query(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
-def _begin_anew(endpoint: WebhookEndpoint) -> None:
-    """What went wrong before says nothing about what comes."""
+def _begin_anew(session: Session, endpoint: WebhookEndpoint) -> None:
+    """What went wrong before says nothing about what comes: all that waits has its days again."""
     endpoint.failures, endpoint.failing_since, endpoint.failure = 0, None, ""
     endpoint.retry_at = None
+    outbox.begin_anew(session, endpoint)

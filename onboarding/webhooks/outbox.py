@@ -22,7 +22,6 @@ from sqlalchemy.orm import Session, aliased
 
 from onboarding import chance
 from onboarding.clock import now
-from onboarding.db import delete_oldest
 from onboarding.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
 from onboarding.states import DeliveryState, PauseReason
 from onboarding.webhooks.answer import Answer
@@ -38,6 +37,7 @@ FAILING = 5
 """Failures in a row, of whatever messages, after which an endpoint is given one at a time."""
 FIRST_PROBE, LONGEST_PROBE = timedelta(seconds=5), timedelta(minutes=10)
 KEPT = timedelta(days=30)
+DELETED_AT_ONCE = 1000
 GONE = 410
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ class Task:
     number: int
     """Of the try."""
     endpoint_id: UUID
+    url: str
     message_id: str
     body: str
 
@@ -88,14 +89,18 @@ def take(session: Session, endpoint_id: UUID, room: int) -> list[Task]:
         return []
     if endpoint.failures >= FAILING:
         room = 1
-        probed = (
-            sa.update(WebhookEndpoint)
-            .where(WebhookEndpoint.id == endpoint_id, _may_be_tried(moment))
-            .values(retry_at=moment + TAKEN_FOR)
-            .returning(WebhookEndpoint.id)
+        # Passed by if another worker tries: who waited for its row could hold one it waits for.
+        is_free = sa.select(WebhookEndpoint.id).where(
+            WebhookEndpoint.id == endpoint_id, _may_be_tried(moment)
         )
-        if session.scalar(probed) is None:
-            return []  # another worker tries
+        if session.scalar(is_free.with_for_update(key_share=True, skip_locked=True)) is None:
+            return []
+        session.execute(
+            sa.update(WebhookEndpoint)
+            .where(WebhookEndpoint.id == endpoint_id)
+            .values(retry_at=moment + TAKEN_FOR)
+            .execution_options(synchronize_session=False)
+        )
     same = aliased(WebhookDelivery)
     # Not `NOT EXISTS`: PostgreSQL would join all that waits, to take a few.
     first = (
@@ -125,13 +130,22 @@ def take(session: Session, endpoint_id: UUID, room: int) -> list[Task]:
             .execution_options(synchronize_session=False)
         )
     return [
-        Task(number, tries + 1, endpoint_id, WebhookMessage(id=message).public_id, body)
+        Task(
+            number, tries + 1, endpoint_id, endpoint.url, WebhookMessage(id=message).public_id, body
+        )
         for number, tries, message, body in found
     ]
 
 
 def note(session: Session, results: Sequence[Result]) -> None:
-    """Write down how tries ended."""
+    """Write down how tries ended; of what was deleted meanwhile, nothing."""
+    known = sa.select(WebhookDelivery.id).where(
+        WebhookDelivery.id.in_([one.task.delivery_id for one in results])
+    )
+    kept = set(session.scalars(known.with_for_update(read=True, key_share=True)))
+    results = [one for one in results if one.task.delivery_id in kept]
+    if not results:
+        return
     session.execute(
         sa.insert(WebhookTry),
         [
@@ -155,17 +169,20 @@ def note(session: Session, results: Sequence[Result]) -> None:
 
 def forget_old(session: Session) -> None:
     """Delete what is older than a month, a part at a time."""
-    before = now() - KEPT
-    old = sa.select(WebhookDelivery.id).where(WebhookDelivery.created_at < before)
-    ids = session.scalars(old.order_by(WebhookDelivery.created_at).limit(1000)).all()
-    if ids:
-        session.execute(sa.delete(WebhookTry).where(WebhookTry.delivery_id.in_(ids)))
-        session.execute(sa.delete(WebhookDelivery).where(WebhookDelivery.id.in_(ids)))
-    else:
-        delete_oldest(session, WebhookMessage, by=WebhookMessage.created_at, before=before)
-        left = sa.exists().where(WebhookDelivery.endpoint_id == WebhookEndpoint.id)
-        removed = WebhookEndpoint.removed_at.is_not(None)
-        session.execute(sa.delete(WebhookEndpoint).where(removed, ~left))
+    moment = now()
+    before = moment - KEPT
+    is_free = sa.or_(WebhookDelivery.taken_until.is_(None), WebhookDelivery.taken_until <= moment)
+    old = sa.select(WebhookDelivery.id).where(WebhookDelivery.created_at < before, is_free)
+    ids = session.scalars(old.order_by(WebhookDelivery.created_at).limit(DELETED_AT_ONCE)).all()
+    session.execute(sa.delete(WebhookTry).where(WebhookTry.delivery_id.in_(ids)))
+    session.execute(sa.delete(WebhookDelivery).where(WebhookDelivery.id.in_(ids)))
+    is_sent = sa.exists().where(WebhookDelivery.message_id == WebhookMessage.id)
+    bare = sa.select(WebhookMessage.id).where(WebhookMessage.created_at < before, ~is_sent)
+    bare = bare.order_by(WebhookMessage.created_at).limit(DELETED_AT_ONCE)
+    session.execute(sa.delete(WebhookMessage).where(WebhookMessage.id.in_(bare)))
+    is_left = sa.exists().where(WebhookDelivery.endpoint_id == WebhookEndpoint.id)
+    is_removed = WebhookEndpoint.removed_at.is_not(None)
+    session.execute(sa.delete(WebhookEndpoint).where(is_removed, ~is_left))
 
 
 def send_again(
@@ -203,6 +220,7 @@ def send_again(
             since=moment,
             due_at=moment,
             taken_until=None,
+            failures=0,
             ended_at=None,
         )
         .execution_options(synchronize_session=False)
@@ -222,6 +240,20 @@ def hasten(session: Session, endpoint: WebhookEndpoint) -> None:
             WebhookDelivery.due_at > moment,
         )
         .values(due_at=moment)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def begin_anew(session: Session, endpoint: WebhookEndpoint) -> None:
+    """The same, and let it be tried for days from now on."""
+    moment = now()
+    session.execute(
+        sa.update(WebhookDelivery)
+        .where(
+            WebhookDelivery.endpoint_id == endpoint.id,
+            WebhookDelivery.state == DeliveryState.WAITING,
+        )
+        .values(due_at=moment, since=moment, failures=0)
         .execution_options(synchronize_session=False)
     )
 
@@ -267,47 +299,62 @@ def _note_delivered(session: Session, delivered: Sequence[Result]) -> None:
 
 def _note_of(session: Session, endpoint_id: UUID, results: Sequence[Result]) -> None:
     failed = [one for one in results if not one.answer.is_delivered]
-    has_delivered = len(failed) < len(results)
     query = sa.select(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id)
     if not failed and not session.scalar(query.where(WebhookEndpoint.failures > 0)):
         return  # the row of one that works is not written at each message
-    endpoint = session.scalar(query.with_for_update().execution_options(populate_existing=True))
+    locked = query.with_for_update(of=WebhookEndpoint, key_share=True)
+    endpoint = session.scalar(locked.execution_options(populate_existing=True))
     if endpoint is None:
         return
-    if has_delivered:
-        _note_well(session, endpoint)
     for one in failed:
         _put_off(session, one)
-    if failed:
-        _note_failing(endpoint, len(failed), failed[-1].answer)
+    # What another URL has answered says nothing about this one.
+    here = [one for one in results if one.task.url == endpoint.url]
+    failures = [one.answer for one in here if not one.answer.is_delivered]
+    if len(failures) < len(here):
+        _note_well(session, endpoint)
+    if failures:
+        _note_failing(endpoint, failures)
 
 
 def _note_well(session: Session, endpoint: WebhookEndpoint) -> None:
     has_been_failing = endpoint.failures >= FAILING
     endpoint.failures, endpoint.failing_since, endpoint.failure = 0, None, ""
-    endpoint.retry_at = None
-    if has_been_failing:
+    if has_been_failing:  # else the pause is one that the server has asked for
+        endpoint.retry_at = None
         hasten(session, endpoint)
 
 
-def _note_failing(endpoint: WebhookEndpoint, number: int, answer: Answer) -> None:
+def _note_failing(endpoint: WebhookEndpoint, answers: Sequence[Answer]) -> None:
     moment = now()
-    endpoint.failures += number
+    if endpoint.failures >= FAILING:
+        endpoint.failures += 1
+    else:  # many at once are one failure of the server, which may begin anew in a second
+        endpoint.failures = min(endpoint.failures + len(answers), FAILING)
     endpoint.failing_since = endpoint.failing_since or moment
-    endpoint.failure = answer.failure
-    if endpoint.failures >= FAILING or answer.retry_after is not None:
-        doubled = min(endpoint.failures - FAILING, 10)
-        wait = min(FIRST_PROBE * 2 ** max(doubled, 0), LONGEST_PROBE)
-        wait = max(wait, timedelta(seconds=answer.retry_after or 0))
-        endpoint.retry_at = moment + chance.spread(wait, 0.8, 1.2)
+    endpoint.failure = answers[-1].failure
+    _wait_before_next(endpoint, moment, max(one.retry_after or 0 for one in answers))
     if endpoint.paused_at is not None:
         return
-    if answer.status == GONE:
+    if any(one.status == GONE for one in answers):
         pause(endpoint, PauseReason.GONE)
         log.warning("A webhook endpoint of %s wants nothing more", endpoint.partner.slug)
     elif moment - endpoint.failing_since >= GIVEN_UP_AFTER:
         pause(endpoint, PauseReason.FAILURES)
         log.warning("A webhook endpoint of %s is paused after days", endpoint.partner.slug)
+
+
+def _wait_before_next(endpoint: WebhookEndpoint, moment: datetime, asked_for: float) -> None:
+    """
+    :param asked_for: seconds, by `Retry-After`; 0: none
+    """
+    wait = timedelta(0)
+    if endpoint.failures >= FAILING:
+        doubled = min(endpoint.failures - FAILING, 10)
+        wait = chance.spread(min(FIRST_PROBE * 2**doubled, LONGEST_PROBE), 0.8, 1.2)
+    wait = max(wait, timedelta(seconds=asked_for))
+    if wait:
+        endpoint.retry_at = max(endpoint.retry_at or moment, moment + wait)
 
 
 def _put_off(session: Session, one: Result) -> None:
@@ -327,8 +374,9 @@ def _put_off(session: Session, one: Result) -> None:
     if moment - delivery.since >= GIVEN_UP_AFTER:
         delivery.state, delivery.ended_at = DeliveryState.GIVEN_UP, moment
         return
-    wait = PAUSES[min(delivery.tries, len(PAUSES)) - 1]
-    delivery.due_at = moment + chance.spread(wait, 0.8, 1.2)
+    delivery.failures += 1
+    wait = chance.spread(PAUSES[min(delivery.failures, len(PAUSES)) - 1], 0.8, 1.2)
+    delivery.due_at = moment + max(wait, timedelta(seconds=one.answer.retry_after or 0))
     if delivery.connection_id is None:
         return
     # What waits behind it need not be looked at before.

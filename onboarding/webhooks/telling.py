@@ -78,7 +78,7 @@ def _take(session: Session, sender: Sender, endpoint_id: UUID) -> _Ready | None:
     endpoint = session.scalar(
         sa.select(WebhookEndpoint)
         .where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.mail_due_at <= moment)
-        .with_for_update(of=WebhookEndpoint)
+        .with_for_update(of=WebhookEndpoint, key_share=True)
     )
     if endpoint is None:
         return None

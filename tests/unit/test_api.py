@@ -192,6 +192,9 @@ def test_what_can_not_be_used_is_named_and_nothing_happens(app: Flask) -> None:
     fields = {one["field"] for one in answer.get_json()["errors"]}
     assert fields == {"nome", "name", "email"}
     assert wrong(program.call("PUT", "/growers/7", {"name": "M", "email": "no"})) == "invalid"
+    taken = program.call("PUT", "/growers/7", {"name": "M", "leaf_user_id": "somebody-elses"})
+    assert wrong(taken) == "invalid"
+    assert wrong(program.call("PUT", "/growers/a%07b", {"name": "M"})) == "invalid"
     headers = {"Authorization": f"Bearer {program.key}"}
     text = program.client.put(f"{PREFIX}/growers/7", data="name=M", headers=headers)
     assert wrong(text) == "not-json"
@@ -292,6 +295,10 @@ def test_who_has_no_key_or_tries_keys_is_told_for_how_long_to_wait(app: Flask) -
     def tries(number: int) -> TestResponse:
         key = f"Bearer cjd_{number}"
         return client.get(f"{PREFIX}/growers", headers={"Authorization": key})
+
+    made_up = {"Authorization": "Bearer x"}
+    told = client.get(f"{PREFIX}/openapi.json", headers=made_up)
+    assert told.headers["RateLimit-Policy"] == '"address";q=600;w=60', "counted all the same"
 
     guesses = [tries(number) for number in range(61)]
     assert wrong(guesses[-2]) == "key-missing"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -32,6 +33,7 @@ from tests.unit.conftest import SettingsFor
 from tests.unit.failures import ThreadedServer
 
 OLD, NEW = b"k" * 32, b"n" * 32
+HOOKS = {"url": "https://portal.example/hooks"}
 
 
 @pytest.fixture
@@ -219,3 +221,47 @@ def test_every_write_is_described_with_its_key(app: Flask) -> None:
 
 def kept(session: Session) -> ApiAnswer:
     return session.scalars(sa.select(ApiAnswer)).one()
+
+
+def test_answer_that_was_committed_stays_though_the_word_of_that_got_lost(
+    app: Flask, fresh_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Program(app, "prairie")
+    program.grower()
+    parts = app.extensions["onboarding"]
+    real = parts.database.transaction
+
+    @contextmanager
+    def breaks_after_commit() -> Iterator[Any]:
+        with real() as session:
+            yield session
+            is_kept = bool(session.scalars(sa.select(ApiAnswer.answer)).first())
+        if is_kept:
+            raise ConnectionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(parts.database, "transaction", breaks_after_commit)
+        assert send(program, "one", "/growers/7/links", {}).status_code == 500
+    again = send(program, "one", "/growers/7/links", {})
+    assert (again.status_code, again.headers["Idempotency-Replayed"]) == (201, "true")
+    assert links(fresh_database) == 1
+
+
+def test_a_new_grower_and_an_endpoint_asked_for_at_once_are_made_once(app: Flask) -> None:
+    programs = [Program(app, "prairie") for _ in range(4)]
+    asked = (("PUT", "/growers/9", {"name": "Maple"}), ("POST", "/webhook-endpoints", HOOKS))
+    for method, path, body in asked:
+        answers: list[TestResponse] = []
+        together = threading.Barrier(len(programs))
+
+        def ask(program: Program, *what: Any, together: threading.Barrier = together) -> None:
+            together.wait()
+            answers.append(program.call(*what))  # noqa: B023
+
+        threads = [threading.Thread(target=ask, args=(one, method, path, body)) for one in programs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        statuses = sorted(one.status_code for one in answers)
+        assert statuses == ([200] * 4 if method == "PUT" else [201, 422, 422, 422])

@@ -135,6 +135,8 @@ def test_state_is_told_to_who_has_the_token_and_again_only_when_it_is_another(
     assert (same.status_code, same.headers["ETag"]) == (304, answer.headers["ETag"])
     assert same.headers["Access-Control-Allow-Origin"] == "*"
     assert len(sent) == 1
+    weak = ask(browser, token, If_None_Match=f"W/{answer.headers['ETag']}")
+    assert weak.status_code == 304, "proxies that compress make them weak"
     packed = ask(browser, token, Accept_Encoding="br")
     again = ask(
         browser, token, Accept_Encoding="br", If_None_Match=f'"x", {packed.headers["ETag"]}'

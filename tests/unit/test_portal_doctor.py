@@ -63,6 +63,7 @@ def of_page(**known: Any) -> dict[str, portal.Finding]:
         (f"frame-src {APP}/; script-src-elem {APP}/static/; script-src 'none'", None, None),
         (f"frame-src {APP}/embed; script-src {APP}/static/embed.js", "frame-src", None),
         ("frame-src *.example; script-src connect.example:443", None, None),
+        ("frame-src https://a:" + "9" * 5000, "frame-src", None),
         ("frame-src https://*.connect.example; script-src example", "frame-src", "script-src"),
         ("frame-src connect.example:8443; script-src http:", "frame-src", None),
         ("frame-src connect.example:*; frame-src 'none'", None, None),

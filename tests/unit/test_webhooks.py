@@ -7,7 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +35,7 @@ from onboarding.models import (
 )
 from onboarding.settings import Settings
 from onboarding.states import DeliveryState, Health, PauseReason, Stage
+from onboarding.webhooks import courier as courier_module
 from onboarding.webhooks import endpoints, outbox
 from onboarding.webhooks.addresses import is_public
 from onboarding.webhooks.answer import Answer
@@ -452,3 +453,135 @@ def test_the_codes_are_those_that_are_told() -> None:
     texts = [path.read_text() for path in Path(describe.__file__).parent.glob("*.py")]
     codes = set(re.findall(r'code="(\w+)"', "".join(texts)))
     assert set(announcing.ENDS) | announcing.ON_THE_WAY | announcing.BEGUN_ANEW <= codes
+
+
+def test_what_is_deleted_while_it_is_under_way_stops_nothing(partners: Partners) -> None:
+    endpoint_id = partners.endpoint("https://portal.example/hooks")
+    for number in range(2):
+        partners.becomes(number, health=Health.UNAUTHENTICATED)
+    with partners.database.transaction() as session:
+        tasks = outbox.take(session, endpoint_id, 10)
+    with partners.database.transaction() as session:
+        session.execute(
+            sa.delete(WebhookDelivery).where(WebhookDelivery.id == tasks[0].delivery_id)
+        )
+    with partners.database.transaction() as session:
+        outbox.note(session, [Result(task, SUCCESS) for task in tasks])
+    (left,) = partners.all(WebhookDelivery)
+    assert left.state is DeliveryState.DELIVERED
+
+
+def test_what_is_under_way_is_not_deleted_and_messages_go_with_the_last_delivery(
+    partners: Partners,
+) -> None:
+    endpoint_id = partners.endpoint("https://portal.example/hooks")
+    partners.becomes(health=Health.UNAUTHENTICATED)
+    with time_machine.travel(now() + timedelta(days=31)):
+        with partners.database.transaction() as session:
+            (task,) = outbox.take(session, endpoint_id, 10)
+        with partners.database.transaction() as session:
+            outbox.forget_old(session)
+        assert len(partners.all(WebhookDelivery)) == 1
+        with partners.database.transaction() as session:
+            outbox.note(session, [Result(task, SUCCESS)])
+        with partners.database.transaction() as session:
+            outbox.forget_old(session)
+    assert not partners.all(WebhookMessage)
+
+
+def test_a_commit_of_a_grower_does_not_wait_for_results(partners: Partners) -> None:
+    endpoint_id = partners.endpoint("https://portal.example/hooks")
+    partners.becomes(0, health=Health.UNAUTHENTICATED)
+    with partners.database.transaction() as session:
+        tasks = outbox.take(session, endpoint_id, 10)
+    with ExitStack() as held:
+        noting = held.enter_context(partners.database.transaction())
+        outbox.note(noting, [Result(task, FAILURE) for task in tasks])
+        if partners.database.engine.dialect.name == "sqlite":
+            held.close()  # it has one writer at a time
+        with partners.database.transaction() as session:
+            if noting.in_transaction():
+                session.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
+            locked(session, partners.connections[1]).health = Health.UNAUTHENTICATED
+    assert len(partners.all(WebhookDelivery)) == 2
+
+
+def test_many_failures_at_once_are_one_and_what_is_resumed_has_its_days_again(
+    walk: Walk, local: Settings
+) -> None:
+    partners = Partners(walk, local)
+    partners.connections += watched(walk.database, 30, checked_at=now())
+    endpoint_id = partners.endpoint("https://portal.example/hooks")
+    began = now()
+    with time_machine.travel(began, tick=False) as clock:
+        for number in range(32):
+            partners.becomes(number, health=Health.UNAUTHENTICATED)
+        assert partners.tries(FAILURE) == 32
+        retry_at = partners.first(WebhookEndpoint).retry_at
+        assert retry_at - now() < timedelta(seconds=10)
+        with partners.database.transaction() as session:
+            found = endpoints.found(session, endpoint_id)
+            assert found is not None
+            endpoints.pause(found)
+        clock.shift(timedelta(days=5))
+        with partners.database.transaction() as session:
+            found = endpoints.found(session, endpoint_id)
+            assert found is not None
+            endpoints.resume(session, found)
+        assert partners.tries(FAILURE) == 32
+        assert {one.state for one in partners.all(WebhookDelivery)} == {DeliveryState.WAITING}
+        assert max(one.due_at for one in partners.all(WebhookDelivery)) - now() < timedelta(
+            minutes=1
+        )
+
+
+def test_as_long_as_the_server_asks_for_nothing_is_sent(partners: Partners) -> None:
+    partners.endpoint("https://portal.example/hooks")
+    for number in range(2):
+        partners.becomes(number, health=Health.UNAUTHENTICATED)
+    with time_machine.travel(now() + timedelta(seconds=1), tick=False) as clock:
+        assert partners.tries(Answer(now(), 9, 429, "", retry_after=600.0)) == 2
+        clock.shift(timedelta(seconds=599))
+        assert partners.tries(SUCCESS) == 0
+        clock.shift(timedelta(seconds=2))
+        assert partners.tries(SUCCESS) == 2
+
+
+def test_another_url_gets_what_waits_at_once_and_no_blame_for_the_old_one(
+    partners: Partners,
+) -> None:
+    endpoint_id = partners.endpoint("https://portal.example/hooks")
+    partners.becomes(health=Health.UNAUTHENTICATED)
+    with partners.database.transaction() as session:
+        (task,) = outbox.take(session, endpoint_id, 10)
+    with partners.database.transaction() as session:
+        found = endpoints.found(session, endpoint_id)
+        assert found is not None
+        endpoints.change(session, partners.settings, found, url="https://portal.example/new")
+    with partners.database.transaction() as session:
+        outbox.note(session, [Result(task, Answer(now(), 9, 410, "gone"))])
+    assert partners.first(WebhookEndpoint).paused_at is None
+
+
+def test_one_with_nothing_to_give_takes_no_room_from_others(
+    partners: Partners, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier_module, "AT_ONCE", 4)
+    receiver.statuses["/fails"] = 500
+    for number in range(5):
+        partners.endpoint(f"{receiver.url}/fails?{number}")
+    partners.endpoint(receiver.url + "/hooks")
+    partners.breaks_and_mends()
+    with partners.courier():
+        wait_until(lambda: len(receiver.at("/hooks")) == 2, what="messages")
+
+
+def test_what_was_so_before_anything_was_told_is_no_news(partners: Partners) -> None:
+    partners.endpoint("https://portal.example/hooks")
+    with partners.database.transaction() as session:
+        session.execute(sa.update(Listing).values(announced=None, announced_code=""))
+        for connection_id in partners.connections:
+            listing.touch(session, connection_id)
+    assert not partners.all(WebhookMessage)
+    partners.becomes(health=Health.UNAUTHENTICATED)
+    assert [one.event for one in partners.all(WebhookMessage)] == ["connection.needs_action"]

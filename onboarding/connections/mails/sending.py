@@ -154,9 +154,9 @@ def _why_not(session: Session, mail: Mail, connection: Connection) -> str:
     if mail.kind is MailKind.OPEN_LINK:
         if renewal.is_newest_revoked(session, grower.id):
             return "the grower's newest link was revoked"
-        if grower.mail_stopped_at is not None and connection.token_received_at is None:
-            # Somebody else typed the address, as far as we know.
-            return "who has the address wants no mails, and has never connected"
+        if grower.mail_stopped_at is not None:
+            # Anybody can type the address. Who has lost their link asks the partner.
+            return "who has the address wants no mails"
         return TOO_LATE if is_old else ""
     if not grower.email:
         return "the grower has no address any more"

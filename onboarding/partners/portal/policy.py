@@ -14,7 +14,7 @@ FALLBACKS: dict[Directive, tuple[str, ...]] = {
 """The first of them that a policy has counts."""
 SOURCE = re.compile(
     r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?P<host>\*|(?:\*\.)?[a-z0-9.-]+|\[[0-9a-f:.]+\])"
-    r"(?::(?P<port>[0-9]+|\*))?(?P<path>/.*)?",
+    r"(?::(?P<port>[0-9]{1,5}|\*))?(?P<path>/.*)?",
     re.IGNORECASE,
 )
 BY_MARK = re.compile(r"'(?:nonce-|sha(?:256|384|512)-).*'", re.IGNORECASE)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from onboarding.connections import embedding, history, invitations
 from onboarding.errors import InputInvalid
-from onboarding.models import Connection, Grower, Link
+from onboarding.models import Connection, Grower, Link, Partner
 from onboarding.states import ApiScope
 from onboarding.views.api.parts import (
     Model,
@@ -39,7 +39,6 @@ class GrowerIn(Model):
     name: str = Field(min_length=1, max_length=invitations.NAME_MAX)
     email: str | None = Field(default=None, max_length=invitations.EMAIL_MAX)
     phone: str | None = Field(default=None, max_length=invitations.PHONE_MAX)
-    leaf_user_id: str | None = Field(default=None, max_length=invitations.LEAF_USER_MAX)
 
 
 class GrowerOut(BaseModel):
@@ -107,7 +106,7 @@ def put_grower(external_id: str) -> Response:
         with writing() as session:
             grower, _is_new = invitations.register(
                 session,
-                session.merge(partner()),
+                session.get_one(Partner, partner().id),
                 external_id=external_id,
                 who=history.PARTNER,
                 **given.model_dump(),

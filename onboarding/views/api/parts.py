@@ -244,6 +244,12 @@ def answer_error(error: HTTPException, *, reference: str | None = None) -> Respo
     return answer
 
 
+def _is_counted_by_key() -> bool:
+    """Whether the guard looks at the key: what is open to all is counted by address."""
+    view = current_app.view_functions[request.endpoint or ""]
+    return hasattr(view, SCOPE) and bool(allowance.token())
+
+
 def _refuse_input(error: Any) -> None:
     if error is None:
         return
@@ -258,4 +264,4 @@ def _refuse_input(error: Any) -> None:
 
 
 bp.after_request(allowance.tell)
-limiter.limit(API_PER_ADDRESS, exempt_when=lambda: bool(allowance.token()))(bp)
+limiter.limit(API_PER_ADDRESS, exempt_when=_is_counted_by_key)(bp)

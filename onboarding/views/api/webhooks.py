@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from onboarding.errors import InputInvalid
-from onboarding.models import WebhookEndpoint
+from onboarding.models import Partner, WebhookEndpoint
 from onboarding.states import ApiScope, DeliveryState, PauseReason, WebhookEvent
 from onboarding.views.api.connections import Moment
 from onboarding.views.api.growers import PAGE_MAX
@@ -161,7 +161,7 @@ def make_endpoint() -> Response:
                 session,
                 parts.vault,
                 parts.settings,
-                session.merge(partner()),
+                session.get_one(Partner, partner().id),
                 url=given.url,
                 events=given.events,
             )
@@ -188,7 +188,9 @@ def change_endpoint(endpoint_id: UUID) -> Response:
     try:
         with writing() as session:
             found = _locked(session, endpoint_id)
-            endpoints.change(installation().settings, found, url=given.url, events=given.events)
+            endpoints.change(
+                session, installation().settings, found, url=given.url, events=given.events
+            )
             return as_json(EndpointOut(**_told(found)))
     except InputInvalid as err:
         return invalid("url", str(err))

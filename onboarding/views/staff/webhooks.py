@@ -112,7 +112,7 @@ def change_webhook(slug: str, endpoint_id: UUID) -> ResponseReturnValue:
             kept, typed = locked(session, slug, endpoint_id), _typed(form)
             if typed["url"].strip() == kept.url:
                 del typed["url"]  # else what is known of its failures would be forgotten
-            endpoints.change(parts.settings, kept, **typed)
+            endpoints.change(session, parts.settings, kept, **typed)
             record(session, "webhook.change", kept, events=kept.events)
     except InputInvalid as err:
         return _page(slug, endpoint_id, form, str(err))
