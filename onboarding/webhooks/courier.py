@@ -25,10 +25,11 @@ from onboarding.errors import TokenUnreadable
 from onboarding.models import WebhookEndpoint
 from onboarding.settings import Settings
 from onboarding.vault import Vault
-from onboarding.webhooks import outbox, signed
+from onboarding.webhooks import outbox, results, signed
 from onboarding.webhooks.answer import Answer
-from onboarding.webhooks.outbox import Result, Task
+from onboarding.webhooks.outbox import Task
 from onboarding.webhooks.post import client, post
+from onboarding.webhooks.results import Result
 
 AT_ONCE = 400
 """Requests in flight, of one worker; each is a socket, and systems allow some thousand."""
@@ -114,19 +115,19 @@ class Courier:
         """Write the results, and take what there is room for."""
         loop = asyncio.get_running_loop()
         if self._results:
-            results, self._results = self._results, []
+            ended, self._results = self._results, []
             try:
-                await loop.run_in_executor(self._asking, self._note, results)
+                await loop.run_in_executor(self._asking, self._note, ended)
             except Exception:
-                self._results = results + self._results  # to be written the next time
+                self._results = ended + self._results  # to be written the next time
                 raise
         if is_last:
             return ()
         return await loop.run_in_executor(self._asking, self._take, dict(self._in_flight))
 
-    def _note(self, results: Sequence[Result]) -> None:
+    def _note(self, ended: Sequence[Result]) -> None:
         with self._database.transaction() as session:
-            outbox.note(session, results)
+            results.note(session, ended)
 
     def _take(self, in_flight: Mapping[UUID, int]) -> Sequence[tuple[Task, Receiver]]:
         with self._database.reading() as session:

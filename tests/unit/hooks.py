@@ -12,9 +12,9 @@ from onboarding.models import locked
 from onboarding.settings import Settings
 from onboarding.states import Health
 from onboarding.vault import Vault
-from onboarding.webhooks import endpoints, outbox
+from onboarding.webhooks import endpoints, outbox, results
 from onboarding.webhooks.answer import Answer
-from onboarding.webhooks.outbox import Result
+from onboarding.webhooks.results import Result
 
 URL = "https://portal.example/hooks"
 PARTNER = "watched"
@@ -61,6 +61,6 @@ def tried(database: Database, answer: Answer, *, room: int = 100) -> int:
             tasks = outbox.take(session, endpoint_id, room)
         with database.transaction() as session:
             if tasks:
-                outbox.note(session, [Result(task, answer) for task in tasks])
+                results.note(session, [Result(task, answer) for task in tasks])
         done += len(tasks)
     return done

@@ -15,9 +15,9 @@ from onboarding.connections import invitations
 from onboarding.db import Database
 from onboarding.models import Connection, WebhookDelivery, locked
 from onboarding.states import Stage, WebhookEvent
-from onboarding.webhooks import outbox
+from onboarding.webhooks import outbox, results
 from onboarding.webhooks.answer import Answer
-from onboarding.webhooks.outbox import Result
+from onboarding.webhooks.results import Result
 from tests.support.program import Program, wrong
 from tests.unit.conftest import SettingsFor
 from tests.unit.failures import ThreadedServer
@@ -44,7 +44,7 @@ def answer_all(database: Database, status: int) -> None:
     for endpoint_id in waiting:
         with database.transaction() as session:
             tasks = outbox.take(session, endpoint_id, 100)
-            outbox.note(session, [Result(one, Answer(now(), 9, status, "no")) for one in tasks])
+            results.note(session, [Result(one, Answer(now(), 9, status, "no")) for one in tasks])
 
 
 def test_an_endpoint_from_its_making_to_its_end(app: Flask, fresh_database: Database) -> None:

@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from onboarding.clock import now
 from onboarding.models import Audit, Connection, WebhookDelivery, WebhookEndpoint
 from onboarding.states import DeliveryState, Role
-from onboarding.webhooks.outbox import GIVEN_UP_AFTER
+from onboarding.webhooks.results import GIVEN_UP_AFTER
 from tests.support.desk import Desk
 from tests.support.queries import counted
 from tests.unit import hooks

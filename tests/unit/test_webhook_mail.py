@@ -19,7 +19,7 @@ from onboarding.mail.address import Mailing, Sender
 from onboarding.models import WebhookEndpoint
 from onboarding.settings import Settings
 from onboarding.webhooks import outbox, telling
-from onboarding.webhooks.outbox import GIVEN_UP_AFTER
+from onboarding.webhooks.results import GIVEN_UP_AFTER
 from tests.unit import hooks
 from tests.unit.mail_server import Postbox, postbox
 from tests.unit.rows import watched

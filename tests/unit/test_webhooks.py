@@ -36,11 +36,11 @@ from onboarding.models import (
 from onboarding.settings import Settings
 from onboarding.states import DeliveryState, Health, PauseReason, Stage
 from onboarding.webhooks import courier as courier_module
-from onboarding.webhooks import endpoints, outbox
+from onboarding.webhooks import endpoints, outbox, results
 from onboarding.webhooks.addresses import is_public
 from onboarding.webhooks.answer import Answer
 from onboarding.webhooks.courier import Courier
-from onboarding.webhooks.outbox import GIVEN_UP_AFTER, Result
+from onboarding.webhooks.results import GIVEN_UP_AFTER, Result
 from tests.support.receiver import Receiver, receiving
 from tests.support.wait import wait_until
 from tests.unit.rows import invited, watched
@@ -119,7 +119,7 @@ class Partners:
                 tasks = outbox.take(session, endpoint_id, 100)
             with self.database.transaction() as session:
                 if tasks:
-                    outbox.note(session, [Result(task, answer) for task in tasks])
+                    results.note(session, [Result(task, answer) for task in tasks])
             done += len(tasks)
         return done
 
@@ -246,7 +246,7 @@ def test_a_worker_that_ends_in_the_middle_leaves_its_message_to_another(
     assert receiver.taken[0].id == task.message_id
     # Late, but it has arrived: that is no second delivery.
     with partners.database.transaction() as session:
-        outbox.note(session, [Result(task, FAILURE)])
+        results.note(session, [Result(task, FAILURE)])
     assert {one.state for one in partners.all(WebhookDelivery)} == {DeliveryState.DELIVERED}
 
 
@@ -466,7 +466,7 @@ def test_what_is_deleted_while_it_is_under_way_stops_nothing(partners: Partners)
             sa.delete(WebhookDelivery).where(WebhookDelivery.id == tasks[0].delivery_id)
         )
     with partners.database.transaction() as session:
-        outbox.note(session, [Result(task, SUCCESS) for task in tasks])
+        results.note(session, [Result(task, SUCCESS) for task in tasks])
     (left,) = partners.all(WebhookDelivery)
     assert left.state is DeliveryState.DELIVERED
 
@@ -483,7 +483,7 @@ def test_what_is_under_way_is_not_deleted_and_messages_go_with_the_last_delivery
             outbox.forget_old(session)
         assert len(partners.all(WebhookDelivery)) == 1
         with partners.database.transaction() as session:
-            outbox.note(session, [Result(task, SUCCESS)])
+            results.note(session, [Result(task, SUCCESS)])
         with partners.database.transaction() as session:
             outbox.forget_old(session)
     assert not partners.all(WebhookMessage)
@@ -496,7 +496,7 @@ def test_a_commit_of_a_grower_does_not_wait_for_results(partners: Partners) -> N
         tasks = outbox.take(session, endpoint_id, 10)
     with ExitStack() as held:
         noting = held.enter_context(partners.database.transaction())
-        outbox.note(noting, [Result(task, FAILURE) for task in tasks])
+        results.note(noting, [Result(task, FAILURE) for task in tasks])
         if partners.database.engine.dialect.name == "sqlite":
             held.close()  # it has one writer at a time
         with partners.database.transaction() as session:
@@ -559,7 +559,7 @@ def test_another_url_gets_what_waits_at_once_and_no_blame_for_the_old_one(
         assert found is not None
         endpoints.change(session, partners.settings, found, url="https://portal.example/new")
     with partners.database.transaction() as session:
-        outbox.note(session, [Result(task, Answer(now(), 9, 410, "gone"))])
+        results.note(session, [Result(task, Answer(now(), 9, 410, "gone"))])
     assert partners.first(WebhookEndpoint).paused_at is None
 
 

@@ -2,6 +2,7 @@
 
 from onboarding.views.api import (
     connections,
+    deliveries,
     documents,
     growers,
     history,
@@ -17,6 +18,7 @@ __all__ = [
     "answer_error",
     "bp",
     "connections",
+    "deliveries",
     "documents",
     "growers",
     "history",

@@ -1,10 +1,9 @@
-"""Where a partner's program wants to be told, and what was sent there."""
+"""Where a partner's program wants to be told."""
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from flask import Response, abort, make_response, request
@@ -13,10 +12,7 @@ from sqlalchemy.orm import Session
 
 from onboarding.errors import InputInvalid
 from onboarding.models import Partner, WebhookEndpoint
-from onboarding.states import ApiScope, DeliveryState, PauseReason, WebhookEvent
-from onboarding.views.api.connections import Moment
-from onboarding.views.api.growers import PAGE_MAX
-from onboarding.views.api.history import LONGEST_NUMBER, number_of
+from onboarding.states import ApiScope, PauseReason, WebhookEvent
 from onboarding.views.api.parts import (
     Model,
     answers,
@@ -30,10 +26,9 @@ from onboarding.views.api.parts import (
     writing,
 )
 from onboarding.views.parts import installation
-from onboarding.webhooks import endpoints, log, outbox
+from onboarding.webhooks import endpoints
 
 ENDPOINT = "webhook-endpoints/<uuid:endpoint_id>"
-PAUSED = "The endpoint is paused: resume it first."
 
 
 class EndpointIn(Model):
@@ -78,66 +73,6 @@ class Endpoints(BaseModel):
     endpoints: list[EndpointOut]
 
 
-class TryOut(BaseModel):
-    """One request, and what was answered."""
-
-    at: datetime
-    milliseconds: int
-    status: int | None = Field(description="Null: there was no answer.")
-    answer: str = Field(description="How it began; or why there was none.")
-
-
-class DeliveryOut(BaseModel):
-    """One message, and what became of it."""
-
-    id: str
-    message_id: str = Field(description="The `webhook-id`.")
-    type: str = Field(description="The event, or `test`.")
-    connection: str | None
-    state: DeliveryState
-    created_at: datetime
-    next_try_at: datetime | None
-    tries: int
-    last_try: TryOut | None
-
-
-class Deliveries(BaseModel):
-    """A page of them, newest first."""
-
-    deliveries: list[DeliveryOut]
-    next: str | None = Field(description="For `after`, if there are more.")
-
-
-class DeliveryInFull(DeliveryOut):
-    """One delivery with what was sent, and each try."""
-
-    body: dict[str, Any]
-    all_tries: list[TryOut]
-
-
-class DeliveriesQuery(Model):
-    """Which of them, and which page."""
-
-    state: DeliveryState | None = None
-    type: WebhookEvent | None = None
-    after: str | None = Field(default=None, max_length=LONGEST_NUMBER)
-    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 50
-
-
-class ReplayIn(Model):
-    """What is to be sent again."""
-
-    since: Moment = Field(description="Messages from then on,")
-    until: Moment | None = Field(default=None, description="up to then. None: up to now.")
-    only_given_up: bool = Field(default=True, description="Not those that were taken.")
-
-
-class ReplayOut(BaseModel):
-    """How much is sent again."""
-
-    deliveries: int
-
-
 @bp.get("/webhook-endpoints")
 @needs(ApiScope.WEBHOOKS)
 @spec.validate(resp=answers(200, Endpoints), tags=["webhooks"])
@@ -176,7 +111,7 @@ def make_endpoint() -> Response:
 def get_endpoint(endpoint_id: UUID) -> Response:
     """One endpoint."""
     with installation().database.reading() as session:
-        return as_json(EndpointOut(**_told(_shown(session, endpoint_id))))
+        return as_json(EndpointOut(**_told(shown(session, endpoint_id))))
 
 
 @bp.patch(f"/{ENDPOINT}")
@@ -187,7 +122,7 @@ def change_endpoint(endpoint_id: UUID) -> Response:
     given: EndpointChange = request.context.json  # type: ignore[attr-defined]
     try:
         with writing() as session:
-            found = _locked(session, endpoint_id)
+            found = locked(session, endpoint_id)
             endpoints.change(
                 session, installation().settings, found, url=given.url, events=given.events
             )
@@ -202,7 +137,7 @@ def change_endpoint(endpoint_id: UUID) -> Response:
 def remove_endpoint(endpoint_id: UUID) -> Response:
     """Send nothing there any more. What waits is not sent."""
     with writing() as session:
-        endpoints.remove(installation().vault, _locked(session, endpoint_id))
+        endpoints.remove(installation().vault, locked(session, endpoint_id))
     return make_response("", 204)
 
 
@@ -212,7 +147,7 @@ def remove_endpoint(endpoint_id: UUID) -> Response:
 def rotate_secret(endpoint_id: UUID) -> Response:
     """A new secret, told this once. For a day messages are signed with both."""
     with writing() as session:
-        found = _locked(session, endpoint_id)
+        found = locked(session, endpoint_id)
         secret = endpoints.rotate(installation().vault, found)
         return as_json(EndpointWithSecret(**_told(found), secret=secret))
 
@@ -223,7 +158,7 @@ def rotate_secret(endpoint_id: UUID) -> Response:
 def pause_endpoint(endpoint_id: UUID) -> Response:
     """Send nothing until it is resumed; what happens meanwhile waits, for 30 days."""
     with writing() as session:
-        found = _locked(session, endpoint_id)
+        found = locked(session, endpoint_id)
         endpoints.pause(found)
         return as_json(EndpointOut(**_told(found)))
 
@@ -234,106 +169,19 @@ def pause_endpoint(endpoint_id: UUID) -> Response:
 def resume_endpoint(endpoint_id: UUID) -> Response:
     """Send again, first of all what has waited."""
     with writing() as session:
-        found = _locked(session, endpoint_id)
+        found = locked(session, endpoint_id)
         endpoints.resume(session, found)
         return as_json(EndpointOut(**_told(found)))
 
 
-@bp.post(f"/{ENDPOINT}/test")
-@needs(ApiScope.WEBHOOKS)
-@spec.validate(resp=answers(202, DeliveryOut, 404, 409), tags=["webhooks"])
-def send_test(endpoint_id: UUID) -> Response:
-    """Send a message of the type `test`. What came of it stands in its delivery."""
-    with writing() as session:
-        found = _locked(session, endpoint_id)
-        if found.paused_at is not None:
-            return problem(409, PAUSED)
-        made = endpoints.send_test(session, found)
-        session.flush()
-        return as_json(DeliveryOut(**_sent(_delivery(session, found, made.id))), 202)
-
-
-@bp.get(f"/{ENDPOINT}/deliveries")
-@needs(ApiScope.WEBHOOKS)
-@spec.validate(query=DeliveriesQuery, resp=answers(200, Deliveries, 404), tags=["webhooks"])
-def list_deliveries(endpoint_id: UUID) -> Response:
-    """What was sent there within 30 days, or is to be, newest first."""
-    asked: DeliveriesQuery = request.context.query  # type: ignore[attr-defined]
-    before = None if asked.after is None else number_of(asked.after)
-    with installation().database.reading() as session:
-        found = log.deliveries(
-            session,
-            _shown(session, endpoint_id),
-            before=before,
-            state=asked.state,
-            event=asked.type,
-            limit=asked.limit + 1,
-        )
-    shown = [DeliveryOut(**_sent(one)) for one in found[: asked.limit]]
-    more = shown[-1].id if len(found) > asked.limit else None
-    return as_json(Deliveries(deliveries=shown, next=more))
-
-
-@bp.get(f"/{ENDPOINT}/deliveries/<number>")
-@needs(ApiScope.WEBHOOKS)
-@spec.validate(resp=answers(200, DeliveryInFull, 404), tags=["webhooks"])
-def get_delivery(endpoint_id: UUID, number: str) -> Response:
-    """One delivery, with what was sent and each try."""
-    with installation().database.reading() as session:
-        found = _delivery(session, _shown(session, endpoint_id), _number(number))
-        return as_json(
-            DeliveryInFull(
-                **_sent(found),
-                body=json.loads(log.body_of(session, found)),
-                all_tries=[_tried(one) for one in log.tries_of(session, found.id)],
-            )
-        )
-
-
-@bp.post(f"/{ENDPOINT}/deliveries/<number>/replay")
-@needs(ApiScope.WEBHOOKS)
-@spec.validate(resp=answers(202, ReplayOut, 404), tags=["webhooks"])
-def replay_delivery(endpoint_id: UUID, number: str) -> Response:
-    """Send one message again, with the same `webhook-id`. One that waits is sent anyway."""
-    with writing() as session:
-        found = _locked(session, endpoint_id)
-        sent = _delivery(session, found, _number(number))
-        again = outbox.send_again(session, found, delivery_id=sent.id)
-    return as_json(ReplayOut(deliveries=again), 202)
-
-
-@bp.post(f"/{ENDPOINT}/replay")
-@needs(ApiScope.WEBHOOKS)
-@spec.validate(json=ReplayIn, resp=answers(202, ReplayOut, 404), tags=["webhooks"])
-def replay_deliveries(endpoint_id: UUID) -> Response:
-    """Send again what was made within a time, in the order in which it was made."""
-    given: ReplayIn = request.context.json  # type: ignore[attr-defined]
-    with writing() as session:
-        again = outbox.send_again(
-            session,
-            _locked(session, endpoint_id),
-            since=given.since,
-            until=given.until,
-            only_given_up=given.only_given_up,
-        )
-    return as_json(ReplayOut(deliveries=again), 202)
-
-
-def _shown(session: Session, endpoint_id: UUID) -> WebhookEndpoint:
+def shown(session: Session, endpoint_id: UUID) -> WebhookEndpoint:
+    """An endpoint of the partner's, or an answer that there is none."""
     return endpoints.shown(session, endpoint_id, partner=partner()) or abort(problem(404))
 
 
-def _locked(session: Session, endpoint_id: UUID) -> WebhookEndpoint:
+def locked(session: Session, endpoint_id: UUID) -> WebhookEndpoint:
+    """The same, to be changed."""
     return endpoints.found(session, endpoint_id, partner=partner()) or abort(problem(404))
-
-
-def _delivery(session: Session, endpoint: WebhookEndpoint, number: int) -> log.Sent:
-    return log.delivery(session, endpoint, number) or abort(problem(404))
-
-
-def _number(text: str) -> int:
-    is_one = text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER
-    return int(text) if is_one else abort(problem(404))
 
 
 def _told(one: WebhookEndpoint) -> dict[str, Any]:
@@ -349,21 +197,3 @@ def _told(one: WebhookEndpoint) -> dict[str, Any]:
         "pause_reason": one.pause_reason,
         "old_secret_until": one.old_secret_until,
     }
-
-
-def _sent(one: log.Sent) -> dict[str, Any]:
-    return {
-        "id": str(one.id),
-        "message_id": one.public_id,
-        "type": one.event,
-        "connection": one.reference,
-        "state": one.state,
-        "created_at": one.created_at,
-        "next_try_at": one.due_at if one.state is DeliveryState.WAITING else None,
-        "tries": one.tries,
-        "last_try": None if one.last is None else _tried(one.last),
-    }
-
-
-def _tried(one: log.Tried) -> TryOut:
-    return TryOut(at=one.at, milliseconds=one.milliseconds, status=one.status, answer=one.answer)

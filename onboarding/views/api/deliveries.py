@@ -1,0 +1,191 @@
+"""What was sent to a partner's endpoints, and what is to be sent again."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from flask import Response, abort, request
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+
+from onboarding.models import WebhookEndpoint
+from onboarding.states import ApiScope, DeliveryState, WebhookEvent
+from onboarding.views.api.connections import Moment
+from onboarding.views.api.growers import PAGE_MAX
+from onboarding.views.api.history import LONGEST_NUMBER, number_of
+from onboarding.views.api.parts import Model, answers, as_json, bp, needs, problem, spec, writing
+from onboarding.views.api.webhooks import ENDPOINT, locked, shown
+from onboarding.views.parts import installation
+from onboarding.webhooks import endpoints, log, outbox
+
+PAUSED = "The endpoint is paused: resume it first."
+
+
+class TryOut(BaseModel):
+    """One request, and what was answered."""
+
+    at: datetime
+    milliseconds: int
+    status: int | None = Field(description="Null: there was no answer.")
+    answer: str = Field(description="How it began; or why there was none.")
+
+
+class DeliveryOut(BaseModel):
+    """One message, and what became of it."""
+
+    id: str
+    message_id: str = Field(description="The `webhook-id`.")
+    type: str = Field(description="The event, or `test`.")
+    connection: str | None
+    state: DeliveryState
+    created_at: datetime
+    next_try_at: datetime | None
+    tries: int
+    last_try: TryOut | None
+
+
+class Deliveries(BaseModel):
+    """A page of them, newest first."""
+
+    deliveries: list[DeliveryOut]
+    next: str | None = Field(description="For `after`, if there are more.")
+
+
+class DeliveryInFull(DeliveryOut):
+    """One delivery with what was sent, and each try."""
+
+    body: dict[str, Any]
+    all_tries: list[TryOut]
+
+
+class DeliveriesQuery(Model):
+    """Which of them, and which page."""
+
+    state: DeliveryState | None = None
+    type: WebhookEvent | None = None
+    after: str | None = Field(default=None, max_length=LONGEST_NUMBER)
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 50
+
+
+class ReplayIn(Model):
+    """What is to be sent again."""
+
+    since: Moment = Field(description="Messages from then on,")
+    until: Moment | None = Field(default=None, description="up to then. None: up to now.")
+    only_given_up: bool = Field(default=True, description="Not those that were taken.")
+
+
+class ReplayOut(BaseModel):
+    """How much is sent again."""
+
+    deliveries: int
+
+
+@bp.post(f"/{ENDPOINT}/test")
+@needs(ApiScope.WEBHOOKS)
+@spec.validate(resp=answers(202, DeliveryOut, 404, 409), tags=["webhooks"])
+def send_test(endpoint_id: UUID) -> Response:
+    """Send a message of the type `test`. What came of it stands in its delivery."""
+    with writing() as session:
+        found = locked(session, endpoint_id)
+        if found.paused_at is not None:
+            return problem(409, PAUSED)
+        made = endpoints.send_test(session, found)
+        session.flush()
+        return as_json(DeliveryOut(**_sent(_delivery(session, found, made.id))), 202)
+
+
+@bp.get(f"/{ENDPOINT}/deliveries")
+@needs(ApiScope.WEBHOOKS)
+@spec.validate(query=DeliveriesQuery, resp=answers(200, Deliveries, 404), tags=["webhooks"])
+def list_deliveries(endpoint_id: UUID) -> Response:
+    """What was sent there within 30 days, or is to be, newest first."""
+    asked: DeliveriesQuery = request.context.query  # type: ignore[attr-defined]
+    before = None if asked.after is None else number_of(asked.after)
+    with installation().database.reading() as session:
+        found = log.deliveries(
+            session,
+            shown(session, endpoint_id),
+            before=before,
+            state=asked.state,
+            event=asked.type,
+            limit=asked.limit + 1,
+        )
+    told = [DeliveryOut(**_sent(one)) for one in found[: asked.limit]]
+    more = told[-1].id if len(found) > asked.limit else None
+    return as_json(Deliveries(deliveries=told, next=more))
+
+
+@bp.get(f"/{ENDPOINT}/deliveries/<number>")
+@needs(ApiScope.WEBHOOKS)
+@spec.validate(resp=answers(200, DeliveryInFull, 404), tags=["webhooks"])
+def get_delivery(endpoint_id: UUID, number: str) -> Response:
+    """One delivery, with what was sent and each try."""
+    with installation().database.reading() as session:
+        found = _delivery(session, shown(session, endpoint_id), _number(number))
+        return as_json(
+            DeliveryInFull(
+                **_sent(found),
+                body=json.loads(log.body_of(session, found)),
+                all_tries=[_tried(one) for one in log.tries_of(session, found.id)],
+            )
+        )
+
+
+@bp.post(f"/{ENDPOINT}/deliveries/<number>/replay")
+@needs(ApiScope.WEBHOOKS)
+@spec.validate(resp=answers(202, ReplayOut, 404), tags=["webhooks"])
+def replay_delivery(endpoint_id: UUID, number: str) -> Response:
+    """Send one message again, with the same `webhook-id`. One that waits is sent anyway."""
+    with writing() as session:
+        found = locked(session, endpoint_id)
+        sent = _delivery(session, found, _number(number))
+        again = outbox.send_again(session, found, delivery_id=sent.id)
+    return as_json(ReplayOut(deliveries=again), 202)
+
+
+@bp.post(f"/{ENDPOINT}/replay")
+@needs(ApiScope.WEBHOOKS)
+@spec.validate(json=ReplayIn, resp=answers(202, ReplayOut, 404), tags=["webhooks"])
+def replay_deliveries(endpoint_id: UUID) -> Response:
+    """Send again what was made within a time, in the order in which it was made."""
+    given: ReplayIn = request.context.json  # type: ignore[attr-defined]
+    with writing() as session:
+        again = outbox.send_again(
+            session,
+            locked(session, endpoint_id),
+            since=given.since,
+            until=given.until,
+            only_given_up=given.only_given_up,
+        )
+    return as_json(ReplayOut(deliveries=again), 202)
+
+
+def _delivery(session: Session, endpoint: WebhookEndpoint, number: int) -> log.Sent:
+    return log.delivery(session, endpoint, number) or abort(problem(404))
+
+
+def _number(text: str) -> int:
+    is_one = text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER
+    return int(text) if is_one else abort(problem(404))
+
+
+def _sent(one: log.Sent) -> dict[str, Any]:
+    return {
+        "id": str(one.id),
+        "message_id": one.public_id,
+        "type": one.event,
+        "connection": one.reference,
+        "state": one.state,
+        "created_at": one.created_at,
+        "next_try_at": one.due_at if one.state is DeliveryState.WAITING else None,
+        "tries": one.tries,
+        "last_try": None if one.last is None else _tried(one.last),
+    }
+
+
+def _tried(one: log.Tried) -> TryOut:
+    return TryOut(at=one.at, milliseconds=one.milliseconds, status=one.status, answer=one.answer)
