@@ -182,10 +182,15 @@ def test_in_the_same_window_the_grower_comes_back_to_the_portal(
     visitor = Visitor(driver, f"{framed.origin}/")
     # As who can open no window would come to it; the ladder shows it then.
     driver.run("document.getElementById('ladder').hidden = false")
+    # Until the portal has given it room, what is to be pressed moves.
+    has_room = "return innerHeight >= document.documentElement.scrollHeight"
+    wait_until(lambda: driver.run(has_room), what="the frame has grown")
     visitor.press_in_frame("#here")
     driver.into(None)
-    visitor.consent()
     where = "return location.pathname"
+    # The portal has a link of nearly the same name.
+    wait_until(lambda: driver.run(where).startswith("/c/"), what="our page, in this window")
+    visitor.consent()
     wait_until(lambda: driver.run(where) == "/back", what="back at the portal")
     query = parse_qs(urlsplit(driver.run("return location.href")).query)
     assert query.keys() == {"order", "connection", "state"}
