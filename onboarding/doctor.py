@@ -66,8 +66,8 @@ def _database(installation: Installation) -> Iterator[Finding]:
         yield Finding(False, f"Database ({kind}) can't be reached: check DATABASE_URL.")
         return
     if not current:
-        todo = schema.unfitness(database) or "run flask --app wsgi db upgrade"
-        yield Finding(False, f"Database ({kind}) is not up to date: {todo}")
+        unfitness = schema.unfitness(database) or "run flask --app wsgi db upgrade"
+        yield Finding(False, f"Database ({kind}) is not up to date: {unfitness}")
         return
     yield Finding(True, f"Database ({kind}) is up to date.")
     yield _keys(installation)

@@ -24,7 +24,11 @@ DOMAIN = re.compile(r"([A-Za-z0-9-]+\.)+[A-Za-z][A-Za-z0-9-]+")
 """A name, and not the number of a machine: anybody may type it."""
 
 
-class StartForm(FlaskForm):  # type: ignore[misc]
+class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
+    """What all forms are; those of staff, too."""
+
+
+class StartForm(Form):
     """Begin an attempt.
 
     `prompt=login` asks John Deere for another sign-in; `window=popup` says that a frame opened the
@@ -35,21 +39,21 @@ class StartForm(FlaskForm):  # type: ignore[misc]
     window = StringField(validators=[Optional(), AnyOf(["popup"])])
 
 
-class StopForm(FlaskForm):  # type: ignore[misc]
+class StopForm(Form):
     """Stop mails, or have them sent again: a button that carries nothing."""
 
 
-class NewLinkForm(FlaskForm):  # type: ignore[misc]
+class NewLinkForm(Form):
     """Have a new link mailed: a button that carries nothing."""
 
 
-class OrganizationsForm(FlaskForm):  # type: ignore[misc]
+class OrganizationsForm(Form):
     """Go to John Deere's page for organizations, perhaps for one of them."""
 
     organization = StringField(validators=[Optional(), Length(max=64)])
 
 
-class DisconnectForm(FlaskForm):  # type: ignore[misc]
+class DisconnectForm(Form):
     """End the connection."""
 
 
@@ -81,7 +85,7 @@ def _is_phone(_form: Any, field: Field) -> None:
 TOO_LONG = mark("Make it shorter: at most %(limit)s characters.")
 
 
-class OpenLinkForm(FlaskForm):  # type: ignore[misc]
+class OpenLinkForm(Form):
     """Ask for a link of one's own.
 
     `website` is for programs: people do not see it, and leave it empty.

@@ -237,7 +237,7 @@ class _Client:
         return grant_type == "authorization_code"
 
 
-class _CodeGrant(oauth_grants.AuthorizationCodeGrant):  # type: ignore[misc]
+class _CodeGrant(oauth_grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib has no types
     TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic"]
 
     def save_authorization_code(self, code: str, request: Any) -> None:
@@ -274,7 +274,7 @@ class _CodeGrant(oauth_grants.AuthorizationCodeGrant):  # type: ignore[misc]
         """Done where it is redeemed."""
 
 
-class _IdToken(OpenIDCode):  # type: ignore[misc]
+class _IdToken(OpenIDCode):  # type: ignore[misc]  # Authlib has no types
     def exists_nonce(self, nonce: str, request: Any) -> bool:
         return False
 

@@ -107,7 +107,7 @@ class _Client:
         return grant_type in {"authorization_code", "refresh_token"}
 
 
-class _S256Only(CodeChallenge):  # type: ignore[misc]
+class _S256Only(CodeChallenge):  # type: ignore[misc]  # Authlib has no types
     SUPPORTED_CODE_CHALLENGE_METHOD = ["S256"]
 
     def validate_code_challenge(self, grant: Any, redirect_uri: str) -> None:
@@ -117,7 +117,7 @@ class _S256Only(CodeChallenge):  # type: ignore[misc]
         super().validate_code_challenge(grant, redirect_uri)
 
 
-class _CodeGrant(oauth_grants.AuthorizationCodeGrant):  # type: ignore[misc]
+class _CodeGrant(oauth_grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib has no types
     TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic"]
 
     def save_authorization_code(self, code: str, request: Any) -> None:
@@ -153,7 +153,7 @@ class _CodeGrant(oauth_grants.AuthorizationCodeGrant):  # type: ignore[misc]
         """Done in `generate_token`."""
 
 
-class _RefreshGrant(oauth_grants.RefreshTokenGrant):  # type: ignore[misc]
+class _RefreshGrant(oauth_grants.RefreshTokenGrant):  # type: ignore[misc]  # Authlib has no types
     TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic"]
 
     def authenticate_refresh_token(self, refresh_token: str) -> Any:
@@ -181,7 +181,7 @@ class _Refreshed:
         return self.issued.scope
 
 
-class _Revocation(RevocationEndpoint):  # type: ignore[misc]
+class _Revocation(RevocationEndpoint):  # type: ignore[misc]  # Authlib has no types
     def query_token(self, token_string: str, token_type_hint: str | None) -> None:
         sandbox().grants.revoke(token_string, client_id=request.authorization.username)  # type: ignore[union-attr, arg-type]
 

@@ -7,7 +7,6 @@ from dataclasses import asdict
 
 from flask import Blueprint, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 from wtforms import StringField, TextAreaField
@@ -15,6 +14,7 @@ from wtforms.validators import Length
 
 from onboarding.clock import now
 from onboarding.connections import invitations
+from onboarding.forms import Form
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
 from onboarding.models import Partner
@@ -32,7 +32,7 @@ UNPROCESSABLE = 422
 bp = Blueprint("doctor", __name__, url_prefix="/embed")
 
 
-class PortalForm(FlaskForm):  # type: ignore[misc]
+class PortalForm(Form):
     """What a developer tells of their page; the token is used, and not shown again."""
 
     address = StringField(_("Address of your page"), validators=[Length(max=ADDRESS_MAX)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm
 from sqlalchemy.orm import Session
 from wtforms import SelectMultipleField, StringField
 from wtforms.fields.choices import SelectChoice
@@ -12,6 +11,7 @@ from wtforms.validators import InputRequired, Length
 
 from onboarding.clock import now
 from onboarding.errors import InputInvalid
+from onboarding.forms import Form
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
 from onboarding.models import ApiKey
@@ -32,7 +32,7 @@ SCOPES = {
 }
 
 
-class KeyForm(FlaskForm):  # type: ignore[misc]
+class KeyForm(Form):
     """A key to be made."""
 
     name = StringField(

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm
 from wtforms import BooleanField, PasswordField, SelectField, StringField
 from wtforms.validators import InputRequired, Length
 
 from onboarding.connections import applications as using
 from onboarding.errors import InputInvalid
+from onboarding.forms import Form
 from onboarding.i18n import gettext as _
 from onboarding.models import Application
 from onboarding.staff import applications
@@ -26,7 +26,7 @@ from onboarding.views.staff.sign_in import UNPROCESSABLE
 PLAIN = {"autocomplete": "off", "spellcheck": "false"}
 
 
-class ApplicationForm(FlaskForm):  # type: ignore[misc]
+class ApplicationForm(Form):
     """What can be changed; what is typed is checked by the use case."""
 
     name = StringField(_("Name"), validators=[InputRequired(_(MISSING)), Length(max=200)])

@@ -8,12 +8,12 @@ from uuid import UUID, uuid4
 
 from flask import Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm
 from sqlalchemy.orm import Session
 from wtforms import SelectField
 from wtforms.validators import InputRequired
 
 from onboarding.errors import InputInvalid
+from onboarding.forms import Form
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark, ngettext
 from onboarding.models import BulkJob
@@ -86,7 +86,7 @@ STOPPED = {
 }
 
 
-class BulkForm(FlaskForm):  # type: ignore[misc]
+class BulkForm(Form):
     """What to do. With which connections is read from the request: they are many."""
 
     kind = SelectField(

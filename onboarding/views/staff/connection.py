@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from flask import render_template, request
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm
 from sqlalchemy.orm import Session
 from wtforms import TextAreaField
 from wtforms.validators import DataRequired, Length
@@ -17,6 +16,7 @@ from onboarding import describe
 from onboarding.clock import now
 from onboarding.connections import consent, incidents, owed, timeline
 from onboarding.connections.tellers import Place
+from onboarding.forms import Form
 from onboarding.i18n import gettext as _
 from onboarding.models import Connection
 from onboarding.staff import happened, links, remedies
@@ -38,7 +38,7 @@ NOTE_MAX = 2000
 LOOKED_AT_EVERY_SECONDS = 3
 
 
-class NoteForm(FlaskForm):  # type: ignore[misc]
+class NoteForm(Form):
     """A note for other staff."""
 
     text = TextAreaField(

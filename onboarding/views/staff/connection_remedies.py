@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from flask import abort, render_template
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm
 from sqlalchemy.orm import Session
 from wtforms import StringField
 from wtforms.validators import AnyOf, DataRequired, InputRequired, Length
 
 from onboarding.connections import disconnect, hand_over, history, owed, selection
 from onboarding.errors import InputInvalid
+from onboarding.forms import Form
 from onboarding.i18n import gettext as _
 from onboarding.models import Connection, locked
 from onboarding.staff.remedies import can
@@ -21,7 +21,7 @@ from onboarding.views.staff.forms import MISSING
 from onboarding.views.staff.parts import bp, staff_only, visible_connection
 
 
-class DisconnectForm(FlaskForm):  # type: ignore[misc]
+class DisconnectForm(Form):
     """Why it is ended."""
 
     reason = StringField(
@@ -31,7 +31,7 @@ class DisconnectForm(FlaskForm):  # type: ignore[misc]
     )
 
 
-class ChoiceForm(FlaskForm):  # type: ignore[misc]
+class ChoiceForm(Form):
     """What Leaf fetches of one organization: a button that carries both."""
 
     organization = StringField(validators=[InputRequired(), Length(max=64)])

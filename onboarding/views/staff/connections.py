@@ -9,11 +9,11 @@ from uuid import UUID
 
 from flask import Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm
 from wtforms import BooleanField, HiddenField, StringField
 
 from onboarding.clock import now
 from onboarding.errors import InputInvalid
+from onboarding.forms import Form
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
 from onboarding.models import Partner
@@ -37,13 +37,13 @@ PICKED_AT_MOST = 1000
 """Reference codes that one form may name."""
 
 
-class TableForm(FlaskForm):  # type: ignore[misc]
+class TableForm(Form):
     """What is done with a selection: the references are read from the request, they are many."""
 
     view = HiddenField()
 
 
-class ViewForm(FlaskForm):  # type: ignore[misc]
+class ViewForm(Form):
     """Keep a view under a name."""
 
     view = HiddenField()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flask_wtf import FlaskForm
 from wtforms import EmailField, HiddenField, PasswordField
 from wtforms.validators import InputRequired, Length
 
+from onboarding.forms import Form
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
 from onboarding.staff.passwords import LONGEST
@@ -13,11 +13,11 @@ from onboarding.staff.passwords import LONGEST
 MISSING = mark("This is missing.")
 
 
-class Button(FlaskForm):  # type: ignore[misc]
+class Button(Form):
     """A button that carries nothing but what its address says."""
 
 
-class SignIn(FlaskForm):  # type: ignore[misc]
+class SignIn(Form):
     """Address and password."""
 
     email = EmailField(
@@ -33,7 +33,7 @@ class SignIn(FlaskForm):  # type: ignore[misc]
     next = HiddenField()
 
 
-class Confirm(FlaskForm):  # type: ignore[misc]
+class Confirm(Form):
     """The password once more."""
 
     password = PasswordField(
@@ -44,7 +44,7 @@ class Confirm(FlaskForm):  # type: ignore[misc]
     next = HiddenField()
 
 
-class NewPassword(FlaskForm):  # type: ignore[misc]
+class NewPassword(Form):
     """A password for an account."""
 
     password = PasswordField(
@@ -54,7 +54,7 @@ class NewPassword(FlaskForm):  # type: ignore[misc]
     )
 
 
-class ChangePassword(FlaskForm):  # type: ignore[misc]
+class ChangePassword(Form):
     """Another password for one's own account."""
 
     current = PasswordField(

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from flask import Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm
 from flask_wtf.file import FileField, FileRequired
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -16,6 +15,7 @@ from wtforms import SelectField
 from wtforms.validators import InputRequired
 
 from onboarding.errors import InputInvalid
+from onboarding.forms import Form
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
 from onboarding.models import Import, Partner
@@ -73,7 +73,7 @@ RETURNED = {
 }
 
 
-class ImportForm(FlaskForm):  # type: ignore[misc]
+class ImportForm(Form):
     """A file, and whose growers are in it."""
 
     partner = SelectField(

@@ -7,7 +7,6 @@ from typing import Any
 
 from flask import Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm
 from sqlalchemy.orm import Session
 from wtforms import BooleanField, SelectField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length
@@ -18,7 +17,7 @@ from onboarding.colours import LEAST_CONTRAST, accent_css, readability
 from onboarding.connections import applications as using
 from onboarding.connections import invitations
 from onboarding.errors import InputInvalid
-from onboarding.forms import StartForm
+from onboarding.forms import Form, StartForm
 from onboarding.i18n import gettext as _
 from onboarding.models import Partner
 from onboarding.staff import applications, partners
@@ -35,7 +34,7 @@ SWITCHES = ("select_organizations", "open_link")
 TEXTS = ("colour", "support_name", "support_email", "support_phone", "support_url")
 
 
-class PartnerForm(FlaskForm):  # type: ignore[misc]
+class PartnerForm(Form):
     """What can be changed of a partner; what is typed is checked by the use case."""
 
     name = StringField(_("Name"), validators=[InputRequired(_(MISSING)), Length(max=200)])

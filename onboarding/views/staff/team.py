@@ -10,7 +10,6 @@ from uuid import UUID
 import sqlalchemy as sa
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm
 from sqlalchemy.orm import Session, selectinload
 from wtforms import EmailField, RadioField, SelectField, SelectMultipleField, StringField
 from wtforms.fields.choices import SelectChoice
@@ -18,6 +17,7 @@ from wtforms.validators import InputRequired, Length
 
 from onboarding.clock import now
 from onboarding.errors import InputInvalid
+from onboarding.forms import Form
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
 from onboarding.models import Staff, StaffSession
@@ -37,7 +37,7 @@ ADMINISTRATORS = staff_only(Role.ADMINISTRATOR, sees_all=True)
 WHO_HAVE_PROVED_IT = staff_only(Role.ADMINISTRATOR, fresh=True, sees_all=True)
 
 
-class Rights(FlaskForm):  # type: ignore[misc]
+class Rights(Form):
     """What a person may do and see."""
 
     role = SelectField(_("Role"))

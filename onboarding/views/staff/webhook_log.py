@@ -9,12 +9,12 @@ from uuid import UUID
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm
 from wtforms import BooleanField, DateTimeLocalField
 from wtforms.validators import Optional
 
 from onboarding.clock import now
 from onboarding.errors import InputInvalid
+from onboarding.forms import Form
 from onboarding.i18n import gettext as _
 from onboarding.i18n import ngettext
 from onboarding.models import WebhookEndpoint
@@ -34,7 +34,7 @@ FORMATS = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 UNREADABLE = "This is no moment: write it like 2026-11-27T08:30."
 
 
-class MomentField(DateTimeLocalField):  # type: ignore[misc]
+class MomentField(DateTimeLocalField):  # type: ignore[misc]  # WTForms has no types
     """A moment in UTC."""
 
     data: datetime | None
@@ -49,7 +49,7 @@ class MomentField(DateTimeLocalField):  # type: ignore[misc]
             self.data = self.data.replace(tzinfo=UTC)
 
 
-class RangeForm(FlaskForm):  # type: ignore[misc]
+class RangeForm(Form):
     """Which messages are sent again: by when they were made."""
 
     first = MomentField(_("From (UTC)"), format=FORMATS, validators=[Optional()])

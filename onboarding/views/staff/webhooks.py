@@ -10,7 +10,6 @@ from uuid import UUID
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm
 from sqlalchemy.orm import Session
 from wtforms import SelectMultipleField, StringField
 from wtforms.fields.choices import SelectChoice
@@ -18,6 +17,7 @@ from wtforms.validators import InputRequired
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from onboarding.errors import InputInvalid, TokenUnreadable
+from onboarding.forms import Form
 from onboarding.i18n import gettext as _
 from onboarding.models import Partner, WebhookEndpoint
 from onboarding.staff import audit, webhook_words
@@ -32,7 +32,7 @@ from onboarding.webhooks import endpoints
 ADMINISTRATORS = staff_only(Role.ADMINISTRATOR, fresh=True)
 
 
-class EndpointForm(FlaskForm):  # type: ignore[misc]
+class EndpointForm(Form):
     """Where to, and of what."""
 
     url = StringField(
