@@ -10,9 +10,11 @@ from typing import Any
 
 import hypothesis
 import pytest
+from flask import Flask
 from pytest_httpserver import HTTPServer
 
 from onboarding import create_app
+from onboarding.connections import invitations
 from onboarding.db import Database
 from onboarding.models import Link
 from onboarding.settings import WELL_KNOWN, Settings
@@ -167,3 +169,20 @@ def desk(
     app = create_app(settings_for(httpserver, database_url=fresh_url))
     yield Desk(app, fresh_database)
     app.extensions["onboarding"].database.engine.dispose()
+
+
+@pytest.fixture
+def app(
+    settings_for: SettingsFor, httpserver: ThreadedServer, fresh_database: Database, fresh_url: str
+) -> Iterator[Flask]:
+    """The application with two partners, `prairie` and `acme`, whose growers come back to one URL.
+
+    Tests that need another one have their own.
+    """
+    made = create_app(settings_for(httpserver, database_url=fresh_url))
+    with fresh_database.transaction() as session:
+        for slug in ("prairie", "acme"):
+            urls = ["https://portal.example/back"]
+            invitations.add_partner(session, slug=slug, name=slug, return_urls=urls)
+    yield made
+    made.extensions["onboarding"].database.engine.dispose()

@@ -14,7 +14,6 @@ from werkzeug.test import TestResponse
 
 from onboarding import create_app
 from onboarding.clock import now
-from onboarding.connections import invitations
 from onboarding.db import Database
 from onboarding.models import ApiKey, Audit, Link
 from onboarding.states import ApiScope
@@ -27,18 +26,6 @@ from tests.unit.conftest import SettingsFor
 from tests.unit.failures import ThreadedServer
 
 BACK = "https://portal.example/back"
-
-
-@pytest.fixture
-def app(
-    settings_for: SettingsFor, httpserver: ThreadedServer, fresh_database: Database, fresh_url: str
-) -> Iterator[Flask]:
-    made = create_app(settings_for(httpserver, database_url=fresh_url))
-    with fresh_database.transaction() as session:
-        for slug in ("prairie", "acme"):
-            invitations.add_partner(session, slug=slug, name=slug, return_urls=[BACK])
-    yield made
-    made.extensions["onboarding"].database.engine.dispose()
 
 
 def test_grower_is_made_brought_up_to_date_and_listed_in_pages(app: Flask) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 import sqlalchemy as sa
 from flask import Flask
 
 from onboarding import create_app
 from onboarding.clock import now
-from onboarding.connections import consent, history, invitations
+from onboarding.connections import consent, history
 from onboarding.db import Database
 from onboarding.models import Connection, Event, Link, Organization
 from onboarding.partners import happened, moves, status
@@ -23,18 +20,6 @@ from tests.support.stack import ROOT
 from tests.unit.conftest import SettingsFor
 from tests.unit.failures import ThreadedServer
 from tests.unit.rows import watched
-
-
-@pytest.fixture
-def app(
-    settings_for: SettingsFor, httpserver: ThreadedServer, fresh_database: Database, fresh_url: str
-) -> Iterator[Flask]:
-    made = create_app(settings_for(httpserver, database_url=fresh_url))
-    with fresh_database.transaction() as session:
-        for slug in ("prairie", "acme"):
-            invitations.add_partner(session, slug=slug, name=slug)
-    yield made
-    made.extensions["onboarding"].database.engine.dispose()
 
 
 def deny(app: Flask) -> None:

@@ -15,9 +15,8 @@ from flask import Flask
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from onboarding import create_app
 from onboarding.clock import now
-from onboarding.connections import invitations, rotation
+from onboarding.connections import rotation
 from onboarding.connections.rotation import Rotated
 from onboarding.db import Database
 from onboarding.errors import RequestRuns
@@ -29,23 +28,9 @@ from onboarding.views.api.documents import document
 from onboarding.views.api.parts import PREFIX
 from onboarding.views.api.writes import METHODS
 from tests.support.program import Program, wrong
-from tests.unit.conftest import SettingsFor
-from tests.unit.failures import ThreadedServer
 
 OLD, NEW = b"k" * 32, b"n" * 32
 HOOKS = {"url": "https://portal.example/hooks"}
-
-
-@pytest.fixture
-def app(
-    settings_for: SettingsFor, httpserver: ThreadedServer, fresh_database: Database, fresh_url: str
-) -> Iterator[Flask]:
-    made = create_app(settings_for(httpserver, database_url=fresh_url))
-    with fresh_database.transaction() as session:
-        for slug in ("prairie", "acme"):
-            invitations.add_partner(session, slug=slug, name=slug)
-    yield made
-    made.extensions["onboarding"].database.engine.dispose()
 
 
 def send(

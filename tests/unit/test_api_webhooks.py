@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from onboarding import create_app
 from onboarding.clock import now
-from onboarding.connections import invitations
 from onboarding.db import Database
 from onboarding.models import Connection, WebhookDelivery, locked
 from onboarding.states import Stage, WebhookEvent
@@ -19,22 +16,8 @@ from onboarding.webhooks import outbox, results
 from onboarding.webhooks.answer import Answer
 from onboarding.webhooks.results import Result
 from tests.support.program import Program, wrong
-from tests.unit.conftest import SettingsFor
-from tests.unit.failures import ThreadedServer
 
 URL = "https://portal.example/hooks"
-
-
-@pytest.fixture
-def app(
-    settings_for: SettingsFor, httpserver: ThreadedServer, fresh_database: Database, fresh_url: str
-) -> Iterator[Flask]:
-    made = create_app(settings_for(httpserver, database_url=fresh_url))
-    with fresh_database.transaction() as session:
-        for slug in ("prairie", "acme"):
-            invitations.add_partner(session, slug=slug, name=slug)
-    yield made
-    made.extensions["onboarding"].database.engine.dispose()
 
 
 def answer_all(database: Database, status: int) -> None:
