@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from onboarding.models import ApiKey, Audit
 from onboarding.partners import keys
-from onboarding.states import Role
+from onboarding.states import ApiScope, Role
+from onboarding.views.staff.api_keys import SCOPES
 from tests.support.desk import Desk
 from tests.support.program import Program
 from tests.unit.rows import add_partner
@@ -68,3 +69,7 @@ def test_what_a_program_does_is_told_as_its_deed(desk: Desk) -> None:
     page = desk.browser(Role.VIEWER).get(f"/staff/connections/{reference}").text
     for deed in ("A link was made", "A link was revoked"):
         assert re.search(rf"{deed}(?:(?!</li>).)*The partner’s program", page, re.DOTALL)
+
+
+def test_a_key_can_be_given_every_scope() -> None:
+    assert set(SCOPES) == set(ApiScope)

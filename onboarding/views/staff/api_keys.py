@@ -28,7 +28,8 @@ ADMINISTRATORS = staff_only(Role.ADMINISTRATOR, fresh=True)
 SCOPES = {
     ApiScope.READ: mark("read: growers and connections"),
     ApiScope.WRITE: mark("write: growers, links, tokens for frames"),
-    ApiScope.ACT: mark("act: have connections checked"),
+    ApiScope.ACT: mark("act: have connections checked, choose what Leaf fetches, end connections"),
+    ApiScope.WEBHOOKS: mark("webhooks: where events are sent, and what was sent"),
 }
 
 
