@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from typing import NoReturn
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -17,7 +17,7 @@ from tests.support.ports import free_ports
 from tests.support.stack import Stack
 from tests.support.tls import certificate, https_in_front
 from tests.support.wait import wait_until
-from tests.support.webdriver import Driver
+from tests.support.webdriver import Driver, Refused
 
 SLUG = "elsewhere"
 BUTTON, LADDER = "#go", "#ladder"
@@ -108,13 +108,19 @@ class Visitor:
     def press(self, *texts: str) -> None:
         """Press one button after the other, each as soon as it is there."""
         for text in texts:
-            found = wait_until(partial(self._found, text), what=text)
-            self.driver.click(found[0])
+            wait_until(partial(self._pressed, text), what=text)
 
-    def _found(self, text: str) -> list[str]:
+    def _pressed(self, text: str) -> bool:
         # What is pressed while its page is still loading may come to nothing.
-        loaded = self.driver.run("return document.readyState == 'complete'")
-        return self.driver.button(text) if loaded else []
+        if not self.driver.run("return document.readyState == 'complete'"):
+            return False
+        try:
+            found = self.driver.button(text)
+            if found:
+                self.driver.click(found[0])
+        except Refused:  # the page went before the finger came down
+            return False
+        return found != []
 
     def consent(self) -> None:
         """From our page through sign-in and consent."""
@@ -187,12 +193,11 @@ def test_in_the_same_window_the_grower_comes_back_to_the_portal(
     wait_until(lambda: driver.run(has_room), what="the frame has grown")
     visitor.press_in_frame("#here")
     driver.into(None)
-    where = "return location.pathname"
     # The portal has a link of nearly the same name.
-    wait_until(lambda: driver.run(where).startswith("/c/"), what="our page, in this window")
+    wait_until(lambda: driver.where().path.startswith("/c/"), what="our page, in this window")
     visitor.consent()
-    wait_until(lambda: driver.run(where) == "/back", what="back at the portal")
-    query = parse_qs(urlsplit(driver.run("return location.href")).query)
+    wait_until(lambda: driver.where().path == "/back", what="back at the portal")
+    query = parse_qs(driver.where().query)
     assert query.keys() == {"order", "connection", "state"}
     visitor.sees("Connected")
 

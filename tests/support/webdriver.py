@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import SplitResult, urlsplit
 
 import requests
 
@@ -38,6 +39,7 @@ FIREFOX_PREFERENCES: dict[str, object] = {
 }
 HTTP = {
     "Navigate": ("POST", "/url"),
+    "GetCurrentURL": ("GET", "/url"),
     "FindElements": ("POST", "/elements"),
     "ElementClick": ("POST", "/element/{id}/click"),
     "GetElementText": ("GET", "/element/{id}/text"),
@@ -71,6 +73,10 @@ class Driver(ABC):
     def open(self, url: str) -> None:
         """Go to an address."""
         self.do("Navigate", url=url)
+
+    def where(self) -> SplitResult:
+        """The address of the window, also between two pages, where scripts have none to tell."""
+        return urlsplit(str(self.do("GetCurrentURL")))
 
     def find(self, css: str) -> list[str]:
         """The ids of elements."""
