@@ -34,7 +34,7 @@ from benchmarks.crowd import percentile
 from benchmarks.town import settle
 from onboarding import create_app
 from onboarding.clock import now
-from onboarding.connections import invitations
+from onboarding.connections import partnership
 from onboarding.models import Connection, Grower, Listing, Partner
 from onboarding.partners import keys
 from onboarding.states import ApiScope
@@ -122,7 +122,7 @@ def _measure(stack: Stack, plan: Plan, size: int) -> Iterator[Asked]:
             connection.exec_driver_sql("CHECKPOINT")  # what was loaded is no longer written then
     for slug in (BIG, SMALL):
         with stack.installation.database.transaction() as session:
-            partner = session.scalars(invitations.partner_named(slug)).one()
+            partner = session.scalars(partnership.partner_named(slug)).one()
             given = [_key(session, partner, number) for number in range(KEYS)]
             addresses = _addresses(session, partner, plan)
         program = Program(stack.public_url.rpartition(":")[2], given)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks.upstream import SWEPT
 from onboarding.clock import now
-from onboarding.connections import invitations
+from onboarding.connections import partnership
 from onboarding.connections.arrivals import READ_AGAIN_AFTER
 from onboarding.db import Database
 from onboarding.models import Connection, Grower, Organization
@@ -26,9 +26,9 @@ CHECKS = 9
 def add_swept(database: Database, *, up_to: int) -> None:
     """Add connections that have worked for long, until there are so many; all of them are due."""
     with database.transaction() as session:
-        partner = session.scalar(invitations.partner_named(PARTNER))
+        partner = session.scalar(partnership.partner_named(PARTNER))
         if partner is None:
-            partner = invitations.add_partner(session, slug=PARTNER, name="Demo Co-op")
+            partner = partnership.add_partner(session, slug=PARTNER, name="Demo Co-op")
             session.flush()
         had = session.scalar(sa.select(sa.func.count()).select_from(Grower)) or 0
         _add(session, partner.id, had + 1, up_to)

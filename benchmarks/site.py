@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks import bare, processes
 from onboarding import settings
-from onboarding.connections import consent, disconnect, history, invitations
+from onboarding.connections import consent, disconnect, history, invitations, partnership
 from onboarding.db import Database
 from onboarding.deere import Tokens
 from onboarding.local.child import Child
@@ -67,7 +67,7 @@ class Site:
         self.parts = self.stack.installation
         bare.visits.create(self._bare_database.engine)
         with self.parts.database.transaction() as session:
-            invitations.add_partner(session, slug=PARTNER, name="Demo Co-op")
+            partnership.add_partner(session, slug=PARTNER, name="Demo Co-op")
         gunicorn = ["gunicorn", "--config", GUNICORN_CONFIG, "benchmarks.bare:serve()"]
         self._start(UPSTREAM, ["benchmarks.upstream", str(self._upstream_port)])
         self._start(BARE, [*gunicorn, "--bind", f"127.0.0.1:{self.bare_port}"])

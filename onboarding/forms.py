@@ -10,7 +10,7 @@ from flask_wtf import FlaskForm
 from wtforms import EmailField, Field, StringField, TelField
 from wtforms.validators import AnyOf, DataRequired, Length, Optional, ValidationError
 
-from onboarding.connections.invitations import EMAIL, EMAIL_MAX, PHONE, PHONE_MAX
+from onboarding.connections.accepted import EMAIL, EMAIL_MAX, PHONE, PHONE_MAX
 from onboarding.connections.open_link import Asked
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark

@@ -8,7 +8,7 @@ import click
 from flask.cli import AppGroup
 
 from onboarding.cli.shared import installation, plain_errors
-from onboarding.connections import invitations, mails
+from onboarding.connections import growers, invitations, mails, partnership
 from onboarding.models import Link
 from onboarding.staff import partners
 
@@ -43,7 +43,7 @@ def partner_add(
     """Add a partner."""
     parts = installation()
     with plain_errors(), parts.database.transaction() as session:
-        invitations.add_partner(
+        partnership.add_partner(
             session,
             slug=slug,
             name=name,
@@ -134,7 +134,7 @@ def link(
         )
         session.flush()
         if send:
-            connection = invitations.connection_of(session, made.grower_id)
+            connection = growers.connection_of(session, made.grower_id)
             mails.invite(session, parts.settings, made, connection)
         url = parts.links.url(parts.settings.public_url, made.id)
     click.echo(url)

@@ -1,6 +1,9 @@
 """The use cases: what can happen to a connection. No Flask in here.
 
-    invitations    partners, growers and links
+    partnership    partners
+    growers        who they are, and what is told of them; `enrolment` makes many at once
+    invitations    the links that they get
+    accepted       what is taken as a name, an address, a telephone number, a URL
     applications   as which application John Deere is asked
     open_link      links that growers ask for themselves
     consent        an attempt, from the click to the token

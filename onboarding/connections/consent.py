@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import history, invitations, listing
+from onboarding.connections import growers, history, listing
 from onboarding.connections.owed import give_up_token, owe_hand_over
 from onboarding.db import Database
 from onboarding.deere import Tokens
@@ -67,7 +67,7 @@ def start(
     :param other_account: let John Deere ask for the sign-in again
     :param in_popup: whether a frame opened the page in a window of its own
     """
-    connection = locked(session, invitations.connection_id_of(session, link.grower_id))
+    connection = locked(session, growers.connection_id_of(session, link.grower_id))
     state, verifier, browser = new_secret(), new_secret(), new_secret()
     attempt = Attempt(
         connection_id=connection.id,

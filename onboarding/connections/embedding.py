@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import invitations
+from onboarding.connections import accepted, invitations
 from onboarding.db import Database
 from onboarding.describe import Told
 from onboarding.errors import InputInvalid
@@ -56,7 +56,7 @@ def check_return_url(partner: Partner, url: str) -> str:
         not _is_listed(partner, url)
         or "#" in url
         or not url.isprintable()
-        or len(url) > invitations.URL_MAX
+        or len(url) > accepted.URL_MAX
     ):
         raise InputInvalid(
             f"The return URL {bare!r} is not among those of {partner.name}: list it there, exactly "

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from onboarding.connections import invitations
+from onboarding.connections import partnership
 from onboarding.errors import InputInvalid
 from onboarding.models import Application, Partner
 from onboarding.settings import Settings
@@ -21,7 +21,7 @@ def named(session: Session, slug: str) -> Partner:
 
     :raise InputInvalid: if there is none
     """
-    found = session.scalar(invitations.partner_named(slug))
+    found = session.scalar(partnership.partner_named(slug))
     if found is None:
         raise InputInvalid(f"There is no partner {slug!r}.")
     return found
@@ -61,12 +61,12 @@ def refuse_loopback(settings: Settings, values: Mapping[str, Any]) -> None:
 
 
 def add(session: Session, by: Member, *, slug: str, application: str, **values: Any) -> Partner:
-    """A new partner; see `invitations.add_partner`.
+    """A new partner; see `partnership.add_partner`.
 
     :param application: its name; empty: the default one
     :raise InputInvalid: saying which value to change and how
     """
-    made = invitations.add_partner(session, slug=slug, **values)
+    made = partnership.add_partner(session, slug=slug, **values)
     session.flush()
     audit.record(session, by, "partner.add", partner=made, slug=slug)
     use_application(session, made, application, by)
@@ -76,12 +76,12 @@ def add(session: Session, by: Member, *, slug: str, application: str, **values: 
 def change(
     session: Session, partner: Partner, by: Member, *, application: str, **values: Any
 ) -> None:
-    """Give a partner these values; see `invitations.change_partner`.
+    """Give a partner these values; see `partnership.change_partner`.
 
     :raise InputInvalid: saying which value to change and how
     """
     before = _values(partner, values)
-    invitations.change_partner(partner, **values)
+    partnership.change_partner(partner, **values)
     after = _values(partner, values)
     if changed := [name for name in values if before[name] != after[name]]:
         audit.record(session, by, "partner.change", partner=partner, changed=changed)
@@ -103,11 +103,11 @@ def list_addresses(
     """
     added = {"frame_origins": frame_origins, "return_urls": return_urls}
     refuse_loopback(settings, added)
-    values = {name: getattr(partner, name) for name in invitations.CHANGED}
+    values = {name: getattr(partner, name) for name in partnership.CHANGED}
     for name, more in added.items():
         values[name] = list(dict.fromkeys([*values[name], *more]))
     before = [list(partner.frame_origins), list(partner.return_urls)]
-    invitations.change_partner(partner, **values)
+    partnership.change_partner(partner, **values)
     if before != [partner.frame_origins, partner.return_urls]:
         audit.record(session, by, "partner.change", partner=partner, changed=[*added])
 

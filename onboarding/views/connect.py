@@ -22,13 +22,7 @@ from sqlalchemy.orm import Session
 from onboarding import describe
 from onboarding.clock import now
 from onboarding.colours import accent_css
-from onboarding.connections import (
-    consent,
-    invitations,
-    listing,
-    organizations,
-    owed,
-)
+from onboarding.connections import consent, growers, listing, organizations, owed, partnership
 from onboarding.deere import Deere
 from onboarding.errors import LinkInvalid, TokenUnreadable
 from onboarding.forms import OrganizationsForm, StartForm
@@ -179,7 +173,7 @@ def choose(token: str) -> ResponseReturnValue:
         abort(400)
     parts = installation()
     with parts.database.reading() as session:
-        connection = invitations.connection_of(session, usable_link(session, token).grower_id)
+        connection = growers.connection_of(session, usable_link(session, token).grower_id)
         latest = consent.latest(session, connection.id)
         deere = parts.deere_for_reading(session, latest) if latest else parts.deere
     had_shared = connection.has_shared_organization
@@ -190,7 +184,7 @@ def choose(token: str) -> ResponseReturnValue:
         and organizations.look(parts.database, parts.vault, deere, latest.id).asked
     )
     with parts.database.transaction() as session:
-        connection = invitations.connection_of(session, usable_link(session, token).grower_id)
+        connection = growers.connection_of(session, usable_link(session, token).grower_id)
         found_shared = connection.has_shared_organization and not had_shared
         if is_of_now and (connection.trouble_in_the_way or found_shared):
             return redirect(url_for(".show", token=token), 303)
@@ -209,10 +203,10 @@ def choose(token: str) -> ResponseReturnValue:
 @bp.get("/p/<slug>.css")
 def accent(slug: str) -> ResponseReturnValue:
     """The partner's colour, if it can be read on our paper."""
-    if not invitations.SLUG.fullmatch(slug):
+    if not partnership.SLUG.fullmatch(slug):
         abort(404)  # not even asked for: PostgreSQL takes no NUL in a text
     with installation().database.reading() as session:
-        partner = session.scalar(invitations.partner_named(slug))
+        partner = session.scalar(partnership.partner_named(slug))
     css = accent_css(partner.colour) if partner and partner.colour else None
     if css is None:
         abort(404)

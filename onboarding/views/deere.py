@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
 
-from onboarding.connections import consent, invitations, organizations
+from onboarding.connections import consent, growers, organizations
 from onboarding.errors import (
     ApplicationUnknown,
     CodeRefused,
@@ -67,7 +67,7 @@ def returned() -> ResponseReturnValue:
     own = _connections_of_browser()
     with parts.database.reading() as session:
         link = link_of_choice(session)
-        chosen = [invitations.connection_of(session, link.grower_id).id] if link else []
+        chosen = [growers.connection_of(session, link.grower_id).id] if link else []
         attempt = organizations.returning(session, own + chosen)
         deere = parts.deere_for_reading(session, attempt) if attempt else None
     if attempt is None or deere is None:

@@ -8,7 +8,7 @@ from flask import Blueprint, abort, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from onboarding.connections import disconnect as ending
-from onboarding.connections import history, invitations
+from onboarding.connections import growers, history
 from onboarding.errors import InputInvalid
 from onboarding.forms import DisconnectForm
 from onboarding.views.grower import accent_url, usable_link
@@ -23,7 +23,7 @@ def show(token: str) -> ResponseReturnValue:
     """What disconnecting means, and the button. It changes nothing."""
     with installation().database.reading() as session:
         link = usable_link(session, token)
-        connection = invitations.connection_of(session, link.grower_id)
+        connection = growers.connection_of(session, link.grower_id)
     if not connection.can_be_disconnected:
         return redirect(url_for("connect.show", token=token), 303)
     partner = link.grower.partner
@@ -47,7 +47,7 @@ def disconnect(token: str) -> ResponseReturnValue:
         abort(400)
     parts = installation()
     with parts.database.transaction() as session:
-        connection = invitations.connection_of(session, usable_link(session, token).grower_id)
+        connection = growers.connection_of(session, usable_link(session, token).grower_id)
         with suppress(InputInvalid):  # it has ended by now
             ending.ask(session, parts.queue, connection, who=history.GROWER)
     return redirect(url_for("connect.show", token=token), 303)

@@ -13,7 +13,7 @@ from wtforms import StringField, TextAreaField
 from wtforms.validators import Length
 
 from onboarding.clock import now
-from onboarding.connections import invitations
+from onboarding.connections import partnership
 from onboarding.forms import Form
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
@@ -115,5 +115,5 @@ def _examine(session: Session, slug: str, told: portal.Page, token: str) -> list
 
 
 def _partner(session: Session, slug: str) -> Partner | None:
-    known = invitations.SLUG.fullmatch(slug)
-    return session.scalar(invitations.partner_named(slug)) if known else None
+    known = partnership.SLUG.fullmatch(slug)
+    return session.scalar(partnership.partner_named(slug)) if known else None

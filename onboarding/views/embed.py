@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from onboarding import headers, qr
 from onboarding.clock import now
-from onboarding.connections import embedding, glance, invitations
+from onboarding.connections import embedding, glance, partnership
 from onboarding.errors import LinkInvalid
 from onboarding.models import Link
 from onboarding.states import LinkKind
@@ -33,8 +33,8 @@ bp = Blueprint("embed", __name__, url_prefix="/embed")
 def frame(slug: str) -> ResponseReturnValue:
     """What the frame loads, for all growers of a partner: whose it is stands in the fragment."""
     with installation().database.reading() as session:
-        known = invitations.SLUG.fullmatch(slug)
-        partner = session.scalar(invitations.partner_named(slug)) if known else None
+        known = partnership.SLUG.fullmatch(slug)
+        partner = session.scalar(partnership.partner_named(slug)) if known else None
     if partner is None:
         return problem_page("page_missing", 404)
     headers.let_frame(partner.frame_origins)

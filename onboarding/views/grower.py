@@ -13,14 +13,7 @@ from sqlalchemy.orm import Session
 from onboarding import describe, headers
 from onboarding.clock import now
 from onboarding.colours import accent_css
-from onboarding.connections import (
-    applications,
-    consent,
-    embedding,
-    incidents,
-    invitations,
-    mails,
-)
+from onboarding.connections import applications, consent, embedding, growers, incidents, mails
 from onboarding.errors import LinkInvalid
 from onboarding.forms import NewLinkForm, StartForm
 from onboarding.links import grower_cookie
@@ -167,7 +160,7 @@ def page_of_link(session: Session, link: Link, token: str) -> GrowerPage:
 
     :param token: the part of its URL behind `/c/`
     """
-    connection = invitations.connection_of(session, link.grower_id)
+    connection = growers.connection_of(session, link.grower_id)
     moment = now()
     latest = consent.latest(session, connection.id)
     told = describe.connection(
@@ -218,6 +211,6 @@ def page_of_link_that_is_over(session: Session, link: Link, token: str) -> Respo
 
 
 def _is_remembered(session: Session, link: Link) -> bool:
-    connection = invitations.connection_of(session, link.grower_id)
+    connection = growers.connection_of(session, link.grower_id)
     value = request.cookies.get(grower_cookie(connection.id))
     return installation().links.is_browser_of(connection.id, value)

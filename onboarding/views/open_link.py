@@ -9,7 +9,7 @@ from flask import Blueprint, abort, make_response, redirect, render_template, ur
 from flask import session as cookie
 from flask.typing import ResponseReturnValue
 
-from onboarding.connections import invitations, open_link
+from onboarding.connections import open_link, partnership
 from onboarding.forms import OpenLinkForm
 from onboarding.i18n import gettext as _
 from onboarding.models import Partner
@@ -64,9 +64,9 @@ def asked(slug: str) -> ResponseReturnValue:
 def _partner(slug: str) -> Partner:
     """The partner, if it has an open link; another one is not told from one that is not there."""
     found = None
-    if invitations.SLUG.fullmatch(slug):
+    if partnership.SLUG.fullmatch(slug):
         with installation().database.reading() as session:
-            found = session.scalar(invitations.partner_named(slug))
+            found = session.scalar(partnership.partner_named(slug))
     if found is None or not found.open_link:
         abort(404)
     if installation().settings.mail is None:

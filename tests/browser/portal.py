@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from onboarding.connections import embedding, invitations
-from onboarding.connections.invitations import connection_of
+from onboarding.connections import embedding, partnership
+from onboarding.connections.growers import connection_of
 from tests.support.people import Person
 from tests.support.stack import Stack
 
@@ -106,9 +106,9 @@ def portal(stack: Stack, slug: str, *, registered: bool = True) -> Iterator[Port
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     made = Portal(stack, slug, server.server_port)
     with stack.installation.database.transaction() as session:
-        if session.scalar(invitations.partner_named(slug)) is None:
-            invitations.add_partner(session, slug=slug, name="Prairie Co-op")
-        partner = session.scalars(invitations.partner_named(slug)).one()
+        if session.scalar(partnership.partner_named(slug)) is None:
+            partnership.add_partner(session, slug=slug, name="Prairie Co-op")
+        partner = session.scalars(partnership.partner_named(slug)).one()
         partner.frame_origins = [made.origin] if registered else ["https://elsewhere.example"]
         partner.return_urls = [f"{made.origin}/back"]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

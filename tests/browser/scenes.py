@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import object_session
 
 from onboarding.clock import now
-from onboarding.connections import consent, incidents, invitations, mails, pace
+from onboarding.connections import consent, growers, incidents, mails, pace, partnership
 from onboarding.connections.incidents import LEAST
 from onboarding.models import Attempt, Connection, Incident, Link, Organization, Pace, Partner
 from onboarding.states import Health, IncidentKind, Outcome, Stage
@@ -151,14 +151,14 @@ class Scenes:
         """The connection of a link's grower; what is changed is committed at the end."""
         with self._session_to(write) as session:
             grower_id = session.get_one(Link, self._link_id(link)).grower_id
-            yield invitations.connection_of(session, grower_id)
+            yield growers.connection_of(session, grower_id)
 
     @contextmanager
     def attempt(self, link: str, *, write: bool = True) -> Iterator[Attempt]:
         """The newest attempt of a link's grower; what is changed is committed at the end."""
         with self._session_to(write) as session:
             grower_id = session.get_one(Link, self._link_id(link)).grower_id
-            connection = invitations.connection_of(session, grower_id)
+            connection = growers.connection_of(session, grower_id)
             attempt = consent.latest(session, connection.id)
             assert attempt is not None, "nobody has started"
             yield attempt
@@ -215,8 +215,8 @@ class Scenes:
 
     def _add_partner(self, slug: str, name: str, **fields: Any) -> None:
         with self._session_to(write=True) as session:
-            if session.scalar(invitations.partner_named(slug)) is None:
-                invitations.add_partner(session, slug=slug, name=name, **SUPPORT, **fields)
+            if session.scalar(partnership.partner_named(slug)) is None:
+                partnership.add_partner(session, slug=slug, name=name, **SUPPORT, **fields)
 
     def _set_pace(self, **values: datetime | None) -> None:
         with self._session_to(write=True) as session:

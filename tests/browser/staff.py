@@ -15,7 +15,7 @@ from flask import url_for
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 from onboarding import clock, create_app
-from onboarding.connections.invitations import partner_named
+from onboarding.connections.partnership import partner_named
 from onboarding.local.world import opening
 from onboarding.models import (
     BulkJob,

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Route, expect
 
-from onboarding.connections import invitations
+from onboarding.connections import partnership
 from onboarding.models import Link
 from onboarding.states import LinkKind
 from tests.browser.portal import Portal, portal
@@ -181,7 +181,7 @@ def test_console_knows_elements_that_are_not_complete_and_partners_that_are_not(
     with portal(examined.stack, "other") as other:
         other.element = "".join(element.format(*one) for one in wrong)
         with examined.stack.installation.database.transaction() as session:
-            partner = session.scalars(invitations.partner_named(SLUG)).one()
+            partner = session.scalars(partnership.partner_named(SLUG)).one()
             partner.frame_origins = [other.origin]
         said = console(chromium, other, frames=3)
     assert "✗ This token is another partner’s." in said

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import requests
 
-from onboarding.connections import invitations
+from onboarding.connections import partnership
 from onboarding.partners import keys, moves
 from onboarding.states import ApiScope
 from tests.support.control import Control
@@ -39,7 +39,7 @@ class Developer:
     def __init__(self, stack: Stack) -> None:
         stack.invite(f"farm-{uuid4().hex[:12]}")  # so that there is the partner
         with stack.installation.database.transaction() as session:
-            partner = session.scalars(invitations.partner_named(PARTNER)).one()
+            partner = session.scalars(partnership.partner_named(PARTNER)).one()
             _made, key = keys.make(session, partner, name="a test", scopes=list(ApiScope))
         self._url = f"{stack.public_url}/api/v1"
         self._session = requests.Session()

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from onboarding.clock import now
-from onboarding.connections import invitations
+from onboarding.connections import invitations, partnership
 from onboarding.models import (
     Audit,
     BulkJob,
@@ -103,7 +103,7 @@ def confirmed(stack: Stack) -> UUID:
         staff = Staff(email="import@example.com", role=Role.OPERATOR, created_at=now())
         session.add(staff)
         session.flush()
-        partner = session.scalars(invitations.partner_named("demo")).one()
+        partner = session.scalars(partnership.partner_named("demo")).one()
         by = member_of(staff)
         shown = doing.show(session, by, partner, "growers.csv", File(lines, ignored=[]))
         assert doing.confirm(session, by, shown, seen=0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from onboarding.connections import invitations
+from onboarding.connections import partnership
 from tests.support.control import Control, Entry
 from tests.support.crowd import assert_each_delivered, connect_all
 from tests.support.grower import Grower
@@ -61,8 +61,8 @@ MATRIX = [
 def choosy_partner(running_stack: Stack) -> str:
     """A partner who chooses organizations at Leaf, so that the configuration is written, too."""
     with running_stack.installation.database.transaction() as session:
-        if session.scalar(invitations.partner_named("choosy")) is None:
-            invitations.add_partner(
+        if session.scalar(partnership.partner_named("choosy")) is None:
+            partnership.add_partner(
                 session, slug="choosy", name="Choosy Co-op", select_organizations=True
             )
     return "choosy"

@@ -8,7 +8,7 @@ from uuid import uuid4
 import requests
 import sqlalchemy as sa
 
-from onboarding.connections import invitations
+from onboarding.connections import partnership
 from onboarding.models import Attempt, Connection, Event, Grower, Link
 from tests.support import grower as browsing
 from tests.support.inspection import complaints
@@ -41,7 +41,7 @@ class People:
     def partner(self, slug: str, **fields: Any) -> None:
         """Add a partner, as `flask partner add` does, without the time that a process takes."""
         with self._stack.installation.database.transaction() as session:
-            invitations.add_partner(session, slug=slug, **fields)
+            partnership.add_partner(session, slug=slug, **fields)
 
     def visitor(self, link: str, external_id: str = "", *, address: str | None = None) -> Person:
         """Somebody in a new browser with a link that exists already."""

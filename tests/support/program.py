@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from onboarding.connections import invitations
+from onboarding.connections import partnership
 from onboarding.partners import keys
 from onboarding.states import ApiScope
 from onboarding.views.api.parts import PREFIX
@@ -20,7 +20,7 @@ class Program:
     def __init__(self, app: Flask, slug: str, *scopes: ApiScope) -> None:
         self.client: FlaskClient = app.test_client()
         with app.extensions["onboarding"].database.transaction() as session:
-            partner = session.scalars(invitations.partner_named(slug)).one()
+            partner = session.scalars(partnership.partner_named(slug)).one()
             made, self.key = keys.make(
                 session, partner, name="a test", scopes=scopes or list(ApiScope)
             )

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import sqlalchemy as sa
 
 from onboarding import clock, settings
-from onboarding.connections import invitations
+from onboarding.connections import invitations, partnership
 from onboarding.installation import Installation, assemble
 from onboarding.local import commands
 from onboarding.local.child import Child
@@ -206,8 +206,8 @@ class Stack:
         """
         parts = self.installation
         with parts.database.transaction() as session:
-            if session.scalar(invitations.partner_named(partner)) is None:
-                invitations.add_partner(session, slug=partner, name="Demo Co-op")
+            if session.scalar(partnership.partner_named(partner)) is None:
+                partnership.add_partner(session, slug=partner, name="Demo Co-op")
                 session.flush()
             link = invitations.invite(
                 session,

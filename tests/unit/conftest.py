@@ -14,7 +14,7 @@ from flask import Flask
 from pytest_httpserver import HTTPServer
 
 from onboarding import create_app
-from onboarding.connections import invitations
+from onboarding.connections import partnership
 from onboarding.db import Database
 from onboarding.models import Link
 from onboarding.settings import WELL_KNOWN, Settings
@@ -183,6 +183,6 @@ def app(
     with fresh_database.transaction() as session:
         for slug in ("prairie", "acme"):
             urls = ["https://portal.example/back"]
-            invitations.add_partner(session, slug=slug, name=slug, return_urls=urls)
+            partnership.add_partner(session, slug=slug, name=slug, return_urls=urls)
     yield made
     made.extensions["onboarding"].database.engine.dispose()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from onboarding.clock import now
-from onboarding.connections import invitations
+from onboarding.connections import partnership
 from onboarding.db import Database
 from onboarding.models import locked
 from onboarding.settings import Settings
@@ -32,7 +32,7 @@ def taken() -> Answer:
 def endpoint(database: Database, vault: Vault, settings: Settings, url: str = URL) -> UUID:
     """An endpoint of the partner of `watched`, for all events."""
     with database.transaction() as session:
-        partner = session.scalars(invitations.partner_named(PARTNER)).one()
+        partner = session.scalars(partnership.partner_named(PARTNER)).one()
         made, _secret = endpoints.add(session, vault, settings, partner, url=url, events=())
         return made.id
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from onboarding.clock import now
-from onboarding.connections import invitations
+from onboarding.connections import growers, invitations, partnership
 from onboarding.db import Database
 from onboarding.models import Attempt, Connection, Event, Grower, Link, Organization, Partner
 from onboarding.states import Health, Outcome, Stage
@@ -21,8 +21,8 @@ PARTNER = "demo"
 def add_partner(database: Database, slug: str = PARTNER) -> None:
     """A partner, if there is none of that name."""
     with database.transaction() as session:
-        if session.scalar(invitations.partner_named(slug)) is None:
-            invitations.add_partner(session, slug=slug, name="Demo Co-op")
+        if session.scalar(partnership.partner_named(slug)) is None:
+            partnership.add_partner(session, slug=slug, name="Demo Co-op")
 
 
 def invited(database: Database, external_id: str = "grower-1", *, partner: str = PARTNER) -> Link:
@@ -46,7 +46,7 @@ def watched(database: Database, count: int, **values: Any) -> list[UUID]:
     """
     moment = now()
     with database.transaction() as session:
-        partner = session.scalar(invitations.partner_named("watched"))
+        partner = session.scalar(partnership.partner_named("watched"))
         if partner is None:
             partner = Partner(slug="watched", name="Demo Co-op", created_at=moment)
         had = session.scalar(sa.select(sa.func.count()).select_from(Grower)) or 0
@@ -92,7 +92,7 @@ def attempted(
     with database.transaction() as session:
         session.add(
             Attempt(
-                connection_id=invitations.connection_id_of(session, link.grower_id),
+                connection_id=growers.connection_id_of(session, link.grower_id),
                 link_id=link.id,
                 state_digest=secrets.token_bytes(32),
                 browser_digest=secrets.token_bytes(32),
@@ -108,7 +108,7 @@ def attempted(
 def connection_of(database: Database, link: Link) -> Connection:
     """The connection of a link's grower, as the database has it."""
     with database.reading() as session:
-        return invitations.connection_of(session, link.grower_id)
+        return growers.connection_of(session, link.grower_id)
 
 
 def history_of(database: Database, connection_id: UUID) -> list[str]:

@@ -16,7 +16,7 @@ import requests
 from flask import Flask
 
 from onboarding import create_app
-from onboarding.connections import invitations
+from onboarding.connections import partnership
 from onboarding.db import Database
 from onboarding.views.api.parts import PREFIX
 from tests.support.ports import free_port
@@ -100,7 +100,7 @@ def app(
 ) -> Iterator[Flask]:
     made = create_app(settings_for(httpserver, database_url=fresh_url))
     with fresh_database.transaction() as session:
-        invitations.add_partner(session, slug=PARTNER, name="Heartland")
+        partnership.add_partner(session, slug=PARTNER, name="Heartland")
     yield made
     made.extensions["onboarding"].database.engine.dispose()
 

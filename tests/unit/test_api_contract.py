@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from onboarding import create_app
-from onboarding.connections import invitations
+from onboarding.connections import partnership
 from onboarding.db import Database
 from onboarding.partners import quota
 from onboarding.states import ApiScope
@@ -49,7 +49,7 @@ def app(
 ) -> Iterator[Flask]:
     made = create_app(settings_for(httpserver, database_url=fresh_url))
     with fresh_database.transaction() as session:
-        invitations.add_partner(session, slug="prairie", name="Prairie")
+        partnership.add_partner(session, slug="prairie", name="Prairie")
     yield made
     made.extensions["onboarding"].database.engine.dispose()
 

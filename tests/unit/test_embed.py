@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from onboarding import create_app
 from onboarding.clock import now
-from onboarding.connections import embedding, glance, invitations
+from onboarding.connections import embedding, glance, growers, invitations, partnership
 from onboarding.db import Database
 from onboarding.errors import InputInvalid
 from onboarding.links import Links
@@ -42,14 +42,14 @@ def app(
     monkeypatch.setattr(glance, "LOOKED_FOR", -1.0)
     made = create_app(settings_for(httpserver, database_url=fresh_url))
     with fresh_database.transaction() as session:
-        invitations.add_partner(
+        partnership.add_partner(
             session,
             slug="prairie",
             name="Prairie Co-op",
             frame_origins=[PORTAL, "https://other-portal.example"],
             return_urls=[BACK, f"{PORTAL}/done?from=us"],
         )
-        invitations.add_partner(session, slug="acme", name="Acme")
+        partnership.add_partner(session, slug="acme", name="Acme")
     yield made
     made.extensions["onboarding"].database.engine.dispose()
 
@@ -69,7 +69,7 @@ def connection_of(database: Database, *, partner: str = "prairie") -> Connection
             lifetime=timedelta(days=1),
         )
         session.flush()
-        return invitations.connection_of(session, link.grower_id)
+        return growers.connection_of(session, link.grower_id)
 
 
 def embed(app: Flask, *, partner: str = "prairie", return_url: str | None = None) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from onboarding.clock import now
 from onboarding.connections import embedding, glance
 from onboarding.connections.glance import Glances, rows_of
-from onboarding.connections.invitations import connection_of
+from onboarding.connections.growers import connection_of
 from onboarding.db import Database
 from onboarding.models import Attempt, Connection, Link
 from onboarding.states import Health, Outcome, Stage

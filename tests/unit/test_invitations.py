@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from onboarding.clock import now
-from onboarding.connections import invitations
+from onboarding.connections import invitations, partnership
 from onboarding.db import Database
 from onboarding.errors import InputInvalid
 from onboarding.models import Connection, Grower, Link, Partner
@@ -21,7 +21,7 @@ FORTNIGHT = timedelta(days=14)
 
 def add(database: Database, **fields: Any) -> Partner:
     with database.transaction() as session:
-        return invitations.add_partner(
+        return partnership.add_partner(
             session, **{"slug": "north-farms", "name": "North Farms"} | fields
         )
 
@@ -52,7 +52,7 @@ def test_a_partner_is_kept_with_all_that_was_said(fresh_database: Database) -> N
     )
 
     with fresh_database.reading() as session:
-        found = session.scalars(invitations.partner_named("north-farms")).one()
+        found = session.scalars(partnership.partner_named("north-farms")).one()
     assert (found.name, found.colour, found.support_name) == ("North Farms", "#1a2b3c", "Ada")
     assert found.support_email == "help@north.example"
     assert found.support_phone == "+49 30 1234567"

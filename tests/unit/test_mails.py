@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import invitations, mails
+from onboarding.connections import growers, invitations, mails
 from onboarding.connections.mails.owed import FIRST_AFTER
 from onboarding.db import Database
 from onboarding.errors import InputInvalid
@@ -490,7 +490,7 @@ def test_a_link_that_was_revoked_is_not_mailed(
         with fresh_database.transaction() as session:
             link = session.get_one(Link, link_id)
             link.grower.email = ADDRESS
-            connection = invitations.connection_of(session, link.grower_id)
+            connection = growers.connection_of(session, link.grower_id)
             mails.invite(session, settings, link, connection)
             invitations.revoke(session, link)
         send(fresh_database, settings, owed(fresh_database)[0])
@@ -512,7 +512,7 @@ def test_an_invitation_needs_an_address(
     with postbox() as server, fresh_database.transaction() as session:
         link = session.get_one(Link, link_id)
         link.grower.email = email
-        connection = invitations.connection_of(session, link.grower_id)
+        connection = growers.connection_of(session, link.grower_id)
         with pytest.raises(InputInvalid, match=words):
             mails.invite(session, settings_with(server), link, connection)
 

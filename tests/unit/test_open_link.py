@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 
 from onboarding import create_app
 from onboarding.clock import now
-from onboarding.connections import invitations, mails, open_link
+from onboarding.connections import growers, invitations, mails, open_link, partnership
 from onboarding.db import Database
 from onboarding.mail.address import Mailing, Sender
 from onboarding.models import Audit, Connection, Event, Grower, Link, LinkRequest, Mail, Partner
@@ -53,8 +53,8 @@ def app(
     made = create_app(settings_for(httpserver, database_url=fresh_url, mail=mailing))
     made.test_client_class = Browser
     with fresh_database.transaction() as session:
-        invitations.add_partner(session, slug="prairie", name="Prairie Co-op", open_link=True)
-        invitations.add_partner(session, slug="closed", name="Closed Co-op")
+        partnership.add_partner(session, slug="prairie", name="Prairie Co-op", open_link=True)
+        partnership.add_partner(session, slug="closed", name="Closed Co-op")
     yield made
     made.extensions["onboarding"].database.engine.dispose()
 
@@ -77,7 +77,7 @@ def requests(database: Database) -> int:
         return session.scalar(sa.select(sa.func.count()).select_from(LinkRequest)) or 0
 
 
-def growers(database: Database) -> list[Grower]:
+def growers_of(database: Database) -> list[Grower]:
     with database.reading() as session:
         return list(session.scalars(sa.select(Grower).order_by(Grower.created_at)))
 
@@ -108,7 +108,7 @@ def known(database: Database, email: str | None = ADDRESS, **fields: Any) -> Con
             lifetime=timedelta(days=14),
         )
         session.flush()
-        connection = invitations.connection_of(session, link.grower_id)
+        connection = growers.connection_of(session, link.grower_id)
         for name, value in fields.items():
             setattr(connection, name, value)
         return connection
@@ -122,11 +122,11 @@ def test_a_grower_asks_gets_a_mail_and_stands_before_the_start(
     page = browser.get("/j/prairie/asked")
     assert ADDRESS in page.text.replace("<wbr>", "")
     assert "Elm Farm" not in page.text
-    assert growers(fresh_database) == []
+    assert growers_of(fresh_database) == []
 
     deliver(app, fresh_database)
 
-    (grower,) = growers(fresh_database)
+    (grower,) = growers_of(fresh_database)
     assert (grower.name, grower.person, grower.email, grower.phone) == (
         "Elm Farm",
         "Anna Miller",
@@ -136,7 +136,7 @@ def test_a_grower_asks_gets_a_mail_and_stands_before_the_start(
     assert grower.by_open_link
     assert requests(fresh_database) == 0
     with fresh_database.reading() as session:
-        connection = invitations.connection_of(session, grower.id)
+        connection = growers.connection_of(session, grower.id)
         assert grower.external_id == f"open-{connection.reference}"
         event = session.scalars(sa.select(Event).order_by(Event.id)).first()
         assert event is not None
@@ -195,7 +195,7 @@ def test_who_is_known_is_mailed_their_own_link_and_nothing_of_theirs_changes(
     for _ in range(2):
         send(browser, email=typed, farm="Of a stranger", phone="555 0666")
         deliver(app, fresh_database)
-    (grower,) = growers(fresh_database)
+    (grower,) = growers_of(fresh_database)
     assert (grower.name, grower.email, grower.phone) == ("Maple Farm", kept, None)
     # A second request within the hour brings no second mail.
     ((_, recipient, raw),) = post.mails
@@ -225,7 +225,7 @@ def test_the_same_address_at_another_partner_is_another_grower(
         session.execute(sa.update(Partner).values(open_link=True))
     send(browser, slug="closed")
     deliver(app, fresh_database)
-    assert [one.partner.slug for one in growers(fresh_database)] == ["prairie", "closed"]
+    assert [one.partner.slug for one in growers_of(fresh_database)] == ["prairie", "closed"]
 
 
 def test_a_double_click_and_two_workers_make_one_grower(
@@ -253,7 +253,7 @@ def test_a_double_click_and_two_workers_make_one_grower(
             )
     other.join()
     open_link.take_up(fresh_database)
-    assert len(growers(fresh_database)) == 1
+    assert len(growers_of(fresh_database)) == 1
     assert [mail.kind for mail in owed(fresh_database)] == [MailKind.OPEN_LINK]
     assert requests(fresh_database) == 0
 
@@ -303,7 +303,7 @@ def test_without_mail_the_page_takes_nothing_and_says_whom_to_ask(
 ) -> None:
     made = create_app(settings_for(httpserver, database_url=fresh_url))
     with fresh_database.transaction() as session:
-        invitations.add_partner(
+        partnership.add_partner(
             session, slug="prairie", name="P", open_link=True, support_phone="555 0199"
         )
     browser = made.test_client()
@@ -359,7 +359,7 @@ def test_strange_names_stay_what_they_are_and_reach_no_stranger_by_mail(
     assert "&lt;b&gt;" in again.text
     assert "<b>" not in again.text
     deliver(app, fresh_database)
-    (grower,) = growers(fresh_database)
+    (grower,) = growers_of(fresh_database)
     assert grower.name == 'Bee <b>"Łąka"</b> 🐝 農場 Bcc: all@farm.example'
     ((_, recipient, raw),) = post.mails
     mail = message_from_bytes(raw, policy=policy.default)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from werkzeug import Request, Response
 
-from onboarding.connections import invitations, organizations
+from onboarding.connections import growers, organizations
 from onboarding.connections.organizations import READS_AFTER_RETURN, Look
 from onboarding.deere import Deere
 from onboarding.models import Link
@@ -151,7 +151,7 @@ def test_a_grower_on_the_way_to_choose_owes_leaf_a_sync_whatever_leaf_has(
     walk.put(link, stage=stage, sync_owed=False)
 
     with walk.database.transaction() as session:
-        connection = invitations.connection_of(session, link.grower_id)
+        connection = growers.connection_of(session, link.grower_id)
         organizations.page_for(session, deere, connection, organization_id=None)
 
     assert connection_of(walk.database, link).sync_owed

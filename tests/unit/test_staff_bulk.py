@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from onboarding.clock import now
-from onboarding.connections import invitations, listing
+from onboarding.connections import growers, invitations, listing, partnership
 from onboarding.db import Database
 from onboarding.mail.address import Mailing, MailServer, Sender
 from onboarding.models import Audit, BulkJob, BulkRow, Connection, Grower, Link, Mail, Staff
@@ -184,7 +184,7 @@ def test_all_that_a_view_shows_are_collected_first_in_parts_and_then_worked_on(
         link = invited(desk.database, f"g-{number}", partner="ours")
         set_grower(desk.database, link, name="Elm Farm" if number else "Oak Farm")
         with desk.database.transaction() as session:
-            listing.touch(session, invitations.connection_id_of(session, link.grower_id))
+            listing.touch(session, growers.connection_id_of(session, link.grower_id))
     invited(desk.database, "g-x", partner="others")
     operator = desk.browser()
     view = {"all": "1", "view": "q=elm&partner=ours&sort=name", "kind": "new_link"}
@@ -335,7 +335,7 @@ def test_limited_members_reach_only_what_they_see_when_asked_and_when_worked_on(
     assert job_of(desk, job_id).total == 2
     with desk.database.transaction() as session:
         session.scalars(sa.select(Staff)).one().partners = list(
-            session.scalars(invitations.partner_named("ours"))
+            session.scalars(partnership.partner_named("ours"))
         )
     worked_off(desk)
 

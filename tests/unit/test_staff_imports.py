@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from onboarding.clock import now
-from onboarding.connections import enrolment, invitations
+from onboarding.connections import enrolment, partnership
 from onboarding.connections.enrolment import Newcomer
 from onboarding.db import DATABASE_ERRORS
 from onboarding.errors import InputInvalid
@@ -472,4 +472,4 @@ def test_what_nobody_confirms_is_over_after_a_day_and_deleted(desk: Desk) -> Non
     with desk.database.reading() as session:
         assert session.scalars(sa.select(Import.state)).all() == [ImportState.DONE]
         assert session.scalars(sa.select(ImportRow)).all() == []
-        assert session.scalars(invitations.partner_named("ours")).one()
+        assert session.scalars(partnership.partner_named("ours")).one()

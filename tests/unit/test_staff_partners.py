@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import sqlalchemy as sa
 
-from onboarding.connections import invitations
+from onboarding.connections import partnership
 from onboarding.db import Database
 from onboarding.errors import InputInvalid
 from onboarding.models import Application, Audit, Partner
@@ -152,7 +152,7 @@ def test_further_addresses_are_listed_once_and_checked_as_all_are(
     settings = settings_for(httpserver)
     portal, back = "https://portal.example", "https://portal.example/back"
     with fresh_database.transaction() as session:
-        made = invitations.add_partner(session, slug="prairie", name="Prairie", colour="#2f6136")
+        made = partnership.add_partner(session, slug="prairie", name="Prairie", colour="#2f6136")
         session.flush()
         for _ in range(2):
             partners.list_addresses(

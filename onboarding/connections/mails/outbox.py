@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from onboarding import chance
 from onboarding.clock import now
-from onboarding.connections import history, invitations, workers
+from onboarding.connections import growers, history, workers
 from onboarding.connections.mails.owed import owe_attention
 from onboarding.errors import MailDelayed
 from onboarding.models import Connection, Grower, Link, Mail, locked
@@ -144,7 +144,7 @@ def note_sent(session: Session, mail_id: UUID, number: int) -> None:
     end(session, mail, MailState.SENT)
     connection = locked(session, mail.connection_id)
     if connection.grower.address_refused_at is not None:
-        invitations.forget_refusal(session, connection)
+        growers.forget_refusal(session, connection)
     is_about_now = mail.about == connection.grower_acts_since
     if mail.kind is MailKind.ATTENTION and is_about_now and mail.number < REMINDERS:
         session.flush()

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import history, invitations
+from onboarding.connections import growers, history
 from onboarding.connections.mails.owed import owe
 from onboarding.models import Connection, Link, Mail, locked
 from onboarding.settings import Settings
@@ -49,7 +49,7 @@ def ask(session: Session, link: Link) -> None:
     Whether there is an address is found out when it is sent: until then one grower is as the other,
     also to a watch.
     """
-    connection = locked(session, invitations.connection_id_of(session, link.grower_id))
+    connection = locked(session, growers.connection_id_of(session, link.grower_id))
     if _is_turn_for_one(session, connection.id):
         owe(session, connection, MailKind.NEW_LINK)
         history.record(session, connection, "new_link_asked", who=history.GROWER)
@@ -81,7 +81,7 @@ def is_newest_revoked(session: Session, grower_id: object) -> bool:
 
 def was_asked(session: Session, link: Link) -> bool:
     """Whether somebody has asked in the last day."""
-    return bool(_asked(session, invitations.connection_id_of(session, link.grower_id)))
+    return bool(_asked(session, growers.connection_id_of(session, link.grower_id)))
 
 
 def _is_turn_for_one(session: Session, connection_id: UUID) -> bool:

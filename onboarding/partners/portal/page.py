@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from onboarding.connections.invitations import USUAL_PORTS
+from onboarding.connections.accepted import USUAL_PORTS
 from onboarding.urls import HOST_AND_PORT
 
 FRAMES_MAX = 20

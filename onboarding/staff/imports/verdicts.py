@@ -9,14 +9,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from onboarding.connections.invitations import (
-    EMAIL,
-    EMAIL_MAX,
-    EXTERNAL_ID_MAX,
-    LEAF_USER,
-    NAME_MAX,
-    check_phone,
-)
+from onboarding.connections import accepted
+from onboarding.connections.accepted import EMAIL, EMAIL_MAX, NAME_MAX
+from onboarding.connections.growers import EXTERNAL_ID_MAX, LEAF_USER
 from onboarding.errors import InputInvalid
 from onboarding.i18n import gettext as _
 from onboarding.mail.address import on_the_wire
@@ -93,7 +88,7 @@ def _form(line: Line) -> Iterator[str]:
         yield _("%(text)s is not an e-mail address.") % {"text": line.email[:80]}
     if line.phone:
         try:
-            check_phone(line.phone)
+            accepted.phone(line.phone)
         except InputInvalid:
             text = _("%(text)s is not a telephone number: digits, spaces and + ( ) / . - only.")
             yield text % {"text": line.phone[:80]}

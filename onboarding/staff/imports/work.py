@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import enrolment, invitations
+from onboarding.connections import enrolment, growers
 from onboarding.db import DATABASE_ERRORS, Database
 from onboarding.models import Import, ImportRow
 from onboarding.settings import Settings
@@ -196,12 +196,12 @@ def _add(session: Session, partner_id: UUID, new: Sequence[ImportRow], lifetime:
 def _change(session: Session, judged: Sequence[Judged]) -> None:
     """Bring growers up to date, in the order in which others lock their connections."""
     found = [
-        (invitations.connection_id_of(session, one.grower.id), one.grower, one.line)
+        (growers.connection_id_of(session, one.grower.id), one.grower, one.line)
         for one in judged
         if one.grower is not None
     ]
     for _, grower, line in sorted(found, key=lambda one: one[0]):
-        invitations.bring_up_to_date(
+        growers.bring_up_to_date(
             session,
             grower,
             name=line.name,

@@ -11,7 +11,7 @@ from flask import Response, abort, make_response, request
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session, joinedload
 
-from onboarding.connections import embedding, history, invitations
+from onboarding.connections import accepted, embedding, growers, history, invitations
 from onboarding.errors import InputInvalid
 from onboarding.models import Connection, Grower, Link, Partner
 from onboarding.states import ApiScope
@@ -36,9 +36,9 @@ GROWER = "growers/<path:external_id>"
 class GrowerIn(Model):
     """A grower as the partner knows them."""
 
-    name: str = Field(min_length=1, max_length=invitations.NAME_MAX)
-    email: str | None = Field(default=None, max_length=invitations.EMAIL_MAX)
-    phone: str | None = Field(default=None, max_length=invitations.PHONE_MAX)
+    name: str = Field(min_length=1, max_length=accepted.NAME_MAX)
+    email: str | None = Field(default=None, max_length=accepted.EMAIL_MAX)
+    phone: str | None = Field(default=None, max_length=accepted.PHONE_MAX)
 
 
 class GrowerOut(BaseModel):
@@ -63,7 +63,7 @@ class Growers(BaseModel):
 class PageQuery(Model):
     """Which page."""
 
-    after: str | None = Field(default=None, max_length=invitations.EXTERNAL_ID_MAX)
+    after: str | None = Field(default=None, max_length=growers.EXTERNAL_ID_MAX)
     limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 50
 
 
@@ -71,7 +71,7 @@ class LinkIn(Model):
     """A link to be made."""
 
     days: int = Field(default=14, ge=1, le=365, description="After which it ends.")
-    return_url: str | None = Field(default=None, max_length=invitations.URL_MAX)
+    return_url: str | None = Field(default=None, max_length=accepted.URL_MAX)
 
 
 class LinkOut(BaseModel):
@@ -85,7 +85,7 @@ class LinkOut(BaseModel):
 class TokenIn(Model):
     """A token for a frame to be made."""
 
-    return_url: str | None = Field(default=None, max_length=invitations.URL_MAX)
+    return_url: str | None = Field(default=None, max_length=accepted.URL_MAX)
 
 
 class TokenOut(BaseModel):
@@ -104,7 +104,7 @@ def put_grower(external_id: str) -> Response:
     given: GrowerIn = request.context.json  # type: ignore[attr-defined]
     try:
         with writing() as session:
-            grower, _is_new = invitations.register(
+            grower, _is_new = growers.register(
                 session,
                 session.get_one(Partner, partner().id),
                 external_id=external_id,
@@ -161,7 +161,7 @@ def make_link(external_id: str) -> Response:
             url = given.return_url
             made = invitations.new_link(
                 session,
-                invitations.connection_of(session, grower.id),
+                growers.connection_of(session, grower.id),
                 lifetime=timedelta(days=given.days),
                 return_url=embedding.check_return_url(grower.partner, url) if url else None,
                 who=history.PARTNER,
@@ -196,7 +196,7 @@ def make_embed_token(external_id: str) -> Response:
     try:
         with writing() as session:
             grower = _grower(session, external_id)
-            connection = invitations.connection_of(session, grower.id)
+            connection = growers.connection_of(session, grower.id)
             made = embedding.new_link(session, connection, return_url=given.return_url)
             session.flush()
             told = TokenOut(
@@ -219,7 +219,7 @@ def _grower(session: Session, external_id: str) -> Grower:
 
 
 def _told(session: Session, grower: Grower) -> GrowerOut:
-    return _out(grower, invitations.connection_of(session, grower.id).reference)
+    return _out(grower, growers.connection_of(session, grower.id).reference)
 
 
 def _out(grower: Grower, reference: str) -> GrowerOut:

@@ -15,7 +15,7 @@ from onboarding import describe
 from onboarding.clock import now
 from onboarding.colours import LEAST_CONTRAST, accent_css, readability
 from onboarding.connections import applications as using
-from onboarding.connections import invitations
+from onboarding.connections import partnership
 from onboarding.errors import InputInvalid
 from onboarding.forms import Form, StartForm
 from onboarding.i18n import gettext as _
@@ -159,13 +159,13 @@ def make_partner() -> ResponseReturnValue:
 def colour() -> ResponseReturnValue:
     """A colour that somebody tries out, as the style sheet of a grower's page."""
     asked = f"#{request.args.get('of', '')}"
-    css = accent_css(asked) if invitations.COLOUR.fullmatch(asked) else None
+    css = accent_css(asked) if partnership.COLOUR.fullmatch(asked) else None
     return Response(css, mimetype="text/css") if css else abort(404)
 
 
 def contrast_note(colour: str | None) -> str | None:
     """Why growers do not see a colour; None if they do, or if there is none."""
-    if not colour or not invitations.COLOUR.fullmatch(colour):
+    if not colour or not partnership.COLOUR.fullmatch(colour):
         return None
     reached = readability(colour)
     if reached >= LEAST_CONTRAST:
@@ -178,9 +178,9 @@ def contrast_note(colour: str | None) -> str | None:
 
 def visible_partner(session: Session, slug: str) -> Partner:
     """A partner that the member sees; else 404."""
-    if not invitations.SLUG.fullmatch(slug):
+    if not partnership.SLUG.fullmatch(slug):
         abort(404)
-    found = session.scalar(invitations.partner_named(slug))
+    found = session.scalar(partnership.partner_named(slug))
     if found is None or not member().sees(found.id):
         abort(404)
     return found
@@ -219,7 +219,7 @@ def _preview(form: PartnerForm, slug: str) -> ResponseReturnValue:
     """
     parts = installation()
     typed = Partner(slug=slug)
-    invitations.change_partner(typed, **form.values())
+    partnership.change_partner(typed, **form.values())
     with parts.database.reading() as session:
         name = form.application.data
         own = applications.named(session, name) if name else None
