@@ -4,6 +4,7 @@
     ├── SettingsInvalid        settings are missing or wrong    → each named, with what to write
     ├── DatabaseUnfit          it can't hold our tables         → how to make one that can
     ├── InputInvalid           a command's or form's value      → what to change
+    │   └── NoRoom                 there are as many as may be      → remove one
     ├── LinkInvalid            forged, expired or revoked       → page with the partner's contact
     ├── ConsentExpired         state missing, unknown, too old  → start again
     ├── ConsentElsewhere       the callback in another browser  → go on there, or start again
@@ -50,6 +51,10 @@ class DatabaseUnfit(OnboardingError):
 
 class InputInvalid(OnboardingError):
     """A value given on the command line or in a form can't be used; the message says why."""
+
+
+class NoRoom(InputInvalid):
+    """No value is wrong: there are as many already as there may be."""
 
 
 class LinkInvalid(OnboardingError):

@@ -18,6 +18,13 @@ AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, i
 TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 """Addresses of IPv4 for networks of IPv6 alone (RFC 6052)."""
 
+GLOBAL = ipaddress.IPv6Network("2000::/3")
+"""All that is given out for the public Internet (RFC 4291). Python takes much else for public, too:
+`fec0::/10`, and ranges within which routers read an address of IPv4."""
+
+FOR_EXAMPLES = ipaddress.IPv6Network("3fff::/20")
+"""For documents alone (RFC 9637)."""
+
 PROTOCOLS = ipaddress.IPv4Network("192.0.0.0/24")
 """For protocols alone (RFC 6890); not every release of Python knows that of all of them."""
 
@@ -32,10 +39,12 @@ def is_public(address: Address) -> bool:
     Not: private, loopback, link-local, shared by carriers (RFC 6598), multicast, reserved; nor an
     IPv6 address within which one of those is written.
     """
-    within = _within(address)
-    if address in PROTOCOLS:
+    if isinstance(address, IPv4Address):
+        return address.is_global and not address.is_multicast and address not in PROTOCOLS
+    if address not in GLOBAL and address not in TRANSLATED:
         return False
-    return address.is_global and not address.is_multicast and all(map(is_public, within))
+    is_fine = address.is_global and address not in FOR_EXAMPLES
+    return is_fine and all(map(is_public, _within(address)))
 
 
 def is_allowed(address: Address, allowed: Sequence[Network]) -> bool:

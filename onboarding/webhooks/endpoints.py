@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import announcing
-from onboarding.errors import InputInvalid, TokenUnreadable
+from onboarding.errors import InputInvalid, NoRoom, TokenUnreadable
 from onboarding.models import Partner, WebhookDelivery, WebhookEndpoint
 from onboarding.settings import Settings
 from onboarding.states import PauseReason, WebhookEvent
@@ -26,6 +27,10 @@ AT_MOST = 10
 URL_MAX = 500
 OVERLAP = timedelta(hours=24)
 """So long messages are signed with the secret before, too."""
+LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+HOST = re.compile(rf"(?:{LABEL}\.)*(?!(?:\d+|0x[0-9a-f]*)$){LABEL}")
+"""A name in small letters. One whose last part is a number is an address, as browsers read it."""
+HOST_MAX = 253
 TEST = "test"
 """The type of a message that tells of nothing."""
 
@@ -43,6 +48,7 @@ def add(
 
     :param events: of `WebhookEvent`; none: all
     :return: the endpoint, and the secret, which is shown this once
+    :raise NoRoom: if the partner has as many as there may be
     :raise InputInvalid: saying what to change
     """
     # One after the other for each partner, so that they are counted.
@@ -51,7 +57,7 @@ def add(
     )
     known = of(session, partner)
     if len(known) >= AT_MOST:
-        raise InputInvalid(f"There are {AT_MOST} endpoints already: remove one first.")
+        raise NoRoom(f"There are {AT_MOST} endpoints already: remove one first.")
     url = checked_url(settings, url)
     if any(one.url == url for one in known):
         raise InputInvalid("There is an endpoint with this URL already: change its events instead.")
@@ -183,11 +189,11 @@ def checked_url(settings: Settings, url: str) -> str:
         raise InputInvalid(f"The URL has more than {URL_MAX} characters.")
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-        is_whole = bool(host) and port != 0 and host.isascii() and url.isascii()
+        host, port = (parts.hostname or "").removesuffix("."), parts.port
+        is_whole = bool(host) and port != 0 and url.isascii()
     except ValueError:
         is_whole = False
-    if not is_whole or any(one <= " " for one in url):
+    if not is_whole or not url.isprintable() or " " in url:
         raise InputInvalid("The URL must be like https://portal.example.com/webhooks.")
     if "@" in parts.netloc or "#" in url:
         raise InputInvalid("The URL must hold no user name, password or fragment.")
@@ -195,6 +201,11 @@ def checked_url(settings: Settings, url: str) -> str:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
+        if "[" in parts.netloc or len(host) > HOST_MAX or not HOST.fullmatch(host):
+            raise InputInvalid(
+                f"{host} is neither a host's name nor an address: write it like "
+                "portal.example.com, 192.0.2.1 or [2001:db8::1]."
+            ) from None
         is_here = host == "localhost" or host.endswith(".localhost")
         is_refused = is_here and not any(network.is_loopback for network in allowed)
         is_private = is_here

@@ -51,6 +51,7 @@ async def client(allowed: Sequence[Network]) -> AsyncIterator[aiohttp.ClientSess
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
+        headers={"Accept-Encoding": "identity"},  # what is answered is shown to people
         timeout=aiohttp.ClientTimeout(total=None),
         trust_env=False,
     ) as session:

@@ -109,4 +109,7 @@ def test_a_url_is_there_once_and_there_are_ten_at_most(app: Flask) -> None:
     for number in range(10):
         made = program.call("POST", "/webhook-endpoints", {"url": f"{URL}/{number}"})
         assert made.status_code == 201
-    assert wrong(program.call("POST", "/webhook-endpoints", {"url": URL})) == "invalid"
+        twice = program.call("POST", "/webhook-endpoints", {"url": f"{URL}/{number}"})
+        # That there are ten is no fault of a value.
+        assert wrong(twice) == ("invalid" if number < 9 else "conflict")
+    assert "remove one first" in twice.get_json()["detail"]

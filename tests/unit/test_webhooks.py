@@ -149,6 +149,7 @@ def test_tells_in_order_what_is_told_everywhere(partners: Partners, receiver: Re
     status = said[0]["data"]["status"]
     assert (status["code"], status["who"]) == ("reconnect", "grower")
     assert status["sentence"].startswith("Please connect again. John Deere no longer")
+    assert receiver.taken[0].headers["accept-encoding"] == "identity"  # people read the answers
     assert {one.state for one in partners.all(WebhookDelivery)} == {DeliveryState.DELIVERED}
 
 
@@ -318,6 +319,13 @@ def test_nothing_goes_to_this_machine_unless_that_is_allowed(
         "fe80::1",
         "ff02::1",
         "2001:db8::1",
+        "3fff::1",
+        "::127.0.0.1",
+        "::ffff:0:127.0.0.1",
+        "64:ff9b:1::a01:203",
+        "100::1",
+        "fec0::1",
+        "5f00::1",
     ],
 )
 def test_addresses_that_are_not_public(address: str) -> None:
@@ -341,6 +349,18 @@ def test_addresses_that_are(address: str) -> None:
         ("https://10.0.0.1/", "public Internet"),
         ("https://[::ffff:10.0.0.1]/", "public Internet"),
         ("https://portal.example/a b", "must be like"),
+        ("https://[fec0::1]/", "public Internet"),
+        ("https://2130706433/", "neither"),
+        ("https://127.1/", "neither"),
+        ("https://0177.0.0.1/", "neither"),
+        ("https://0x7f000001/", "neither"),
+        ("https://127.0.0.1%2e/", "neither"),
+        ("https://portal.example\\.evil/", "neither"),
+        ("https://portal..example/", "neither"),
+        ("https://-/", "neither"),
+        ("https://[v1.x]/", "neither"),
+        ("https://" + "a" * 64 + ".example/", "neither"),
+        ("https://portal.example/\x7f", "must be like"),
         ("https://" + "a" * 500 + ".example", "characters"),
     ],
 )

@@ -10,7 +10,7 @@ from flask import Response, abort, make_response, request
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from onboarding.errors import InputInvalid
+from onboarding.errors import InputInvalid, NoRoom
 from onboarding.models import Partner, WebhookEndpoint
 from onboarding.states import ApiScope, PauseReason, WebhookEvent
 from onboarding.views.api.parts import (
@@ -85,7 +85,7 @@ def list_endpoints() -> Response:
 
 @bp.post("/webhook-endpoints")
 @needs(ApiScope.WEBHOOKS)
-@spec.validate(json=EndpointIn, resp=answers(201, EndpointWithSecret), tags=["webhooks"])
+@spec.validate(json=EndpointIn, resp=answers(201, EndpointWithSecret, 409), tags=["webhooks"])
 def make_endpoint() -> Response:
     """Have events sent to a URL. The answer holds the secret, which is told this once."""
     given: EndpointIn = request.context.json  # type: ignore[attr-defined]
@@ -101,6 +101,8 @@ def make_endpoint() -> Response:
                 events=given.events,
             )
             return as_json(EndpointWithSecret(**_told(made), secret=secret), 201)
+    except NoRoom as err:
+        return problem(409, str(err))
     except InputInvalid as err:
         return invalid("url", str(err))
 
