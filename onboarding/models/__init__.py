@@ -28,6 +28,7 @@ from onboarding.models.webhook import (
     WebhookEndpoint,
     WebhookMessage,
     WebhookTry,
+    is_next_of_its_connection,
 )
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "WebhookMessage",
     "WebhookTry",
     "Worker",
+    "is_next_of_its_connection",
     "locked",
     "new_reference",
 ]

@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, aliased, mapped_column, relationship
 
 from onboarding.models.base import Base, uuid_key, words
 from onboarding.models.connection import Connection
@@ -136,6 +136,22 @@ class WebhookDelivery(Base):
 
     message: Mapped[WebhookMessage] = relationship(lazy="joined", innerjoin=True)
     endpoint: Mapped[WebhookEndpoint] = relationship()
+
+
+def is_next_of_its_connection() -> sa.ColumnElement[bool]:
+    """Whether a delivery that waits has none before it about the same connection."""
+    same = aliased(WebhookDelivery)
+    # Not `NOT EXISTS`: PostgreSQL would join all that waits, to take a few.
+    first = (
+        sa.select(sa.func.min(same.id))
+        .where(
+            same.endpoint_id == WebhookDelivery.endpoint_id,
+            same.connection_id == WebhookDelivery.connection_id,
+            same.state == DeliveryState.WAITING,
+        )
+        .scalar_subquery()
+    )
+    return sa.or_(WebhookDelivery.connection_id.is_(None), WebhookDelivery.id == first)
 
 
 class WebhookTry(Base):

@@ -156,7 +156,8 @@ def remove(vault: Vault, endpoint: WebhookEndpoint) -> None:
 
 
 def send_test(session: Session, endpoint: WebhookEndpoint) -> WebhookDelivery:
-    """Send a message that tells of nothing, whatever events the endpoint wants.
+    """Send a message that tells of nothing, whatever events the endpoint wants, and before all
+    that waits there.
 
     :raise InputInvalid: while it is paused
     """
@@ -165,7 +166,6 @@ def send_test(session: Session, endpoint: WebhookEndpoint) -> WebhookDelivery:
     data = {"endpoint": str(endpoint.id)}
     made = announcing.new_message(TEST, endpoint.partner_id, data=data)
     (delivery,) = announcing.send(session, made, [endpoint])
-    endpoint.retry_at = None  # whoever asks for it wants to see it now
     return delivery
 
 

@@ -14,10 +14,16 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
+from onboarding.models import (
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
+    WebhookTry,
+    is_next_of_its_connection,
+)
 from onboarding.states import DeliveryState, PauseReason
 
 TAKEN_FOR = timedelta(minutes=1)
@@ -43,26 +49,30 @@ class Task:
 def with_work(session: Session) -> Sequence[UUID]:
     """Endpoints to which something can be sent at this moment."""
     moment = now()
-    due = sa.exists().where(
-        WebhookDelivery.endpoint_id == WebhookEndpoint.id, *_is_due(WebhookDelivery, moment)
-    )
-    return session.scalars(
-        sa.select(WebhookEndpoint.id)
-        .where(*_is_open(), _may_be_tried(moment), due)
-        .order_by(WebhookEndpoint.id)
-    ).all()
+
+    def has(*which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+        # Not `EXISTS`: PostgreSQL might read all that waits, to join it with a few endpoints.
+        one = (
+            sa.select(WebhookDelivery.id)
+            .where(WebhookDelivery.endpoint_id == WebhookEndpoint.id, *_is_due(moment), *which)
+            .limit(1)
+        )
+        return one.scalar_subquery().is_not(None)
+
+    may_be_sent = sa.or_(sa.and_(_may_be_tried(moment), has()), has(*_is_new_test()))
+    return session.scalars(sa.select(WebhookEndpoint.id).where(*_is_open(), may_be_sent)).all()
 
 
 def take(session: Session, endpoint_id: UUID, room: int) -> list[Task]:
-    """Take tries on oneself, at most so many."""
+    """Take tries on oneself, at most so many, and one of a test that would have to wait."""
     moment = now()
     endpoint = session.scalar(
-        sa.select(WebhookEndpoint).where(
-            WebhookEndpoint.id == endpoint_id, *_is_open(), _may_be_tried(moment)
-        )
+        sa.select(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id, *_is_open())
     )
     if endpoint is None:
         return []
+    if endpoint.retry_at is not None and endpoint.retry_at > moment:
+        return _take(session, endpoint, moment, 1, *_is_new_test())
     if endpoint.failures >= FAILING:
         room = 1
         # Passed by if another worker tries: who waited for its row could hold one it waits for.
@@ -77,40 +87,10 @@ def take(session: Session, endpoint_id: UUID, room: int) -> list[Task]:
             .values(retry_at=moment + TAKEN_FOR)
             .execution_options(synchronize_session=False)
         )
-    same = aliased(WebhookDelivery)
-    # Not `NOT EXISTS`: PostgreSQL would join all that waits, to take a few.
-    first = (
-        sa.select(sa.func.min(same.id))
-        .where(
-            same.endpoint_id == WebhookDelivery.endpoint_id,
-            same.connection_id == WebhookDelivery.connection_id,
-            same.state == DeliveryState.WAITING,
-        )
-        .scalar_subquery()
-    )
-    is_first = sa.or_(WebhookDelivery.connection_id.is_(None), WebhookDelivery.id == first)
-    found = session.execute(
-        sa.select(WebhookDelivery.id, WebhookDelivery.tries, WebhookMessage.id, WebhookMessage.body)
-        .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_id)
-        .where(WebhookDelivery.endpoint_id == endpoint_id, is_first)
-        .where(*_is_due(WebhookDelivery, moment))
-        .order_by(WebhookDelivery.due_at, WebhookDelivery.id)
-        .limit(room)
-        .with_for_update(of=WebhookDelivery, skip_locked=True)
-    ).all()
-    if found:
-        session.execute(
-            sa.update(WebhookDelivery)
-            .where(WebhookDelivery.id.in_([row[0] for row in found]))
-            .values(taken_until=moment + TAKEN_FOR, tries=WebhookDelivery.tries + 1)
-            .execution_options(synchronize_session=False)
-        )
-    return [
-        Task(
-            number, tries + 1, endpoint_id, endpoint.url, WebhookMessage(id=message).public_id, body
-        )
-        for number, tries, message, body in found
-    ]
+    found = _take(session, endpoint, moment, room)
+    if len(found) == room:  # more may wait, and a test among it
+        found += _take(session, endpoint, moment, 1, *_is_new_test())
+    return found
 
 
 def forget_old(session: Session) -> None:
@@ -212,14 +192,48 @@ def pause(endpoint: WebhookEndpoint, reason: PauseReason) -> None:
         endpoint.mail_due_at = endpoint.paused_at
 
 
-def _is_due(
-    delivery: type[WebhookDelivery], moment: datetime
-) -> tuple[sa.ColumnElement[bool], ...]:
+def _take(
+    session: Session,
+    endpoint: WebhookEndpoint,
+    moment: datetime,
+    room: int,
+    *which: sa.ColumnElement[bool],
+) -> list[Task]:
+    found = session.execute(
+        sa.select(WebhookDelivery.id, WebhookDelivery.tries, WebhookMessage.id, WebhookMessage.body)
+        .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_id)
+        .where(WebhookDelivery.endpoint_id == endpoint.id, is_next_of_its_connection())
+        .where(*_is_due(moment), *which)
+        .order_by(WebhookDelivery.due_at, WebhookDelivery.id)
+        .limit(room)
+        .with_for_update(of=WebhookDelivery, skip_locked=True)
+    ).all()
+    if found:
+        session.execute(
+            sa.update(WebhookDelivery)
+            .where(WebhookDelivery.id.in_([row[0] for row in found]))
+            .values(taken_until=moment + TAKEN_FOR, tries=WebhookDelivery.tries + 1)
+            .execution_options(synchronize_session=False)
+        )
+    return [
+        Task(
+            number, tries + 1, endpoint.id, endpoint.url, WebhookMessage(id=message).public_id, body
+        )
+        for number, tries, message, body in found
+    ]
+
+
+def _is_due(moment: datetime) -> tuple[sa.ColumnElement[bool], ...]:
     return (
-        delivery.state == DeliveryState.WAITING,
-        delivery.due_at <= moment,
-        sa.or_(delivery.taken_until.is_(None), delivery.taken_until <= moment),
+        WebhookDelivery.state == DeliveryState.WAITING,
+        WebhookDelivery.due_at <= moment,
+        sa.or_(WebhookDelivery.taken_until.is_(None), WebhookDelivery.taken_until <= moment),
     )
+
+
+def _is_new_test() -> tuple[sa.ColumnElement[bool], ...]:
+    """One that has failed waits as all others do."""
+    return WebhookDelivery.connection_id.is_(None), WebhookDelivery.tries == 0
 
 
 def _is_open() -> tuple[sa.ColumnElement[bool], ...]:

@@ -86,6 +86,10 @@ class Partners:
             for name, value in values.items():
                 setattr(connection, name, value)
 
+    def sends_test(self, endpoint_id: UUID) -> None:
+        with self.database.transaction() as session:
+            endpoints.send_test(session, session.get_one(WebhookEndpoint, endpoint_id))
+
     def breaks_and_mends(self, number: int = 0) -> None:
         self.becomes(number, health=Health.UNAUTHENTICATED)
         self.becomes(number, health=Health.OK)
@@ -423,6 +427,61 @@ def test_one_that_fails_is_given_one_message_at_a_time_until_it_takes_one(
         assert partners.tries(SUCCESS) == 11
 
 
+def test_a_test_passes_by_what_waits_and_what_an_endpoint_that_fails_has_to_wait_for(
+    walk: Walk, local: Settings
+) -> None:
+    partners = Partners(walk, local)
+    partners.connections += watched(walk.database, 10, checked_at=now())
+    endpoint_id = partners.endpoint("https://portal.example/hooks")
+
+    def events(room: int = 1) -> list[str]:
+        """What a worker takes on itself, and then dies with."""
+        with partners.database.transaction() as session:
+            taken = outbox.take(session, endpoint_id, room)
+        return [json.loads(one.body)["type"] for one in taken]
+
+    with time_machine.travel(now(), tick=False) as clock:
+        for number in range(12):
+            partners.becomes(number, health=Health.UNAUTHENTICATED)
+        clock.shift(timedelta(seconds=1))
+        partners.sends_test(endpoint_id)
+        assert events(3) == [*["connection.needs_action"] * 3, "test"]
+        clock.shift(timedelta(minutes=2))
+        assert partners.tries(FAILURE) == 13
+        assert partners.tries(FAILURE) == 0
+        partners.sends_test(endpoint_id)
+        assert partners.tries(FAILURE) == 1
+        assert partners.tries(FAILURE) == 0, "one that has failed waits like all others"
+        clock.shift(timedelta(minutes=30))
+        assert events() == ["connection.needs_action"], "the one that probes"
+        assert partners.tries(FAILURE) == 0
+        partners.sends_test(endpoint_id)
+        assert partners.tries(SUCCESS) == 1
+        # That worked, so all others go at once, but for the one that is under way.
+        assert partners.tries(SUCCESS) == 13
+
+
+def test_who_tries_an_endpoint_that_fails_has_the_answer_at_once(
+    walk: Walk, local: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "FIRST_PROBE", timedelta(minutes=5))
+    monkeypatch.setattr(results, "PAUSES", (timedelta(0),))
+    partners = Partners(walk, local)
+    partners.connections += watched(walk.database, 10, checked_at=now())
+    endpoint_id = partners.endpoint(receiver.url + "/hooks")
+    receiver.statuses["/hooks"] = 500
+    for number in range(12):
+        partners.becomes(number, health=Health.UNAUTHENTICATED)
+    with partners.courier():
+        wait_until(lambda: len(partners.all(WebhookTry)) == 12, what="all have failed")
+        receiver.statuses["/hooks"] = 204
+        partners.sends_test(endpoint_id)
+        wait_until(lambda: len(receiver.taken) == 25, what="the test, then all that waits")
+    said = [json.loads(one.body)["type"] for one in receiver.taken]
+    assert said[12] == "test"
+    assert said.count("test") == 1
+
+
 def test_one_that_is_gone_is_paused_at_once(partners: Partners) -> None:
     partners.endpoint("https://portal.example/hooks")
     partners.becomes(health=Health.UNAUTHENTICATED)
@@ -446,7 +505,7 @@ def test_while_a_secret_is_rotated_both_are_good_and_a_day_later_the_new_one_alo
     assert receiver.taken[0].read(new)["type"] == "test"
     with partners.database.transaction() as session:
         session.get_one(WebhookEndpoint, endpoint_id).old_secret_until = now()
-        endpoints.send_test(session, session.get_one(WebhookEndpoint, endpoint_id))
+    partners.sends_test(endpoint_id)
     with partners.courier():
         wait_until(lambda: len(receiver.taken) == 2, what="messages")
     assert len(receiver.taken[1].headers["webhook-signature"].split()) == 1
