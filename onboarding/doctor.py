@@ -15,9 +15,10 @@ from onboarding.connections import applications, attention, checks, incidents, m
 from onboarding.connections.registration import CREDENTIAL_EVENTS
 from onboarding.connections.workers import SILENT_AFTER
 from onboarding.errors import MailDelayed, TokenUnreadable, UpstreamError
-from onboarding.installation import Installation
+from onboarding.installation import METADATA_COPY, Installation
 from onboarding.models import Application, Connection, Organization, Worker
 from onboarding.settings import SECRET_KEY_MIN_CHARS
+from onboarding.staff import system
 from onboarding.states import Environment
 from onboarding.vault import HEAD_BYTES
 
@@ -77,6 +78,7 @@ def _database(installation: Installation) -> Iterator[Finding]:
     yield _pace(installation)
     yield _checks(installation)
     yield from _undelivered(installation)
+    yield from _webhooks(installation)
     yield from _stage_limits(installation)
 
 
@@ -169,6 +171,35 @@ def _undelivered(installation: Installation) -> Iterator[Finding]:
         count = mails.count_undelivered(session)
     if count:
         yield Finding(False, f"Growers whom no mail reaches: {count}. flask --app wsgi mail list")
+
+
+def _webhooks(installation: Installation) -> Iterator[Finding]:
+    """Whether partners' programs are told, as the system page says it."""
+    with installation.database.reading() as session:
+        found = system.read(session, installation.vault, metadata=METADATA_COPY)
+    rows = found.rows
+    if rows.endpoints_failing:
+        yield Finding(
+            False,
+            f"Webhook endpoints that fail, or are paused since they failed: "
+            f"{rows.endpoints_failing}. The partner's page says with what: flask --app wsgi "
+            "webhook list SLUG",
+        )
+    if rows.oldest_webhook is not None and found.is_late(rows.oldest_webhook, system.WEBHOOKS_LATE):
+        yield Finding(
+            False,
+            f"A webhook has waited since {rows.oldest_webhook:%Y-%m-%d %H:%M} UTC, though its "
+            "endpoint works. Have the workers been away? Else start one more.",
+        )
+    working = rows.endpoints - rows.endpoints_failing - rows.endpoints_paused
+    if rows.endpoints and working == rows.endpoints:
+        yield Finding(True, f"Webhook endpoints that take what is sent: {working}.")
+    elif rows.endpoints:
+        yield Finding(
+            True,
+            f"Webhook endpoints that take what is sent: {working}; paused by hand: "
+            f"{rows.endpoints_paused}.",
+        )
 
 
 def _stage_limits(installation: Installation) -> Iterator[Finding]:

@@ -22,10 +22,12 @@ from onboarding.models import (
     FigureCount,
     Mail,
     UtcDateTime,
+    WebhookDelivery,
     WebhookEndpoint,
     Worker,
+    is_next_of_its_connection,
 )
-from onboarding.states import MailState, Outcome, PauseReason, Stage, Urgency
+from onboarding.states import DeliveryState, MailState, Outcome, PauseReason, Stage, Urgency
 from onboarding.vault import HEAD_BYTES, Vault
 
 MANY = 10_000
@@ -57,6 +59,12 @@ class Rows:
     """Of partners' programs."""
     endpoints_failing: int
     """Those that have failed for more than an hour, or are paused since they failed."""
+    endpoints_paused: int
+    """By hand."""
+    webhooks: int
+    """Messages that could be sent at this moment, to endpoints that work."""
+    oldest_webhook: datetime | None
+    """When the one could be sent that has waited for longest."""
     deere_failed_at: datetime | None
     deere_failed_as: str | None
     metadata_at: datetime | None
@@ -116,6 +124,9 @@ def _rows(session: Session, vault: Vault, metadata: str) -> list[sa.ColumnElemen
         _first(sa.func.max(Connection.checked_at), Connection.checked_at.is_not(None)),
         _count(WebhookEndpoint.id, WebhookEndpoint.removed_at.is_(None)),
         _count(WebhookEndpoint.id, WebhookEndpoint.removed_at.is_(None), _fails()),
+        _count(WebhookEndpoint.id, WebhookEndpoint.removed_at.is_(None), _is_paused_by_hand()),
+        _count(WebhookDelivery.id, WebhookDelivery.endpoint_id.in_(_working()), *_is_unsent()),
+        _oldest_webhook(),
         *(_failure_of_deere(column) for column in (Attempt.ended_at, Attempt.detail)),
         _first(Copy.fetched_at, Copy.name == metadata),
         _read_by(others, *kept) + _read_by(others, *secrets) if others else _nothing(),
@@ -137,6 +148,40 @@ def _fails() -> sa.ColumnElement[bool]:
             WebhookEndpoint.failing_since < now() - WEBHOOKS_LATE,
         ),
     )
+
+
+def _is_paused_by_hand() -> sa.ColumnElement[bool]:
+    return WebhookEndpoint.pause_reason == PauseReason.BY_HAND
+
+
+def _working() -> sa.Select[Any]:
+    """Endpoints with which nothing is wrong: what waits there waits for a worker."""
+    return sa.select(WebhookEndpoint.id).where(
+        WebhookEndpoint.removed_at.is_(None),
+        WebhookEndpoint.paused_at.is_(None),
+        WebhookEndpoint.failing_since.is_(None),
+    )
+
+
+def _is_unsent() -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        WebhookDelivery.state == DeliveryState.WAITING,
+        WebhookDelivery.due_at <= now(),
+        is_next_of_its_connection(),
+    )
+
+
+def _oldest_webhook() -> sa.ScalarSelect[Any]:
+    """By the index of each endpoint, as what is due is found."""
+    oldest = (
+        sa.select(WebhookDelivery.due_at)
+        .where(WebhookDelivery.endpoint_id == WebhookEndpoint.id, *_is_unsent())
+        .order_by(WebhookDelivery.due_at)
+        .limit(1)
+        .scalar_subquery()
+    )
+    every = _working().with_only_columns(oldest.label("due_at")).subquery()
+    return sa.select(sa.func.min(every.c.due_at, type_=UtcDateTime())).scalar_subquery()
 
 
 def _count(key: Any, *where: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:

@@ -17,13 +17,21 @@ from onboarding.db import Database
 from onboarding.doctor import Finding, examine
 from onboarding.errors import UpstreamUnavailable
 from onboarding.installation import Installation, assemble
-from onboarding.models import Connection, Incident, Organization, Worker
+from onboarding.models import (
+    Connection,
+    Incident,
+    Organization,
+    WebhookDelivery,
+    WebhookEndpoint,
+    Worker,
+)
 from onboarding.settings import WELL_KNOWN
 from onboarding.staff import applications
 from onboarding.staff.application_drafts import draft
-from onboarding.states import Cause, Environment, IncidentKind, Stage
+from onboarding.states import Cause, Environment, IncidentKind, PauseReason, Stage
 from onboarding.vault import Vault
 from tests.support.postgres import Cluster
+from tests.unit import hooks
 from tests.unit.conftest import ISSUER_PATH, SettingsFor
 from tests.unit.databases import as_settings_write_it
 from tests.unit.failures import FAILURES, Server
@@ -443,3 +451,58 @@ def test_incidents_are_one_wrong_line_of_each_kind(installation: Installation) -
     assert "37 stopped working" in pause.text
     assert not refused.fine
     assert "37 turned UNAUTHENTICATED" in refused.text
+
+
+def test_endpoints_that_fail_and_messages_that_nobody_sends_are_wrong(
+    installation: Installation,
+) -> None:
+    database, vault, settings = installation.database, installation.vault, installation.settings
+    (connection_id,) = watched(database, 1, checked_at=now())
+    assert not [one for one in examine(installation) if "ebhook" in one.text], "there is none"
+    ids = [
+        hooks.endpoint(database, vault, settings, f"https://portal.example/{number}")
+        for number in range(4)
+    ]
+
+    def said() -> list[tuple[bool, str]]:
+        found = [one for one in examine(installation) if "ebhook" in one.text]
+        return [(one.fine, one.text.partition(" The partner")[0]) for one in found]
+
+    def is_so(number: int, **values: Any) -> list[tuple[bool, str]]:
+        """What is said once an endpoint is so."""
+        with database.transaction() as session:
+            of = WebhookEndpoint.id == ids[number]
+            session.execute(sa.update(WebhookEndpoint).where(of).values(**values))
+        return said()
+
+    long_ago = now() - timedelta(hours=2)
+    assert said() == [(True, "Webhook endpoints that take what is sent: 4.")]
+    assert is_so(0, paused_at=now(), pause_reason=PauseReason.BY_HAND) == [
+        (True, "Webhook endpoints that take what is sent: 3; paused by hand: 1.")
+    ]
+    assert is_so(1, failing_since=long_ago, failure="500") == [
+        (False, "Webhook endpoints that fail, or are paused since they failed: 1."),
+        (True, "Webhook endpoints that take what is sent: 2; paused by hand: 1."),
+    ]
+    assert is_so(2, paused_at=long_ago, pause_reason=PauseReason.GONE)[0] == (
+        False,
+        "Webhook endpoints that fail, or are paused since they failed: 2.",
+    )
+
+    hooks.breaks(database, [connection_id])
+    hooks.mends(database, [connection_id])
+    waiting = sa.update(WebhookDelivery).where(WebhookDelivery.endpoint_id.in_(ids[:3]))
+    with database.transaction() as session:
+        session.execute(waiting.values(due_at=long_ago))
+    assert len(said()) == 2, "what waits for an endpoint that is paused is no worker's"
+    with database.transaction() as session:
+        of = WebhookDelivery.endpoint_id == ids[3]
+        first = sa.select(sa.func.min(WebhookDelivery.id)).where(of).scalar_subquery()
+        second = sa.update(WebhookDelivery).where(of, WebhookDelivery.id != first)
+        session.execute(second.values(due_at=long_ago))
+    assert len(said()) == 2, "one that waits for another, neither"
+    with database.transaction() as session:
+        session.execute(sa.update(WebhookDelivery).where(of).values(due_at=long_ago))
+    fine, text = said()[1]
+    assert not fine
+    assert text.startswith(f"A webhook has waited since {long_ago:%Y-%m-%d %H:%M} UTC, though")

@@ -13,13 +13,24 @@ from onboarding.clock import now
 from onboarding.connections import pace
 from onboarding.connections.pace import Rank, Turns
 from onboarding.db import Database
-from onboarding.models import Application, Connection, Link, Mail, Pace, Worker
-from onboarding.states import Environment, MailKind, Outcome, Role, Stage
+from onboarding.models import (
+    Application,
+    Connection,
+    Link,
+    Mail,
+    Pace,
+    WebhookDelivery,
+    WebhookEndpoint,
+    Worker,
+)
+from onboarding.states import Environment, MailKind, Outcome, PauseReason, Role, Stage
 from onboarding.vault import Vault
 from onboarding.version import VERSION
+from onboarding.webhooks import outbox
 from tests.support.desk import Desk
 from tests.support.queries import counted
 from tests.support.stack import ROOT
+from tests.unit import hooks
 from tests.unit.rows import attempted, invited, watched
 
 HOUR = timedelta(hours=1)
@@ -85,6 +96,26 @@ def test_page_says_what_waits_and_what_does_not_work(desk: Desk) -> None:
     assert "About 40 of 900 in the last minute" in page
     assert f"Failed lately now {detail}" in page
     assert "1 key, all that is kept is encrypted with the first" in page
+
+
+def test_webhooks_that_nobody_sends_are_told_and_who_is_paused_by_hand_takes_nothing(
+    desk: Desk,
+) -> None:
+    parts = desk.app.extensions["onboarding"]
+    connections = watched(desk.database, 2, checked_at=now())
+    ids = [
+        hooks.endpoint(desk.database, parts.vault, parts.settings, f"https://portal.example/{one}")
+        for one in "ab"
+    ]
+    with desk.database.transaction() as session:
+        outbox.pause(session.get_one(WebhookEndpoint, ids[0]), PauseReason.BY_HAND)
+    assert "1 endpoint takes what is sent 1 endpoint is paused by hand" in shown(desk)
+    hooks.breaks(desk.database, connections)
+    with desk.database.transaction() as session:
+        session.execute(sa.update(WebhookDelivery).values(due_at=now() - 3 * HOUR))
+    page = shown(desk)
+    assert "Webhooks 2 3 h ago" in page
+    assert "A webhook has waited for more than an hour" in page
 
 
 def test_token_that_no_key_reads_is_told(desk: Desk) -> None:

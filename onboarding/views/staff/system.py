@@ -15,6 +15,7 @@ from onboarding.staff.system import (
     HAND_OVER_LATE,
     MAIL_LATE,
     MANY,
+    WEBHOOKS_LATE,
     System,
 )
 from onboarding.states import Role
@@ -79,3 +80,8 @@ def _wrong(found: System) -> Iterator[str]:
         )
     if found.is_late(rows.oldest_mail, MAIL_LATE) and installation().settings.mail is not None:
         yield _("A mail has waited for more than an hour. Does the mail server answer?")
+    if found.is_late(rows.oldest_webhook, WEBHOOKS_LATE):
+        yield _(
+            "A webhook has waited for more than an hour, though its endpoint works. Have the "
+            "workers been away? Else start one more."
+        )
