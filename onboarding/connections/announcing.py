@@ -180,7 +180,7 @@ def send(
 
 
 def message(news: News) -> WebhookMessage:
-    """What is told: ids and where it stands, nothing secret and nobody's name."""
+    """What is told: ids and where it stands, in words that may name an organization."""
     connection, told = news.connection, news.told
     return new_message(
         news.event,

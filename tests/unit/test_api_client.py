@@ -28,7 +28,7 @@ from tests.unit.failures import ThreadedServer
 GUIDE = (ROOT / "docs/partners.md").read_text()
 TEN_MINUTES = "".join(GUIDE.partition("## Ten minutes")[2].partition("\n## ")[0].split("```")[1::2])
 """The blocks of its first part."""
-COMMAND = re.compile(r"\.venv/bin/python -m onboarding\.local (.+)")
+COMMAND = re.compile(r"\.venv/bin/python -m onboarding\.local ([^)\n]+)")
 CURL = re.compile(r"curl (?:.*\\\n)*.*")
 TIMEOUT_SECONDS = 20.0
 # The guide's world has it.
@@ -153,6 +153,7 @@ def test_description_is_enough_for_a_client(app: Flask, origin: str) -> None:
 @pytest.mark.parametrize("fresh_url", ["sqlite"], indirect=True)
 def test_commands_of_the_guide_do_what_they_say(app: Flask, origin: str) -> None:
     make_key, list_origin = COMMAND.findall(TEN_MINUTES)
+    assert f"KEY=$(.venv/bin/python -m onboarding.local {make_key})" in TEN_MINUTES, "for curl"
     key = output(app, *shlex.split(make_key))
     output(app, *shlex.split(list_origin))
     curls = CURL.findall(TEN_MINUTES)
