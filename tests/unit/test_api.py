@@ -17,6 +17,7 @@ from onboarding.clock import now
 from onboarding.db import Database
 from onboarding.models import ApiKey, Audit, Link
 from onboarding.states import ApiScope
+from onboarding.views.api import pages
 from onboarding.views.api.documents import document
 from onboarding.views.api.parts import PREFIX, SCOPE
 from onboarding.views.limits import limiter
@@ -35,13 +36,17 @@ def test_grower_is_made_brought_up_to_date_and_listed_in_pages(app: Flask) -> No
     again = program.grower(name="Maple Farm LLC")
     assert (again["name"], again["email"]) == ("Maple Farm LLC", "maple@farm.example")
     assert again["connection"] == first["connection"]
-    odd = "a/b ü?#"
+    odd = "a/b+ü&?#"
     assert program.grower(quote(odd, safe=""))["external_id"] == odd
     assert program.call("GET", f"/growers/{quote(odd, safe='')}").get_json()["external_id"] == odd
     program.grower("8")
 
     page = program.call("GET", "/growers?limit=2").get_json()
     rest = program.call("GET", f"/growers?limit=2&after={page['next']}").get_json()
+    by_one = program.call("GET", "/growers?limit=1").get_json()
+    for _ in range(2):
+        by_one = program.call("GET", f"/growers?limit=1&after={by_one['next']}").get_json()
+    assert by_one["next"] is None, "marks stand in an address as they are"
     found = [one["external_id"] for one in page["growers"] + rest["growers"]]
     assert found == sorted(["7", "8", odd])
     assert rest["next"] is None
@@ -83,9 +88,7 @@ def test_connections_are_told_as_everywhere_and_listed_by_status(app: Flask) -> 
     assert told["health"] == "UNKNOWN"
 
     page = program.call("GET", "/connections?status=invited&limit=3").get_json()
-    rest = program.call(
-        "GET", "/connections", query_string={"limit": 3, "after": page["next"]}
-    ).get_json()
+    rest = program.call("GET", f"/connections?limit=3&after={page['next']}").get_json()
     listed = [one["reference"] for one in page["connections"] + rest["connections"]]
     assert sorted(listed) == sorted(references)
     nothing = program.call("GET", "/connections?health=OK").get_json()
@@ -162,8 +165,9 @@ def test_every_address_wants_a_key_with_the_scope(app: Flask) -> None:
         for nobody in ("", "cjd_00000000_wrong"):
             headers = {"Authorization": f"Bearer {nobody}"} if nobody else {}
             answer = app.test_client().open(f"{PREFIX}{path}", method=method, headers=headers)
-            assert wrong(answer) == "key-missing"
-            assert answer.headers["WWW-Authenticate"] == "Bearer"
+            assert wrong(answer) == ("key-unknown" if nobody else "key-missing")
+            told = 'Bearer error="invalid_token"' if nobody else "Bearer"
+            assert answer.headers["WWW-Authenticate"] == told
             assert "Set-Cookie" not in answer.headers
         scope = getattr(app.view_functions[endpoint], SCOPE)
         for has, program in programs.items():
@@ -178,7 +182,19 @@ def test_what_can_not_be_used_is_named_and_nothing_happens(app: Flask) -> None:
     assert wrong(answer) == "invalid"
     fields = {one["field"] for one in answer.get_json()["errors"]}
     assert fields == {"nome", "name", "email"}
-    assert wrong(program.call("PUT", "/growers/7", {"name": "M", "email": "no"})) == "invalid"
+    named = {
+        "email": {"name": "M", "email": "no"},
+        "phone": {"name": "M", "phone": "call me"},
+        "name": {"name": "M\nX-Injected: 1"},
+    }
+    for field, body in named.items():
+        (one,) = program.call("PUT", "/growers/7", body).get_json()["errors"]
+        assert one["field"] == field
+    for name in ("a\u202eb", "a\x1b[31m"):
+        assert wrong(program.call("PUT", "/growers/7", {"name": name})) == "invalid"
+    (one,) = program.call("PUT", f"/growers/{'a' * 201}", {"name": "M"}).get_json()["errors"]
+    assert one["field"] == "external_id"
+    assert "errors" not in program.call("GET", "/growers/none").get_json(), "only where there are"
     taken = program.call("PUT", "/growers/7", {"name": "M", "leaf_user_id": "somebody-elses"})
     assert wrong(taken) == "invalid"
     assert wrong(program.call("PUT", "/growers/a%07b", {"name": "M"})) == "invalid"
@@ -217,9 +233,15 @@ def test_what_can_not_be_used_is_named_and_nothing_happens(app: Flask) -> None:
         ("/connections", {"changed_since": "2026-01-01T00:00:00"}),
         ("/connections", {"changed_since": "5"}),
         ("/connections", {"changed_since": "2026-01-01T00:00:00 01:00"}),
-        ("/connections", {"after": "1~0001-01-01T00:00:00+14:00"}),
+        ("/connections", {"after": pages.mark("1~0001-01-01T00:00:00+14:00")}),
+        ("/connections", {"after": pages.mark("x")}),
+        ("/connections", {"after": "1~2026-01-01T00:00:00+00:00"}),
         ("/connections", {"status": "\0"}),
         ("/growers", {"after": "\0"}),
+        ("/growers", {"after": pages.mark("\0")}),
+        ("/growers", {"after": pages.mark("7") + "="}),
+        ("/growers", {"after": "a"}),
+        ("/growers", {"after": "_w"}),
     ],
 )
 def test_what_no_database_takes_is_named(app: Flask, path: str, query: dict[str, str]) -> None:
@@ -277,7 +299,7 @@ def test_who_has_no_key_or_tries_keys_is_told_for_how_long_to_wait(app: Flask) -
     for path in ("openapi.json", "growers"):
         told = client.get(f"{PREFIX}/{path}")
         assert told.headers["RateLimit-Policy"] == '"address";q=600;w=60'
-        assert left(told, "t") in range(1, 62)
+        assert left(told, "t") in range(1, 61), "within the window"
 
     def tries(number: int) -> TestResponse:
         key = f"Bearer cjd_{number}"
@@ -288,10 +310,10 @@ def test_who_has_no_key_or_tries_keys_is_told_for_how_long_to_wait(app: Flask) -
     assert told.headers["RateLimit-Policy"] == '"address";q=600;w=60', "counted all the same"
 
     guesses = [tries(number) for number in range(61)]
-    assert wrong(guesses[-2]) == "key-missing"
+    assert wrong(guesses[-2]) == "key-unknown"
     assert guesses[0].headers["RateLimit"].startswith('"wrong-keys";r=59;')
     assert wrong(guesses[-1]) == "too-many-requests"
-    assert 0 < int(guesses[-1].headers["Retry-After"]) <= 61
+    assert 0 < int(guesses[-1].headers["Retry-After"]) <= 60
     assert Program(app, "acme").call("GET", "/growers").status_code == 200, "a good key goes on"
     limiter.reset()
 
@@ -316,10 +338,10 @@ def test_key_is_shown_once_works_until_it_is_rotated_for_a_day_and_revoked(
         assert old.encode() not in stored.digest
         stored.expires_at = now()
     program.key = old
-    assert wrong(program.call("GET", "/growers")) == "key-missing"
+    assert wrong(program.call("GET", "/growers")) == "key-unknown"
     run(args=["key", "revoke", "_".join(new.split("_")[:2])])
     program.key = new
-    assert wrong(program.call("GET", "/growers")) == "key-missing"
+    assert wrong(program.call("GET", "/growers")) == "key-unknown"
     listed = run(args=["key", "list", "prairie"]).stdout
     assert "revoked" in listed
     assert new not in listed
@@ -340,6 +362,15 @@ def test_description_names_every_address_and_can_be_read(app: Flask) -> None:
     for operation in (one for methods in document()["paths"].values() for one in methods.values()):
         assert "application/problem+json" in operation["responses"]["401"]["content"]
         assert operation["summary"]
+        (needed,) = operation["security"][0]["key"]
+        assert f"the scope `{needed}`" in operation["description"]
+        assert all(one["description"] for one in operation.get("parameters", ()))
+        assert "Retry-After" in operation["responses"]["429"]["headers"]
+    growers = told["paths"][f"{PREFIX}/growers/{{external_id}}"]
+    links = told["paths"][f"{PREFIX}/growers/{{external_id}}/links"]
+    assert growers["put"]["requestBody"]["required"] is True
+    assert links["post"]["requestBody"]["required"] is False, "it may be left out"
+    assert Program(app, "prairie").call("POST", "/growers/7/links").status_code == 404
     page = client.get(f"{PREFIX}/docs")
     assert page.status_code == 200
     for shown in (
@@ -347,6 +378,7 @@ def test_description_names_every_address_and_can_be_read(app: Flask) -> None:
         "<code>organizations[].is_owed</code>",  # what is answered, with what is within
         "temporarily_unavailable, unconfirmed",  # what it may be
         "it is <code>disconnecting</code>",
+        "Needs a key with the scope <code>act</code>",
     ):
         assert shown in page.text, shown
     anchors = {
@@ -355,3 +387,5 @@ def test_description_names_every_address_and_can_be_read(app: Flask) -> None:
     assert [one for one in anchors if one not in page.text] == []
     problems = client.get(f"{PREFIX}/problems").text
     assert 'id="key-missing"' in problems
+    assert "<code>errors</code> says which" in problems
+    assert f'href="{PREFIX}/docs"' in problems

@@ -51,10 +51,11 @@ def is_spent(key: ApiKey) -> bool:
 def is_trying_keys() -> bool:
     """Count a key that does not work; whether there were too many from one address."""
     item, names = WRONG_KEYS_PER_ADDRESS, ("wrong-key", request.remote_addr or "")
+    window = item.get_expiry()
     is_let_in = limiter.limiter.hit(item, *names)
     left = limiter.limiter.get_window_stats(item, *names)
     g.allowance = Allowance(
-        WRONG_KEYS, item.amount, item.get_expiry(), left.remaining, _seconds_to(left.reset_time)
+        WRONG_KEYS, item.amount, window, left.remaining, _seconds_to(left.reset_time, window)
     )
     return not is_let_in
 
@@ -67,13 +68,13 @@ def current() -> Allowance | None:
     reached = limiter.current_limit
     if reached is None:
         return None
-    item = reached.limit
+    window = reached.limit.get_expiry()
     return Allowance(
         ADDRESS,
-        item.amount,
-        item.get_expiry(),
+        reached.limit.amount,
+        window,
         max(0, reached.remaining),
-        _seconds_to(reached.reset_at),
+        _seconds_to(reached.reset_at, window),
     )
 
 
@@ -88,5 +89,6 @@ def tell(answer: Response) -> Response:
     return answer
 
 
-def _seconds_to(moment: float) -> int:
-    return max(1, math.ceil(moment - clock.real().timestamp()))
+def _seconds_to(moment: float, window: int) -> int:
+    """Within the window: flask-limiter rounds its end up."""
+    return min(window, max(1, math.ceil(moment - clock.real().timestamp())))

@@ -16,7 +16,8 @@ from onboarding.errors import InputInvalid
 from onboarding.models import Connection, Grower, Listing
 from onboarding.partners import deeds, status
 from onboarding.states import ApiScope, Health
-from onboarding.views.api.growers import PAGE_MAX
+from onboarding.views.api import pages
+from onboarding.views.api.pages import Page
 from onboarding.views.api.parts import (
     Model,
     answers,
@@ -64,6 +65,7 @@ def _is_known(code: str | None) -> str | None:
     return code
 
 
+Who = Literal["grower", "staff", "nobody"]
 Code = Annotated[str, Field(json_schema_extra={"enum": [*status.CODES]})]
 
 
@@ -73,7 +75,7 @@ class StatusOut(BaseModel):
     code: Code = Field(description="Stable, for machines.")
     label: str
     sentence: str = Field(description="What a person would read.")
-    who: Literal["grower", "staff", "nobody"] = Field(description="Whose turn it is.")
+    who: Who = Field(description="Whose turn it is.")
     since: datetime = Field(description="When it came to that code.")
 
 
@@ -105,7 +107,7 @@ class ConnectionRow(BaseModel):
     external_id: str
     code: Code = Field(description="Of its status.")
     since: datetime
-    who: str
+    who: Who = Field(description="Whose turn it is.")
     health: Health
 
 
@@ -124,16 +126,18 @@ class EndIn(Model):
     )
 
 
-class ListQuery(Model):
+class ListQuery(Page):
     """Which of them, and which page."""
 
     status: Annotated[Code | None, AfterValidator(_is_known)] = Field(
         default=None, description="Code of the status."
     )
-    health: Health | None = None
-    changed_since: Moment | None = None
-    after: str | None = Field(default=None, max_length=80)
-    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 50
+    health: Health | None = Field(default=None, description="Leaf's word.")
+    changed_since: Moment | None = Field(
+        default=None,
+        description="Those that have come to their status since then. Ask with some minutes of "
+        "overlap: what changes because time passes is noted a little later than it becomes true.",
+    )
 
 
 @bp.get("/connections/<reference>")
@@ -241,15 +245,15 @@ def visible(session: Session, reference: str) -> Connection:
 
 
 def _after(row: Listing) -> str:
-    return f"{row.number}~{row.since.isoformat()}"
+    return pages.mark(f"{row.number}~{row.since.isoformat()}")
 
 
-def _place(text: str) -> sa.Tuple:
-    number, _tilde, moment = text.partition("~")
+def _place(after: str) -> sa.Tuple:
+    number, _tilde, moment = pages.place(after).partition("~")
     try:
         since = _in_our_time(datetime.fromisoformat(moment))
         if since.tzinfo is None or not number.isdecimal() or len(number) > 18:
-            raise ValueError(text)
+            raise ValueError(after)
     except ValueError:
-        abort(problem(422, "Give `after` as the last page had it in `next`."))
+        pages.unusable()
     return sa.tuple_(sa.literal(since, Listing.since.type), sa.literal(int(number)))

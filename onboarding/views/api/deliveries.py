@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 from flask import Response, abort, request
@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from onboarding.models import WebhookEndpoint
 from onboarding.states import ApiScope, DeliveryState, WebhookEvent
 from onboarding.views.api.connections import Moment
-from onboarding.views.api.growers import PAGE_MAX
 from onboarding.views.api.history import LONGEST_NUMBER, number_of
+from onboarding.views.api.pages import Page
 from onboarding.views.api.parts import Model, answers, as_json, bp, needs, problem, spec, writing
 from onboarding.views.api.webhooks import ENDPOINT, locked, shown
 from onboarding.views.parts import installation
@@ -61,13 +61,11 @@ class DeliveryInFull(DeliveryOut):
     all_tries: list[TryOut]
 
 
-class DeliveriesQuery(Model):
+class DeliveriesQuery(Page):
     """Which of them, and which page."""
 
-    state: DeliveryState | None = None
-    type: WebhookEvent | None = None
-    after: str | None = Field(default=None, max_length=LONGEST_NUMBER)
-    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 50
+    state: DeliveryState | None = Field(default=None, description="What has become of them.")
+    type: WebhookEvent | None = Field(default=None, description="The event.")
 
 
 class ReplayIn(Model):

@@ -11,12 +11,21 @@ from flask.typing import ResponseReturnValue
 
 from onboarding.partners import repeats
 from onboarding.views.api import guide
-from onboarding.views.api.parts import KEY_PROBLEMS, PROBLEM, PROBLEMS, bp, spec
+from onboarding.views.api.parts import MORE_PROBLEMS, PROBLEM, PROBLEMS, SCOPE, bp, spec
 from onboarding.views.api.writes import KEY, METHODS, REPLAYED
 from onboarding.views.parts import installation
 
 CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
 WRITES_ANSWER = (409, 413, 415)
+IN_ADDRESSES = {
+    "external_id": "Your own id of the grower, percent-encoded, slashes as well.",
+    "reference": "Reference code of the connection: `connection` of its grower.",
+    "organization_id": "`id` of the organization, which is John Deere's.",
+    "link_id": "`id` of the link.",
+    "endpoint_id": "`id` of the endpoint.",
+    "number": "`id` of the delivery.",
+}
+"""What stands in addresses, by name."""
 
 
 @bp.get("/openapi.json")
@@ -36,8 +45,9 @@ def docs() -> ResponseReturnValue:
 def problems() -> ResponseReturnValue:
     """What each `type` of a problem means."""
     usual = [(code, status, sentence) for status, (code, sentence) in PROBLEMS.items()]
-    of_keys = [(code, *told) for code, told in KEY_PROBLEMS.items()]
-    return render_template("api/problems.html", problems=[*usual, *of_keys])
+    more = [(code, *told) for code, told in MORE_PROBLEMS.items()]
+    told = sorted([*usual, *more], key=lambda one: one[1])
+    return render_template("api/problems.html", problems=told, title=document()["info"]["title"])
 
 
 def init_app(app: Flask) -> None:
@@ -52,8 +62,8 @@ def document() -> dict[str, Any]:
     names = _names()
     for address, path in made["paths"].items():
         for method, operation in path.items():
-            operation["operationId"] = names[method.upper(), address]
-            operation["security"] = [{"key": []}]
+            name = operation["operationId"] = names[method.upper(), address]
+            _describe(operation, getattr(spec.app.view_functions[f"{bp.name}.{name}"], SCOPE))
             if method.upper() in METHODS:
                 _describe_write(operation)
             for status, answer in operation["responses"].items():
@@ -74,6 +84,25 @@ def _names() -> dict[tuple[str, str], str]:
         for rule in spec.app.url_map.iter_rules()
         for method in rule.methods or ()
     }
+
+
+def _describe(operation: dict[str, Any], scope: str) -> None:
+    """What the views' signatures and first lines say, so that it can be read."""
+    operation["security"] = [{"key": [scope]}]
+    first, _, more = operation["summary"].partition(". ")
+    operation["summary"] = first.removesuffix(".")
+    needed = f"Needs a key with the scope `{scope}`."
+    operation["description"] = f"{more} {needed}".strip()
+    for one in operation.get("parameters", ()):
+        if one["in"] == "path":
+            one["description"] = IN_ADDRESSES[one["name"]]
+            if one["schema"].get("format") == "path":
+                del one["schema"]["format"]
+    body = operation.get("requestBody")
+    if body is not None:
+        (content,) = body["content"].values()
+        schema = spec.spec["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+        body["required"] = bool(schema.get("required"))
 
 
 def _limits(status: str) -> dict[str, Any]:
@@ -107,6 +136,12 @@ def _describe_write(operation: dict[str, Any]) -> None:
     for status in WRITES_ANSWER:
         sentence = PROBLEMS[status][1]
         responses.setdefault(str(status), responses["422"] | {"description": sentence})
+    responses["409"]["headers"] = {
+        "Retry-After": {
+            "description": "With `request-running`: after so many seconds.",
+            "schema": {"type": "string"},
+        }
+    }
     for answer in responses.values():
         answer.setdefault("headers", {})[REPLAYED] = {
             "description": "`true`: the answer that this key was given before.",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
 import sqlalchemy as sa
 from flask import Response, abort, make_response, request
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy.orm import Session, joinedload
 
 from onboarding.connections import accepted, embedding, growers, history, invitations
 from onboarding.errors import InputInvalid
 from onboarding.models import Connection, Grower, Link, Partner
 from onboarding.states import ApiScope
+from onboarding.views.api import pages
+from onboarding.views.api.pages import Page
 from onboarding.views.api.parts import (
     Model,
     answers,
@@ -29,16 +33,41 @@ from onboarding.views.api.parts import (
 )
 from onboarding.views.parts import installation
 
-PAGE_MAX = 200
 GROWER = "growers/<path:external_id>"
+NOT_IN_NAMES = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]")
+"""What breaks a line, or turns the writing of what follows around."""
+
+
+def _by(check: Callable[[str], str | None]) -> AfterValidator:
+    """What the rest of the product takes, told as what is wrong with this value."""
+
+    def checked(given: str | None) -> str | None:
+        try:
+            return given and check(given)
+        except InputInvalid as err:
+            raise ValueError(str(err)) from err
+
+    return AfterValidator(checked)
+
+
+def _one_line(name: str) -> str:
+    if NOT_IN_NAMES.search(name):
+        raise ValueError("must be one line, without control characters")
+    return name
 
 
 class GrowerIn(Model):
     """A grower as the partner knows them."""
 
-    name: str = Field(min_length=1, max_length=accepted.NAME_MAX)
-    email: str | None = Field(default=None, max_length=accepted.EMAIL_MAX)
-    phone: str | None = Field(default=None, max_length=accepted.PHONE_MAX)
+    name: Annotated[str, AfterValidator(_one_line)] = Field(
+        min_length=1, max_length=accepted.NAME_MAX
+    )
+    email: Annotated[str | None, _by(accepted.email)] = Field(
+        default=None, max_length=accepted.EMAIL_MAX
+    )
+    phone: Annotated[str | None, _by(accepted.phone)] = Field(
+        default=None, max_length=accepted.PHONE_MAX
+    )
 
 
 class GrowerOut(BaseModel):
@@ -58,13 +87,6 @@ class Growers(BaseModel):
 
     growers: list[GrowerOut]
     next: str | None = Field(description="For `after`, if there are more.")
-
-
-class PageQuery(Model):
-    """Which page."""
-
-    after: str | None = Field(default=None, max_length=growers.EXTERNAL_ID_MAX)
-    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 50
 
 
 class LinkIn(Model):
@@ -114,7 +136,7 @@ def put_grower(external_id: str) -> Response:
             session.flush()
             return as_json(_told(session, grower))
     except InputInvalid as err:
-        return invalid("body", str(err))
+        return invalid("external_id", str(err))
 
 
 @bp.get(f"/{GROWER}")
@@ -128,10 +150,10 @@ def get_grower(external_id: str) -> Response:
 
 @bp.get("/growers")
 @needs(ApiScope.READ)
-@spec.validate(query=PageQuery, resp=answers(200, Growers), tags=["growers"])
+@spec.validate(query=Page, resp=answers(200, Growers), tags=["growers"])
 def list_growers() -> Response:
     """All growers, by external id."""
-    asked: PageQuery = request.context.query  # type: ignore[attr-defined]
+    asked: Page = request.context.query  # type: ignore[attr-defined]
     query = (
         sa.select(Grower, Connection.reference)
         .join(Connection, Connection.grower_id == Grower.id)
@@ -140,11 +162,11 @@ def list_growers() -> Response:
         .limit(asked.limit + 1)
     )
     if asked.after is not None:
-        query = query.where(Grower.external_id > asked.after)
+        query = query.where(Grower.external_id > pages.place(asked.after))
     with installation().database.reading() as session:
         rows = session.execute(query).all()
     shown = [_out(grower, reference) for grower, reference in rows[: asked.limit]]
-    more = shown[-1].external_id if len(rows) > asked.limit else None
+    more = pages.mark(shown[-1].external_id) if len(rows) > asked.limit else None
     return as_json(Growers(growers=shown, next=more))
 
 

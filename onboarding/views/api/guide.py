@@ -9,7 +9,7 @@ from typing import Any
 
 SCHEMA = "application/json"
 FIRST_ERROR = "400"
-PLAINLY = {"array": "list", "path": "string"}
+PLAINLY = {"array": "list"}
 """Kinds whose names are of use to programs only."""
 
 
@@ -31,6 +31,7 @@ class Operation:
 
     id: str
     summary: str
+    text: str
     method: str
     path: str
     takes: tuple[Value, ...]
@@ -75,6 +76,7 @@ def _operation(
     return Operation(
         id=operation["operationId"],
         summary=operation["summary"],
+        text=operation["description"],
         method=method.upper(),
         path=path,
         takes=tuple(_parameter(one, schemas) for one in operation.get("parameters", ())),

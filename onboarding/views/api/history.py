@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
-from flask import Response, abort, request
+from flask import Response, request
 from pydantic import BaseModel, Field
 
 from onboarding.partners import happened
 from onboarding.states import ApiScope
 from onboarding.views.api.connections import visible
-from onboarding.views.api.growers import PAGE_MAX
-from onboarding.views.api.parts import Model, answers, as_json, bp, needs, problem, spec
+from onboarding.views.api.pages import Page, unusable
+from onboarding.views.api.parts import answers, as_json, bp, needs, spec
 from onboarding.views.parts import installation
 
 LONGEST_NUMBER = 18
@@ -38,19 +38,12 @@ class History(BaseModel):
     next: str | None = Field(description="For `after`, if there is more.")
 
 
-class HistoryQuery(Model):
-    """Which page."""
-
-    after: str | None = Field(default=None, max_length=LONGEST_NUMBER)
-    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 50
-
-
 @bp.get("/connections/<reference>/history")
 @needs(ApiScope.READ)
-@spec.validate(query=HistoryQuery, resp=answers(200, History, 404), tags=["connections"])
+@spec.validate(query=Page, resp=answers(200, History, 404), tags=["connections"])
 def list_history(reference: str) -> Response:
     """What happened to a connection, newest first."""
-    asked: HistoryQuery = request.context.query  # type: ignore[attr-defined]
+    asked: Page = request.context.query  # type: ignore[attr-defined]
     before = None if asked.after is None else number_of(asked.after)
     with installation().database.reading() as session:
         connection_id = visible(session, reference).id
@@ -75,6 +68,6 @@ def list_history(reference: str) -> Response:
 
 def number_of(after: str) -> int:
     """The number by which a page goes on."""
-    if not (after.isascii() and after.isdecimal()):
-        abort(problem(422, "Give `after` as the last page had it in `next`."))
+    if not (after.isascii() and after.isdecimal() and len(after) <= LONGEST_NUMBER):
+        unusable()
     return int(after)

@@ -42,7 +42,8 @@ PROBLEMS = {
     503: ("unavailable", "Not now. Try again."),
 }
 """By status: the last part of `type`, which stays, and the usual sentence."""
-KEY_PROBLEMS = {
+MORE_PROBLEMS = {
+    "key-unknown": (401, "There is no such key, or it has ended."),
     "idempotency-key-unusable": (400, "An Idempotency-Key has 1 to 255 visible ASCII characters."),
     "request-running": (409, "The same request has not ended. Come back after Retry-After."),
     "idempotency-key-reused": (
@@ -50,7 +51,11 @@ KEY_PROBLEMS = {
         "This Idempotency-Key came with another request before. Send a new key.",
     ),
 }
-"""Of `Idempotency-Key`, by the last part of `type`."""
+"""Those that share their status with another one, by the last part of `type`."""
+
+NO_SUCH_FIELD = "There is no such field."
+REASONS = {"extra_forbidden": NO_SUCH_FIELD, "missing": "It is required."}
+"""In our words, by pydantic's name of what is wrong."""
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing, and take no body."""
@@ -158,8 +163,8 @@ def problem(status: int, detail: str = "", *, code: str = "", **more: Any) -> Re
     """
     usual_code, usual = PROBLEMS.get(status, PROBLEMS[500])
     code = code or usual_code
-    if code in KEY_PROBLEMS:
-        _status, usual = KEY_PROBLEMS[code]
+    if code in MORE_PROBLEMS:
+        _status, usual = MORE_PROBLEMS[code]
     body = Problem(
         type=f"{installation().settings.public_url}{PREFIX}/problems#{code}",
         title=code.replace("-", " ").capitalize(),
@@ -167,10 +172,11 @@ def problem(status: int, detail: str = "", *, code: str = "", **more: Any) -> Re
         detail=detail or usual,
         **more,
     )
-    answer = make_response(body.model_dump_json(exclude_none=True), status)
+    answer = make_response(body.model_dump_json(exclude_defaults=True), status)
     answer.content_type = PROBLEM
     if status == 401:
-        answer.headers["WWW-Authenticate"] = "Bearer"
+        error = ' error="invalid_token"' if code == "key-unknown" else ""
+        answer.headers["WWW-Authenticate"] = f"Bearer{error}"  # RFC 6750
     return answer
 
 
@@ -192,7 +198,7 @@ def guard() -> Response | None:
     if found is None and token and allowance.is_trying_keys():
         return problem(429)
     if found is None:
-        return problem(401, "There is no such key, or it has ended." if token else "")
+        return problem(401, code="key-unknown" if token else "")
     g.api_key = found
     if allowance.is_spent(found):
         return problem(429)
@@ -219,9 +225,7 @@ def _unreadable(view: Callable[..., Any]) -> Response | None:
         return problem(400, "The body must be a JSON object.")
     described = spec.get_function_metadata(view)
     if body and (described is None or described.json is None):
-        return problem(
-            422, errors=[Wrong(field=name, reason="There is no such field.") for name in body]
-        )
+        return problem(422, errors=[Wrong(field=name, reason=NO_SUCH_FIELD) for name in body])
     return None
 
 
@@ -256,7 +260,7 @@ def _refuse_input(error: Any) -> None:
     wrong = [
         Wrong(
             field=".".join(map(str, one["loc"])) or "body",
-            reason=one["msg"].removeprefix("Value error, "),
+            reason=REASONS.get(one["type"]) or one["msg"].removeprefix("Value error, "),
         )
         for one in error.errors()
     ]
