@@ -6,6 +6,7 @@ worker, out of sight: page, rows and time are the same for every address (decisi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
@@ -23,6 +24,8 @@ EXTERNAL_ID = "open-{reference}"
 """By it partners recognize who came this way."""
 AT_ONCE = 100
 """A sweep takes up no more; the next one goes on."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,9 @@ def take_up_one(session: Session, request_id: UUID) -> None:
     ).one()
     still = sa.delete(LinkRequest).where(LinkRequest.id == request_id).returning(LinkRequest.id)
     if session.scalar(still) is None:
+        return
+    if mails.has_enough(session, set(spellings(request.email))):
+        log.warning("An address was mailed open links often enough: nothing for %s", partner.slug)
         return
     known = _known(session, partner, request)
     if known is None:

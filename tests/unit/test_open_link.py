@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from limits import parse
@@ -19,6 +20,7 @@ from werkzeug.test import TestResponse
 from onboarding import create_app
 from onboarding.clock import now
 from onboarding.connections import growers, invitations, mails, open_link, partnership
+from onboarding.connections.mails import renewal
 from onboarding.db import Database
 from onboarding.mail.address import Mailing, Sender
 from onboarding.models import Audit, Connection, Event, Grower, Link, LinkRequest, Mail, Partner
@@ -282,6 +284,68 @@ def test_no_mail_goes_where_staff_or_the_mailbox_said_no(
     (mail,) = owed(fresh_database)
     assert mail.state is MailState.NOT_SENT
     assert {"revoked": "newest link was revoked", "stopped": "wants no mails"}[why] in mail.detail
+
+
+def test_a_stranger_stops_the_mails_by_what_stands_in_them(
+    app: Flask, browser: FlaskClient, fresh_database: Database, post: Postbox
+) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        send(browser)
+        deliver(app, fresh_database)
+        ((_, _, raw),) = post.mails
+        mail = message_from_bytes(raw, policy=policy.default)
+        assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+        stop = re.fullmatch(r"<https://connect\.example(/m/\S+)>", mail["List-Unsubscribe"])
+        assert stop is not None
+        # By a mail program: without a cookie, and without having seen a page.
+        pressed = app.test_client().post(stop[1], data={"List-Unsubscribe": "One-Click"})
+        assert pressed.status_code == 200
+        clock.shift(timedelta(days=2))
+        send(browser)
+        deliver(app, fresh_database)
+        assert len(post.mails) == 1
+        assert "wants no mails" in owed(fresh_database)[1].detail
+        page = browser.get(stop[1]).text
+        token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
+        assert token is not None
+        resume = stop[1].replace("/stop", "/resume")
+        assert browser.post(resume, data={"csrf_token": token[1]}).status_code == 303
+        clock.shift(timedelta(days=2))
+        send(browser)
+        deliver(app, fresh_database)
+        assert len(post.mails) == 2
+
+
+def test_the_forms_of_many_partners_together_do_not_flood_one_address(
+    app: Flask, fresh_database: Database, post: Postbox
+) -> None:
+    slugs = [f"partner-{number}" for number in range(renewal.OPEN_LINKS_A_DAY + 1)]
+    with fresh_database.transaction() as session:
+        for slug in slugs:
+            partnership.add_partner(session, slug=slug, name=slug, open_link=True)
+
+    def ask(slug: str, email: str = ADDRESS) -> tuple[str, str]:
+        """What a stranger sees."""
+        browser = app.test_client()
+        sent = send(browser, slug=slug, email=email)
+        page = browser.get(sent.location).text.replace(slug, "SLUG").replace("<wbr>", "")
+        deliver(app, fresh_database)
+        return sent.location.replace(slug, "SLUG"), page.replace(email, "ADDRESS")
+
+    with time_machine.travel(now(), tick=False) as clock:
+        seen = {ask(slug, ADDRESS.upper() if slug[-1] == "3" else ADDRESS) for slug in slugs}
+        assert len(seen) == 1, "told the same, though the last ones got nothing"
+        assert len(post.mails) == len(slugs) - 1
+        assert [one.partner.slug for one in growers_of(fresh_database)] == slugs[:-1]
+        clock.shift(timedelta(hours=2))
+        ask(slugs[0])
+        assert len(post.mails) == len(slugs) - 1, "nor who is known by now"
+        ask(slugs[-1], "other@farm.example")
+        assert len(post.mails) == len(slugs), "others are nothing to it"
+        assert requests(fresh_database) == 0
+        clock.shift(timedelta(hours=23))
+        ask(slugs[-1])
+        assert len(post.mails) == len(slugs) + 1
 
 
 def test_where_there_is_no_open_link_there_is_nothing(

@@ -20,6 +20,7 @@ from onboarding.connections.mails.outbox import (
 from onboarding.connections.mails.owed import consider, invite
 from onboarding.connections.mails.renewal import (
     ask,
+    has_enough,
     is_offered,
     send_first_link,
     send_link_again,
@@ -34,6 +35,7 @@ __all__ = [
     "consider",
     "count_undelivered",
     "enqueue_due",
+    "has_enough",
     "invite",
     "is_offered",
     "resume",

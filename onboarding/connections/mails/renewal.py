@@ -5,6 +5,7 @@ Those whose link has expired ask on its page, those who have none at the partner
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -14,13 +15,15 @@ from sqlalchemy.orm import Session
 from onboarding.clock import now
 from onboarding.connections import growers, history
 from onboarding.connections.mails.owed import owe
-from onboarding.models import Connection, Link, Mail, locked
+from onboarding.models import Connection, Grower, Link, Mail, locked
 from onboarding.settings import Settings
 from onboarding.states import LinkKind, MailKind, MailState
 
 BETWEEN_LINKS = timedelta(hours=1)
 ASKED_LATELY = timedelta(days=1)
 LINKS_A_DAY = 3
+OPEN_LINKS_A_DAY = 6
+"""To one address, by the open links of all partners together: anybody may type it at each."""
 ASKED_FOR = frozenset({MailKind.NEW_LINK, MailKind.OPEN_LINK})
 """Mails that somebody waits for, who can't be told that none comes."""
 
@@ -53,6 +56,30 @@ def ask(session: Session, link: Link) -> None:
     if _is_turn_for_one(session, connection.id):
         owe(session, connection, MailKind.NEW_LINK)
         history.record(session, connection, "new_link_asked", who=history.GROWER)
+
+
+def has_enough(session: Session, spellings: Collection[str]) -> bool:
+    """Whether an address has been mailed links of open links so often today that it is enough.
+
+    Two workers that ask for two partners at the same moment may both be told that it has not.
+
+    :param spellings: how the address may be written, in small letters
+    """
+    lately = now() - ASKED_LATELY
+    # By the index of states and ends: nearly all growers have another address.
+    is_sent = sa.and_(Mail.state == MailState.SENT, Mail.ended_at > lately)
+    mailed = (
+        sa.select(sa.func.count())
+        .select_from(Mail)
+        .join(Connection, Connection.id == Mail.connection_id)
+        .join(Grower, Grower.id == Connection.grower_id)
+        .where(
+            sa.or_(is_sent, Mail.state == MailState.WAITING),
+            Mail.kind == MailKind.OPEN_LINK,
+            sa.func.lower(Grower.email).in_(spellings),
+        )
+    )
+    return session.scalars(mailed).one() >= OPEN_LINKS_A_DAY
 
 
 def send_first_link(session: Session, connection: Connection) -> None:
