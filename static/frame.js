@@ -131,4 +131,5 @@ onmessage = ({ source, origin, data }) => {
 const size = () => tell({ type: "size", height: Math.ceil(document.body.getBoundingClientRect().height) });
 new ResizeObserver(size).observe(document.body);
 onfocus = ononline = document.onvisibilitychange = hurry;
+setTimeout(() => token || ($("note").textContent ||= main.dataset.refused), 5000);
 hurry();

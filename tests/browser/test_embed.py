@@ -299,6 +299,8 @@ def test_loader_and_frame_are_light(
         )
         page.goto(f"{framed.origin}/")
         shows(page, "Connect John Deere")
+        wider = "one => one.scrollWidth - one.clientWidth"
+        assert frame(page).locator("html").evaluate(wider) == 0, "with the notice of the sandbox"
         page.screenshot(path=artifacts / "embed-frame.png")
     assert sizes["/static/embed.js"] <= 2048
     # The doctor comes to developers alone.

@@ -115,6 +115,7 @@ def test_foreign_windows_are_neither_believed_nor_told(
             # The frame that has no token took none from a page that does not hold it.
             bare = page.frame_locator("iframe").first
             expect(bare.locator("#told")).to_be_hidden()
+            expect(bare.locator("#note")).to_contain_text("can’t be shown", timeout=10_000)
             page.evaluate(
                 "token => frames[0].postMessage({ to: 'connect-john-deere', token }, '*')", stolen
             )
