@@ -23,7 +23,10 @@ def test_key_is_made_rotated_and_revoked_and_shown_once(desk: Desk) -> None:
         add_partner(desk.database, slug)
     browser = desk.browser(Role.ADMINISTRATOR)
     token = desk.token(browser)
-    assert "No program of this partner has a key yet" in browser.get(PAGE).text
+    empty = browser.get(PAGE).text
+    assert "No program of this partner has a key yet" in empty
+    ticks = re.findall(r'<input (checked )?[^>]*type="checkbox" value="(\w+)"', empty)
+    assert ticks == [("checked ", "read"), ("checked ", "write"), ("", "act"), ("", "webhooks")]
     made = browser.post(
         PAGE, data={"csrf_token": token, "name": "Portal", "scopes": ["read", "write"]}
     )

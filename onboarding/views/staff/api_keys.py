@@ -5,8 +5,7 @@ from __future__ import annotations
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
-from wtforms import SelectMultipleField, StringField
-from wtforms.fields.choices import SelectChoice
+from wtforms import StringField
 from wtforms.validators import InputRequired, Length
 
 from onboarding.clock import now
@@ -19,7 +18,7 @@ from onboarding.partners import keys
 from onboarding.staff import audit
 from onboarding.states import ApiScope, Role
 from onboarding.views.parts import installation
-from onboarding.views.staff.forms import MISSING, Button
+from onboarding.views.staff.forms import MISSING, Button, ticks
 from onboarding.views.staff.partners import visible_partner
 from onboarding.views.staff.parts import bp, member, staff_only
 from onboarding.views.staff.sign_in import UNPROCESSABLE
@@ -39,10 +38,7 @@ class KeyForm(Form):
     name = StringField(
         _("What it is for"), validators=[InputRequired(_(MISSING)), Length(max=keys.NAME_MAX)]
     )
-    scopes = SelectMultipleField(
-        _("What it may do"),
-        choices=[SelectChoice(one.value, _(text)) for one, text in SCOPES.items()],
-    )
+    scopes = ticks(_("What it may do"), SCOPES.items())
 
 
 @bp.get("/partners/<slug>/keys")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from wtforms import EmailField, HiddenField, PasswordField
+from collections.abc import Iterable
+
+from wtforms import EmailField, HiddenField, PasswordField, SelectMultipleField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length
+from wtforms.widgets import CheckboxInput, ListWidget
 
 from onboarding.forms import Form
 from onboarding.i18n import gettext as _
@@ -11,6 +15,19 @@ from onboarding.i18n import mark
 from onboarding.staff.passwords import LONGEST
 
 MISSING = mark("This is missing.")
+
+
+def ticks(label: str, texts: Iterable[tuple[str, str]]) -> SelectMultipleField:
+    """A field of which several can be ticked.
+
+    :param texts: the value of each, and what stands at it
+    """
+    return SelectMultipleField(
+        label,
+        choices=[SelectChoice(value, _(text)) for value, text in texts],
+        widget=ListWidget(prefix_label=False),
+        option_widget=CheckboxInput(),
+    )
 
 
 class Button(Form):

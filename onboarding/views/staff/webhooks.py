@@ -11,10 +11,8 @@ from uuid import UUID
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
-from wtforms import SelectMultipleField, StringField
-from wtforms.fields.choices import SelectChoice
+from wtforms import StringField
 from wtforms.validators import InputRequired
-from wtforms.widgets import CheckboxInput, ListWidget
 
 from onboarding.errors import InputInvalid, TokenUnreadable
 from onboarding.forms import Form
@@ -23,7 +21,7 @@ from onboarding.models import Partner, WebhookEndpoint
 from onboarding.staff import audit, webhook_words
 from onboarding.states import Role
 from onboarding.views.parts import installation
-from onboarding.views.staff.forms import MISSING, Button
+from onboarding.views.staff.forms import MISSING, Button, ticks
 from onboarding.views.staff.partners import visible_partner
 from onboarding.views.staff.parts import bp, member, staff_only
 from onboarding.views.staff.sign_in import UNPROCESSABLE
@@ -40,12 +38,7 @@ class EndpointForm(Form):
         validators=[InputRequired(_(MISSING))],
         render_kw={"inputmode": "url", "autocomplete": "off", "spellcheck": "false"},
     )
-    events = SelectMultipleField(
-        _("Events"),
-        choices=[SelectChoice(one.value, _(text)) for one, text in webhook_words.EVENTS.items()],
-        widget=ListWidget(prefix_label=False),
-        option_widget=CheckboxInput(),
-    )
+    events = ticks(_("Events"), webhook_words.EVENTS.items())
 
 
 @bp.get("/partners/<slug>/webhooks")
