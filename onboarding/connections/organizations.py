@@ -50,6 +50,15 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What John Deere said of the organizations."""
+
+    found: Sequence[DeereOrganization]
+    failure: UpstreamRejected | UpstreamUnavailable | None = None
+    """Why it said nothing."""
+
+
+@dataclass(frozen=True)
 class Look:
     """What came of asking John Deere."""
 
@@ -80,31 +89,57 @@ def look(
     """
     began = now()
     with database.reading() as session:
-        attempt = session.get_one(Attempt, attempt_id)
-        token = _access_token(vault, attempt)
-    if token is None:
-        with database.transaction() as session:
-            connection = locked(session, attempt.connection_id)
-            if returned:
-                connection.returned_at = began
-            _let_leaf_look(connection)
-        return Look(asked=False)
-    found, failure = _read(deere, token, reads)
+        token = _access_token(vault, session.get_one(Attempt, attempt_id))
+    reading = None if token is None else read(deere, token, reads=reads)
     with database.transaction() as session:
-        connection = locked(session, attempt.connection_id)
-        newest = consent.latest_authorized(session, connection.id)
-        if newest is None or newest.id != attempt_id:
-            # Another account has been signed in with meanwhile; this is no news of that one.
-            return Look(asked=False)
-        if connection.is_ending:
-            return Look(asked=False)  # what was forgotten is not to come back
-        if returned:
-            connection.returned_at = began
-        if failure is not None:
-            _note_trouble(session, connection, failure)
-        else:
-            _note_organizations(session, deere, connection, found)
-        page = _send_to_choose(connection, newest) if send else None
+        attempt = session.get_one(Attempt, attempt_id)
+        return note(
+            session, deere, attempt, reading, send=send, returned_at=began if returned else None
+        )
+
+
+def read(deere: Deere, access_token: str, *, reads: int = 1) -> Reading:
+    """Ask John Deere for the organizations. Nothing is written down yet.
+
+    :param reads: how often to read at most while none is connected
+    """
+    return Reading(*_read(deere, access_token, reads))
+
+
+def note(
+    session: Session,
+    deere: Deere,
+    attempt: Attempt,
+    reading: Reading | None,
+    *,
+    send: bool = False,
+    returned_at: datetime | None = None,
+) -> Look:
+    """Write down what John Deere said.
+
+    :param reading: None: there is no access token to ask with, so a worker asks Leaf
+    :param send: also decide whether the grower is to go and choose
+    :param returned_at: when the grower came back from choosing, if they did just now
+    """
+    connection = locked(session, attempt.connection_id)
+    if reading is None:
+        if returned_at is not None:
+            connection.returned_at = returned_at
+        _let_leaf_look(connection)
+        return Look(asked=False)
+    newest = consent.latest_authorized(session, connection.id)
+    if newest is None or newest.id != attempt.id:
+        # Another account has been signed in with meanwhile; this is no news of that one.
+        return Look(asked=False)
+    if connection.is_ending:
+        return Look(asked=False)  # what was forgotten is not to come back
+    if returned_at is not None:
+        connection.returned_at = returned_at
+    if reading.failure is not None:
+        _note_trouble(session, connection, reading.failure)
+    else:
+        _note_organizations(session, deere, connection, reading.found)
+    page = _send_to_choose(connection, newest) if send else None
     return Look(asked=True, page_to_choose=page)
 
 

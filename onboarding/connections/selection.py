@@ -137,7 +137,7 @@ def note(session: Session, connection: Connection, selection: Selection) -> None
         row.sync_choice = selection.choices.get(row.deere_id)
     connection.selection_owed = any(_is_owed(row, selection) for row in connection.organizations)
     is_ours = not connection.grower.partner.select_organizations
-    if is_ours and selection.is_nothing and not _is_meant(connection):
+    if is_ours and selection.is_nothing and not is_meant(connection):
         connection.cause = Cause.NOTHING_FETCHED
     elif connection.cause is Cause.NOTHING_FETCHED:
         connection.cause = None
@@ -149,7 +149,7 @@ def _is_owed(row: Organization, selection: Selection) -> bool:
     return row.connected and (row.member or is_listed) and row.sync_choice is not target
 
 
-def _is_meant(connection: Connection) -> bool:
+def is_meant(connection: Connection) -> bool:
     """Whether staff have chosen that nothing is fetched."""
     shared = [row for row in connection.organizations if row.connected and row.member]
     return bool(shared) and all(row.sync_chosen is SyncChoice.PREVIEW for row in shared)

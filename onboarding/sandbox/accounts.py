@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from onboarding.states import Health
 
+ACCESS_SECONDS = 43200
 PASSWORD = "sandbox"  # noqa: S105 - shown on the sign-in page; nothing real stands behind it
 
 
@@ -51,6 +52,8 @@ class Account:
     """Consent ends with `access_denied`, though nobody pressed Cancel."""
     withheld_scopes: frozenset[str] = frozenset()
     gives_refresh_token: bool = True
+    access_seconds: int = ACCESS_SECONDS
+    """So long an access token lives; 0: it is over at once, as any is after half a day."""
     listing: Listing = Listing.NORMAL
     terms_url: str | None = None
     """Sent as `X-Deere-Terms-Location` with a 403 until the terms are accepted."""

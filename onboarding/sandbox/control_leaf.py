@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 
 from onboarding.errors import InputInvalid
 from onboarding.sandbox import gate
-from onboarding.sandbox.leaf import credentials, upstream
+from onboarding.sandbox.leaf import choices, credentials, upstream
 from onboarding.sandbox.leaf.access import invalidate_tokens
 from onboarding.sandbox.runtime import as_json, json_object, sandbox
 
@@ -34,10 +34,24 @@ def lose_credentials() -> Response:
 
 @bp.post("/status")
 def status() -> Response:
-    """Make Leaf say a status: `{"leafUserId": …, "status": "ANYTHING" or null}`."""
+    """Make Leaf say a status: `{"leafUserId": …, "status": "ANYTHING" or null}`.
+
+    Empty: none yet, as long as it has not looked.
+    """
     body = json_object()
     changed = credentials.say(_text(body, "leafUserId"), _status(body.get("status")))
     return as_json({"credentials": changed})
+
+
+@bp.post("/choices")
+def choose() -> Response:
+    """Choose at Leaf by hand what it fetches of all that is shared: `{"leafUserId": …, "status":
+    "SELECTED" or "PREVIEW"}` → `{"changed": 1}`."""
+    body = json_object()
+    status = str(body.get("status"))
+    if status not in {choices.SELECTED, choices.PREVIEW}:
+        raise InputInvalid("status is SELECTED or PREVIEW.")
+    return as_json({"changed": choices.set_all(_text(body, "leafUserId"), status)})
 
 
 @bp.get("/alerts")
@@ -102,7 +116,7 @@ def _credential(row: sqlite3.Row) -> dict[str, Any]:
         "givenRefreshToken": row["given_token"],
         "refreshTokenSha256": gate.token_hash(row["given_token"]),
         "live": not row["fails"] and upstream.accepts(row["refresh_token"]),
-        "status": row["forced"] or row["status"],
+        "status": row["status"] if row["forced"] is None else row["forced"],
         "forced": row["forced"] is not None,
         "createdTime": row["created"],
     }
@@ -154,6 +168,8 @@ def _text(body: dict[str, Any], name: str) -> str:
 
 
 def _status(value: Any) -> str | None:
-    if value is not None and not (isinstance(value, str) and 0 < len(value) <= LONGEST_STATUS):
-        raise InputInvalid("status is a word, or null for what Leaf finds out itself.")
+    if value is not None and not (isinstance(value, str) and len(value) <= LONGEST_STATUS):
+        raise InputInvalid(
+            "status is a word, empty for none yet, or null for what Leaf finds out itself."
+        )
     return value

@@ -15,7 +15,6 @@ from onboarding.sandbox.policies import Policies
 from onboarding.sandbox.residents import Residents
 from onboarding.sandbox.store import Store
 
-ACCESS_TOKEN_SECONDS = 43200
 DAY_SECONDS = 24 * 3600
 
 
@@ -53,7 +52,7 @@ class Issued:
         """The token answer in the shape and order that was recorded from John Deere."""
         answer: dict[str, Any] = {
             "token_type": "Bearer",
-            "expires_in": ACCESS_TOKEN_SECONDS,
+            "expires_in": self.account.access_seconds,
             "access_token": self.access_token,
             "scope": self.scope,
         }
@@ -121,7 +120,7 @@ class Grants:
             refresh_token = None
             if "offline_access" in scope.split() and code.account.gives_refresh_token:
                 refresh_token = _new_refresh_token(connection, grant)
-            access_token = _new_access_token(connection, grant, scope)
+            access_token = _new_access_token(connection, grant, scope, code.account)
         return Issued(
             account=code.account,
             access_token=access_token,
@@ -153,9 +152,10 @@ class Grants:
                     "UPDATE refresh_tokens SET rotated = 1 WHERE token = ?", (refresh_token,)
                 )
                 refresh_token = _new_refresh_token(connection, row["id"])
-            access_token = _new_access_token(connection, row["id"], row["scope"])
+            account = self._residents.known(row["account"])
+            access_token = _new_access_token(connection, row["id"], row["scope"], account)
         return Issued(
-            account=self._residents.known(row["account"]),
+            account=account,
             access_token=access_token,
             refresh_token=refresh_token,
             scope=row["scope"],
@@ -274,8 +274,10 @@ def _new_refresh_token(connection: sqlite3.Connection, grant: int | None) -> str
     return token
 
 
-def _new_access_token(connection: sqlite3.Connection, grant: int | None, scope: str) -> str:
-    expires = clock.seconds() + ACCESS_TOKEN_SECONDS
+def _new_access_token(
+    connection: sqlite3.Connection, grant: int | None, scope: str, account: Account
+) -> str:
+    expires = clock.seconds() + account.access_seconds
     claims = {"jti": secrets.token_urlsafe(16), "exp": int(expires), "scp": scope.split()}
     token = ".".join((_segment({"alg": "RS256"}), _segment(claims), secrets.token_urlsafe(64)))
     connection.execute(

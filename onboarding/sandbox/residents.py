@@ -4,6 +4,7 @@
 account, what they share, and what Leaf has of them. They are in no list, but can sign in by name:
 
     {"name": "erin@maple.example", "leaf_status": "OK", "withheld_scopes": [], "terms_url": null,
+     "access_seconds": 43200,
      "farms": [{"id": "1", "name": "Maple Farm", "member": true, "connected": true,
                 "permitted": true, "fields": 37}],
      "grant": {"refresh_token": "…", "scope": "ag1 …", "created": 1764000000, "revoked": false,
@@ -13,8 +14,8 @@ account, what they share, and what Leaf has of them. They are in no list, but ca
                     "forced": null},
      "choices": {"1": "SELECTED"}}
 
-`grant`, `leaf_user` and `credential` may be null. `client_key` is that of one of the applications
-that are registered.
+`access_seconds` may be left out; `grant`, `leaf_user` and `credential` may be null. `client_key` is
+that of one of the applications that are registered.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from onboarding.errors import InputInvalid
-from onboarding.sandbox.accounts import ACCOUNTS, Account, Farm
+from onboarding.sandbox.accounts import ACCESS_SECONDS, ACCOUNTS, Account, Farm
 from onboarding.sandbox.config import Config, Registered
 from onboarding.sandbox.store import Store
 from onboarding.states import Health
@@ -36,6 +37,7 @@ NOBODY: dict[str, Any] = {
     "withheld_scopes": [],
     "terms_url": None,
     "leaf_status": "OK",
+    "access_seconds": ACCESS_SECONDS,
 }
 """What is said of a person of whom nothing is said."""
 
@@ -67,19 +69,21 @@ class Residents:
     def move_in(self, person: dict[str, Any]) -> Account:
         """Let one more person live here; who has the name already is another person from now on.
 
-        :param person: `name`, and perhaps `farms` and `terms_url`, as in the file
+        :param person: `name`, and perhaps the others of `NOBODY`, as in the file
         :raise InputInvalid: if that can't be an account
         """
         try:
             account = _account({**NOBODY, **person})
         except (TypeError, KeyError, ValueError) as err:
-            raise InputInvalid("An account has a name, farms as in the file, terms_url.") from err
+            raise InputInvalid(
+                "An account has a name, farms as in the file, terms_url, access_seconds."
+            ) from err
         if account.name in ACCOUNTS:
             raise InputInvalid(f"{account.name} is an account of the list.")
         with self._store.write() as connection:
             for table in ("connections", "standings", "accepted_terms", "hidden_reads"):
                 connection.execute(f"DELETE FROM {table} WHERE account = ?", (account.name,))  # noqa: S608 - own table names
-            _Settlement(connection, self._config).settle({**NOBODY, **person})
+            _Settlement(connection, self._config).settle(person)
         return account
 
     def settle(self) -> None:
@@ -104,6 +108,7 @@ def _account(data: dict[str, Any]) -> Account:
         withheld_scopes=frozenset(data["withheld_scopes"]),
         terms_url=data["terms_url"],
         leaf_status=Health(data["leaf_status"]),
+        access_seconds=int(data.get("access_seconds", ACCESS_SECONDS)),
     )
 
 
@@ -122,9 +127,9 @@ class _Settlement:
 
     def settle(self, one: dict[str, Any]) -> None:
         """Make the account, and connect what it shares."""
-        kept = ("name", "farms", "withheld_scopes", "terms_url", "leaf_status")
-        self._write("residents", one["name"], json.dumps({key: one[key] for key in kept}))
-        for farm in one["farms"]:
+        kept = {key: one.get(key, usual) for key, usual in NOBODY.items()}
+        self._write("residents", one["name"], json.dumps({"name": one["name"], **kept}))
+        for farm in kept["farms"]:
             if farm.get(CONNECTED):
                 self._write("connections", one["name"], farm["id"])
 

@@ -21,8 +21,9 @@ from onboarding.connections.rotation import Rotated
 from onboarding.db import Database
 from onboarding.errors import RequestRuns
 from onboarding.links import digest
-from onboarding.models import ApiAnswer, Grower, Link
+from onboarding.models import ApiAnswer, Event, Grower, Link
 from onboarding.partners import moves, repeats
+from onboarding.partners.simulation import Simulation
 from onboarding.vault import Vault
 from onboarding.views.api.documents import document
 from onboarding.views.api.parts import PREFIX
@@ -149,6 +150,29 @@ def test_what_asks_others_holds_no_transaction_meanwhile(
     answers = [send(program, "one", path, {"state": "denied"}) for _ in range(2)]
     assert [one.status_code for one in answers] == [202, 202]
     assert answers[1].headers["Idempotency-Replayed"] == "true"
+
+
+def test_move_in_the_sandbox_is_carried_out_together_with_its_answer(
+    app: Flask, fresh_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Program(app, "prairie")
+    path = f"/sandbox/connections/{program.grower()['connection']}/state"
+    monkeypatch.setattr(Simulation, "_call", lambda *_: [])  # a sandbox in which nothing is amiss
+
+    def ends() -> int:
+        with fresh_database.reading() as session:
+            query = sa.select(sa.func.count()).where(Event.kind == "attempt_denied")
+            return session.scalar(query) or 0
+
+    with monkeypatch.context() as lost:
+        lost.setattr("onboarding.partners.repeats.keep", lambda *_: 1 / 0)
+        assert send(program, "one", path, {"state": "denied"}).status_code == 500
+    assert ends() == 0
+    answers = [send(program, "one", path, {"state": "denied"}) for _ in range(2)]
+    assert [one.status_code for one in answers] == [202, 202]
+    assert answers[0].get_json()["status"]["code"] == "denied"
+    assert answers[0].data == answers[1].data
+    assert ends() == 1
 
 
 def test_many_at_once_are_done_once(app: Flask, fresh_database: Database) -> None:

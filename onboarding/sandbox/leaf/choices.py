@@ -86,3 +86,14 @@ def set_choice(leaf_user_id: str, organization: str, status: str) -> None:
             "UPDATE leaf_choices SET status = ? WHERE leaf_user_id = ? AND organization = ?",
             (status, leaf_user_id, organization),
         )
+
+
+def set_all(leaf_user_id: str, status: str) -> int:
+    """Note the same choice for all that is shared; of how many it is another one."""
+    with sandbox().store.write() as connection:
+        changed = connection.execute(
+            "UPDATE leaf_choices SET status = ?1"
+            " WHERE leaf_user_id = ?2 AND status NOT IN (?1, ?3)",
+            (status, leaf_user_id, BLOCKED),
+        )
+    return changed.rowcount

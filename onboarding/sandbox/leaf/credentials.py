@@ -178,7 +178,7 @@ def look() -> None:
 def say(leaf_user_id: str, status: str | None) -> int:
     """Let Leaf say a status of a user's credentials, and send the alert that follows from it.
 
-    :param status: None: what it finds out itself
+    :param status: None: what it finds out itself; empty: none yet
     :return: how many credentials that were
     """
     rows = of_user(leaf_user_id)
@@ -291,7 +291,7 @@ def _true_status(row: sqlite3.Row) -> str:
 
 def _status(row: sqlite3.Row) -> dict[str, str]:
     if row["forced"] is not None:
-        return {"status": row["forced"]}
+        return {"status": row["forced"]} if row["forced"] else {}
     return {} if row["silent_reads"] else {"status": row["status"]}
 
 

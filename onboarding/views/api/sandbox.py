@@ -10,15 +10,25 @@ from flask import Response, request
 from pydantic import BaseModel, Field
 
 from onboarding.errors import InputInvalid, UpstreamError
-from onboarding.partners import moves, status
+from onboarding.partners import moves, status, ways
 from onboarding.states import ApiScope
 from onboarding.views.api.connections import StatusOut, visible
-from onboarding.views.api.parts import Model, answers, as_json, bp, invalid, needs, problem, spec
+from onboarding.views.api.parts import (
+    Model,
+    answers,
+    as_json,
+    bp,
+    invalid,
+    needs,
+    problem,
+    spec,
+    writing,
+)
 from onboarding.views.parts import installation
 
 View = TypeVar("View", bound=Callable[..., Any])
 ONLY_THERE = "It is there with the sandbox only: John Deere and Leaf are real here."
-UNKNOWN = "must be one of: " + ", ".join(moves.REACHED)
+UNKNOWN = "must be one of: " + ", ".join(ways.CODES)
 
 
 class MoveIn(Model):
@@ -27,7 +37,7 @@ class MoveIn(Model):
     state: str = Field(
         max_length=64,
         description="Code of a status.",
-        json_schema_extra={"enum": [*moves.REACHED, *moves.NOT_REACHED]},
+        json_schema_extra={"enum": list(ways.CODES)},
     )
 
 
@@ -61,17 +71,15 @@ def move_connection(reference: str) -> Response:
     parts = installation()
     with parts.database.reading() as session:
         connection_id = visible(session, reference).id
-    if given.state in moves.NOT_REACHED:
-        return problem(409, moves.NOT_REACHED[given.state])
-    if given.state not in moves.REACHED:
+    if given.state not in ways.CODES:
         return invalid("state", UNKNOWN)
     try:
-        hint = moves.Move(parts, connection_id).to(given.state)
+        hint = moves.Move(parts, connection_id, writing).to(given.state)
     except InputInvalid as err:
         return problem(409, str(err))
     except UpstreamError as err:
         return problem(503, str(err))
-    with parts.database.reading() as session:
+    with writing() as session:  # the one of the move, if it has not ended
         stands = status.status_of(session, visible(session, reference))
     told = StatusOut.model_validate(vars(stands))
     return as_json(MoveOut(state=given.state, status=told, hint=hint), 202)

@@ -420,8 +420,31 @@ def test_leaf_can_be_made_to_say_anything(owner: Owner, control: Control, token:
     owner.attach(user, token)
     control.set_leaf_status(user, "SOMETHING_NEW")
     assert owner.credential(user).json()["status"] == "SOMETHING_NEW"
+    control.set_leaf_status(user, "")
+    assert "status" not in owner.credential(user).json(), "it has not looked yet"
     control.set_leaf_status(user, None)
     assert owner.credential(user).json()["status"] == "OK"
+
+
+def test_what_leaf_fetches_can_be_chosen_by_hand(owner: Owner, grower: Grower, token: str) -> None:
+    share(grower, "one-farm", "450101")
+    user = owner.new_user()
+    owner.attach(user, token)
+    url = f"{owner.url}/control/leaf/choices"
+
+    def choose(status: str) -> requests.Response:
+        body = {"leafUserId": user, "status": status}
+        return requests.post(url, json=body, timeout=TIMEOUT_SECONDS)
+
+    def chosen() -> set[str]:
+        listed = owner.call("GET", f"/users/{user}/JohnDeere/organizations").json()
+        return {one["status"] for one in listed}
+
+    assert choose("BLOCKED").status_code == 400
+    assert chosen() == {"SELECTED"}
+    for status, changed in (("PREVIEW", 1), ("PREVIEW", 0), ("SELECTED", 1)):
+        assert choose(status).json() == {"changed": changed}
+        assert chosen() == {status}
 
 
 def test_leaf_keeps_the_token_that_was_rotated(
