@@ -240,7 +240,7 @@ def _answer_unknown() -> Told:
                 "you have."
             ),
             _("The reason may be on our side. Our staff can see it and look into it."),
-            _("Please tell your contact the reference code below."),
+            _("Please tell your contact the reference code."),
         ),
         whether_shared=_("Your permission is safe. We can’t see yet what is shared."),
         who="staff",

@@ -60,7 +60,7 @@ def _with_help(told: Told, reference: str) -> Told:
     After an attempt that brought nothing that is the one next step: the others stand back.
     """
     help_ = _(
-        "It has not worked several times now. Let your contact below help you, and tell them the "
+        "It has not worked several times now. Let your contact help you, and tell them the "
         "reference code."
     )
     told = replace(told, reference=reference, show_contact=True)

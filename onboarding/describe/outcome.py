@@ -134,7 +134,7 @@ def error_page_at_deere() -> str:
     """A wrong redirect URI or client key: John Deere shows it there, and never tells us."""
     return _(
         "If you saw an error page at johndeere.com before signing in, that is our fault: "
-        "please tell your contact below."
+        "please tell your contact."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -716,7 +717,7 @@ def test_after_many_failures_a_person_is_named_with_a_reference() -> None:
     assert case.told().reference is None
     happened, help_ = told.sentences
     assert happened == case.told().sentences[0]
-    assert help_.startswith("It has not worked several times now. Let your contact below help you")
+    assert help_.startswith("It has not worked several times now. Let your contact help you")
     assert (told.action, told.others[0].label) == (None, "Try again")
 
 
@@ -908,3 +909,9 @@ def test_the_reason_for_edit_and_delete_fits_what_is_asked_for(
     why = describe.why_edit(scopes)
 
     assert (why is None) if words is None else (why is not None and words in why)
+
+
+def test_no_sentence_points_to_a_place_that_only_the_page_has() -> None:
+    # Frames, the API and webhooks tell the same, and have nothing below.
+    for module in Path(describe.__path__[0]).glob("*.py"):
+        assert not re.search(r"\bbelow\b", module.read_text()), module.name
