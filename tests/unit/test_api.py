@@ -16,13 +16,14 @@ from onboarding import create_app
 from onboarding.clock import now
 from onboarding.db import Database
 from onboarding.models import ApiKey, Audit, Link
-from onboarding.states import ApiScope
-from onboarding.views.api import pages
+from onboarding.states import ApiScope, WebhookEvent
+from onboarding.views.api import messages, pages
 from onboarding.views.api.documents import document
 from onboarding.views.api.parts import PREFIX, SCOPE
 from onboarding.views.limits import limiter
 from tests.support.program import Program, wrong
 from tests.support.queries import counted
+from tests.support.stack import ROOT
 from tests.unit.conftest import SettingsFor
 from tests.unit.failures import ThreadedServer
 
@@ -385,6 +386,11 @@ def test_description_names_every_address_and_can_be_read(app: Flask) -> None:
         f'href="#{one["operationId"]}"' for ones in told["paths"].values() for one in ones.values()
     }
     assert [one for one in anchors if one not in page.text] == []
+    assert 'id="events"' in page.text
+    assert told["webhooks"].keys() == {one.value for one in WebhookEvent}
+    guide = (ROOT / "docs/partners.md").read_text().replace("**", "")
+    for event, when in messages.WHEN.items():
+        assert f"| `{event.value}` | {when} |" in guide
     problems = client.get(f"{PREFIX}/problems").text
     assert 'id="key-missing"' in problems
     assert "<code>errors</code> says which" in problems

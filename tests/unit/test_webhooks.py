@@ -35,6 +35,7 @@ from onboarding.models import (
 )
 from onboarding.settings import Settings
 from onboarding.states import DeliveryState, Health, PauseReason, Stage
+from onboarding.views.api.messages import Message
 from onboarding.webhooks import courier as courier_module
 from onboarding.webhooks import endpoints, outbox, results
 from onboarding.webhooks.addresses import is_public
@@ -141,6 +142,9 @@ def test_tells_in_order_what_is_told_everywhere(partners: Partners, receiver: Re
     with partners.courier():
         wait_until(lambda: len(receiver.taken) == 3, what="messages")
     said = [one.read(partners.secrets[url]) for one in receiver.taken]
+    for one in receiver.taken:  # as the API's description has it, and nothing else
+        described = Message.model_validate_json(one.body).model_dump(exclude_unset=True)
+        assert described["data"].keys() == json.loads(one.body)["data"].keys()
     assert [one["type"] for one in said] == [
         "connection.needs_action",
         "connection.repaired",
@@ -200,7 +204,7 @@ def test_a_link_that_is_opened_is_told_once_and_what_was_done_before_what_came_o
         ).all()
     events = [one.event for one in found]
     assert events == ["link.opened", "connection.authorized", "connection.failed"]
-    assert json.loads(found[0].body)["data"]["link"] == str(link.id)
+    assert Message.model_validate_json(found[0].body).data.link == str(link.id)
     with walk.database.reading() as session:
         row = session.scalars(sa.select(Listing)).one()
         assert row.announced_code == "failed"

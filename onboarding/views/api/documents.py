@@ -10,7 +10,7 @@ from flask import Flask, render_template
 from flask.typing import ResponseReturnValue
 
 from onboarding.partners import repeats
-from onboarding.views.api import guide
+from onboarding.views.api import guide, messages
 from onboarding.views.api.parts import MORE_PROBLEMS, PROBLEM, PROBLEMS, SCOPE, bp, spec
 from onboarding.views.api.writes import KEY, METHODS, REPLAYED
 from onboarding.views.parts import installation
@@ -38,7 +38,13 @@ def openapi() -> dict[str, Any]:
 def docs() -> ResponseReturnValue:
     """The same, to be read."""
     told = document()
-    return render_template("api/docs.html", groups=guide.groups(told), **told["info"])
+    return render_template(
+        "api/docs.html",
+        groups=guide.groups(told),
+        message=guide.message(told),
+        events=messages.WHEN,
+        **told["info"],
+    )
 
 
 @bp.get("/problems")
@@ -74,6 +80,8 @@ def document() -> dict[str, Any]:
     made.setdefault("components", {})["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "A key of yours: cjd_…"}
     }
+    made["components"]["schemas"] |= messages.schemas()
+    made["webhooks"] = messages.webhooks()
     return made
 
 

@@ -67,6 +67,12 @@ def groups(document: Mapping[str, Any]) -> list[Group]:
     ]
 
 
+def message(document: Mapping[str, Any]) -> tuple[Value, ...]:
+    """What endpoints are sent."""
+    schemas = document["components"]["schemas"]
+    return tuple(_values(schemas["Message"], schemas))
+
+
 def _operation(
     path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Any]
 ) -> Operation:
