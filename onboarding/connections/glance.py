@@ -81,7 +81,8 @@ class Glances:
             if not self._looking.acquire(timeout=WAIT_AT_MOST):
                 return None
             try:
-                if time.monotonic() - glimpse.looked_at > LOOKED_FOR:
+                is_kept = self._kept.get(link_id) is glimpse
+                if is_kept and time.monotonic() - glimpse.looked_at > LOOKED_FOR:
                     self._look(link_id)
             finally:
                 self._looking.release()

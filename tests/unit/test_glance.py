@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -19,6 +22,7 @@ from onboarding.db import Database
 from onboarding.models import Attempt, Connection, Link
 from onboarding.states import Health, Outcome, Stage
 from tests.support.queries import counted
+from tests.support.wait import wait_until
 from tests.unit.rows import invited
 
 SLUG = "prairie"
@@ -109,10 +113,11 @@ def test_one_query_is_for_all_who_have_asked_lately(fresh_database: Database) ->
     assert len(sent) == 1
 
 
-def glance_again(glances: Glances) -> None:
-    """As if some time had passed since the rows were looked at."""
+def glance_again(glances: Glances, *, after: float = 1) -> None:
+    """As if some seconds had passed since the rows were looked at."""
     for glimpse in glances._kept.values():
-        glimpse.looked_at -= 1
+        glimpse.looked_at -= after
+    glances._looked_at -= after
 
 
 def test_what_time_alone_changes_shows_within_a_minute_and_an_old_link_is_over_at_once(
@@ -142,3 +147,68 @@ def test_frames_that_ask_no_more_are_forgotten(
     assert glances.etag(SLUG, links[0].id) is not None
     tell(fresh_database, glances, links[2])
     assert [glances.etag(SLUG, link.id) is not None for link in links] == [True, False, True]
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
+    """The database answers nobody until it is let go."""
+    made = Hanging()
+    monkeypatch.setattr(glance, "rows_of", made.rows_of)
+    monkeypatch.setattr(glance, "LOOKED_FOR", 60.0)
+    yield made
+    made.let_go.set()
+
+
+class Hanging:
+    """Looks at rows, all of which wait.
+
+    :ivar looks: how many have begun
+    """
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.let_go = threading.Event()
+
+    def rows_of(self, connection: sa.Connection, link_ids: Sequence[UUID]) -> dict[UUID, Any]:
+        self.looks += 1
+        self.let_go.wait(30)
+        return rows_of(connection, link_ids)
+
+
+def test_while_the_database_hangs_nobody_waits_for_another_for_long(
+    fresh_database: Database, hanging: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(glance, "WAIT_AT_MOST", 0.05)
+    glances, link = Glances(fresh_database), framed(fresh_database)
+    tell(fresh_database, glances, link)
+    glance_again(glances, after=100)
+    with ThreadPoolExecutor(4) as frames:
+        first = frames.submit(glances.etag, SLUG, link.id)
+        wait_until(lambda: hanging.looks == 1, what="one looks")
+        others = [frames.submit(glances.etag, SLUG, link.id) for _ in range(3)]
+        assert [one.result(timeout=20) for one in others] == [None] * 3
+        assert not first.done()
+        hanging.let_go.set()
+        assert first.result(timeout=20) == f"told {link.id}"
+    assert hanging.looks == 1
+
+
+def test_who_waits_for_another_is_told_what_that_one_saw(
+    fresh_database: Database, hanging: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(glance, "WAIT_AT_MOST", 20.0)
+    glances = Glances(fresh_database)
+    mine, changed = framed(fresh_database), framed(fresh_database, "2")
+    tell(fresh_database, glances, mine, changed)
+    with fresh_database.transaction() as session:
+        new_attempt(session, changed)
+    glance_again(glances, after=100)
+    with ThreadPoolExecutor(4) as frames:
+        first = frames.submit(glances.etag, SLUG, mine.id)
+        wait_until(lambda: hanging.looks == 1, what="one looks")
+        others = [frames.submit(glances.etag, SLUG, one.id) for one in (mine, changed)]
+        assert not any(one.done() for one in others)
+        hanging.let_go.set()
+        assert first.result(timeout=20) == f"told {mine.id}"
+        assert [one.result(timeout=20) for one in others] == [f"told {mine.id}", None]
+    assert hanging.looks == 1
