@@ -19,6 +19,14 @@ bp = Blueprint("pages", __name__)
 SESSION_COOKIE = "sandbox_session"
 
 
+@bp.after_request
+def cut_off(response: Response) -> Response:
+    """Perhaps from the page that opened the window: John Deere may send this at any time."""
+    if sandbox().policies["deere_opener"] == "severed":
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    return response
+
+
 @bp.route(f"{AUTHORIZATION_SERVER}/v1/authorize", methods=["GET", "POST"])
 @at("deere.authorize")
 def authorize() -> Response:

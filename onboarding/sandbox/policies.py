@@ -26,6 +26,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "leaf_alerts": ("once", "twice", "out_of_order", "never"),
     "deere_refresh_tokens": ("persistent", "rotating"),
     "deere_client": ("accepted", "refused"),
+    "deere_opener": ("kept", "severed"),
     "company_answers": (
         *("good", "other_key", "unsigned", "other_issuer", "other_audience", "other_nonce"),
         *("expired", "old_sign_in", "other_person", "mixed_up", "client_refused"),

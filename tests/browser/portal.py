@@ -36,6 +36,7 @@ class Portal:
     """One portal, with the headers that it sends and the frame that it makes.
 
     :ivar headers: of its page
+    :ivar front: the origin of what stands in front of it, if browsers come to it that way
     :ivar sandbox: of a frame that the portal makes by itself; None: the element makes it
     """
 
@@ -45,11 +46,12 @@ class Portal:
     headers: dict[str, str] = field(default_factory=dict)
     sandbox: str | None = None
     element: str = ""
+    front: str = ""
 
     @property
     def origin(self) -> str:
         """Another site than the app's and the sandbox's."""
-        return f"http://portal.localhost:{self.port}"
+        return self.front or f"http://portal.localhost:{self.port}"
 
     def embed(self, person: Person, *, return_url: str | None = None, theme: str = "") -> str:
         """Let its page show the frame of a grower; the embed token."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect
 
 from onboarding.models import Link
 from onboarding.states import LinkKind
@@ -150,14 +149,8 @@ def test_frame_knows_it_although_the_sign_in_cuts_its_opener_off(
 ) -> None:
     person = people.invited(partner=SLUG)
     framed.embed(person)
-
-    def cut(route: Route) -> None:
-        answer = route.fetch(max_redirects=0)
-        headers = {**answer.headers, "cross-origin-opener-policy": "same-origin"}
-        route.fulfill(response=answer, headers=headers)
-
+    framed.stack.control.set_policies(deere_opener="severed")
     with at(apart, framed) as (context, page):
-        context.route(re.compile("/sign-in"), cut)
         walker = opened_by(context, page)
         consent(walker)
         shows(page, "Connected")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,9 @@ from tests.browser.portal import Portal, portal
 from tests.browser.watch import too_wide
 from tests.support.browser import DESKTOP, NARROWEST, PHONE, visitor
 from tests.support.people import People, Person
+from tests.support.ports import free_ports
 from tests.support.stack import ROOT, Stack
+from tests.support.tls import certificate, https_in_front
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
@@ -156,6 +159,40 @@ def test_console_reads_the_headers_of_its_own_page(
     said = console(chromium, examined)
     assert f"While you develop, add to it:\n    connect-src 'self' {app}" in said
     assert f"{app}/embed/{SLUG}/doctor?address=" in said
+
+
+def test_console_of_a_portal_with_https_says_that_this_service_has_none(
+    examined: Portal, people: People, chromium: Browser, tmp_path: Path
+) -> None:
+    """On this machine Chromium shows the frame nevertheless, so that development goes on."""
+    (port,) = free_ports(1)
+    examined.front = f"https://localhost:{port}"
+    with examined.stack.installation.database.transaction() as session:
+        partner = session.scalars(partnership.partner_named(SLUG)).one()
+        partner.frame_origins = [examined.origin]
+    person = people.invited(partner=SLUG)
+    put(examined, person)
+    with https_in_front(examined.port, port=port, certificate=certificate(tmp_path)):
+        wait_until(lambda: is_open(port), what="the portal has https")
+        context = chromium.new_context(ignore_https_errors=True)
+        try:
+            said = console_in(context, examined, after="ready")
+            reference = person.connection().reference
+            expect(context.pages[0].locator("#log")).to_have_text(f"ready {reference} invited")
+        finally:
+            context.close()
+    assert "Your portal has https and this service has not. Safari refuses that also on" in said
+    assert said.endswith(
+        "Nothing to change; looked at: partner, origin, mixed, policy, token, answered."
+    )
+
+
+def is_open(port: int) -> bool:
+    try:
+        socket.create_connection(("localhost", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_console_names_what_a_sandbox_lacks(

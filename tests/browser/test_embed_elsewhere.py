@@ -110,6 +110,16 @@ class Visitor:
         for text in texts:
             wait_until(partial(self._pressed, text), what=text)
 
+    def finds(self, text: str) -> None:
+        """Wait until there is such a button."""
+        wait_until(partial(self._has, text), what=text)
+
+    def _has(self, text: str) -> bool:
+        try:
+            return self.driver.button(text) != []
+        except Refused:  # between two pages
+            return False
+
     def _pressed(self, text: str) -> bool:
         # What is pressed while its page is still loading may come to nothing.
         if not self.driver.run("return document.readyState == 'complete'"):
@@ -159,6 +169,27 @@ def test_frame_knows_the_truth_whatever_the_portal_is_like(
         assert driver.run("return document.cookie") == ""
         driver.into(None)
         hears(driver, person)
+    visitor.leave()
+    assert person.at_leaf() != []
+
+
+def test_frame_knows_it_although_the_sign_in_cuts_its_opener_off(
+    driver: Driver, people: People, framed: Portal
+) -> None:
+    person = people.invited(partner=SLUG)
+    framed.embed(person)
+    visitor = Visitor(driver, f"{framed.origin}/")
+    framed.stack.control.set_policies(deere_opener="severed")
+    visitor.press_in_frame()
+    visitor.opened()
+    assert driver.run("return window.opener !== null"), "our page has it"
+    visitor.press("Connect John Deere", "already-connected")
+    visitor.finds("Allow Access")
+    assert driver.run("return window.opener === null"), "and John Deere's has not"
+    visitor.press("Allow Access")
+    visitor.sees("Connected")
+    driver.into(None)
+    hears(driver, person)
     visitor.leave()
     assert person.at_leaf() != []
 
