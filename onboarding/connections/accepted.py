@@ -66,6 +66,13 @@ def url(value: str, what: str) -> str:
     return value
 
 
+def return_url(value: str) -> str:
+    """Where growers may be sent back to; what becomes of them is written into its query."""
+    if "#" in url(value, "return URL"):
+        raise InputInvalid(f"A return URL has no fragment: leave out # and the rest of {value!r}.")
+    return value
+
+
 def origin(value: str) -> str:
     """As browsers write it (RFC 6454): small letters, and no port where it is the usual one."""
     parts = urlsplit(url(value, "frame origin"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Literal
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -71,15 +71,18 @@ def _is_listed(partner: Partner, url: str) -> bool:
 
 
 def way_back(link: Link, connection: Connection, told: Told) -> str | None:
-    """The link's return URL with what has become of the connection; None: it has none.
+    """The link's return URL with what has become of the connection, each told once; None: it has
+    none.
 
     Nor has it one that the partner has taken from the list since.
     """
     if link.return_url is None or not _is_listed(connection.grower.partner, link.return_url):
         return None
     parts = urlsplit(link.return_url)
-    said = urlencode({"connection": connection.reference, "state": told.code})
-    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, said)))))
+    said = {"connection": connection.reference, "state": told.code}
+    given = filter(None, parts.query.split("&"))
+    kept = [one for one in given if unquote_plus(one.partition("=")[0]) not in said]
+    return urlunsplit(parts._replace(query="&".join((*kept, urlencode(said)))))
 
 
 def event_of(connection: Connection, told: Told) -> Event:

@@ -99,7 +99,7 @@ def change_partner(
         "support_phone": accepted.optional(support_phone, "support phone", accepted.PHONE_MAX),
         "support_url": accepted.url(support_url, "support URL") if support_url else None,
         "frame_origins": [accepted.origin(origin) for origin in frame_origins],
-        "return_urls": [accepted.url(url, "return URL") for url in return_urls],
+        "return_urls": [accepted.return_url(url) for url in return_urls],
         "select_organizations": select_organizations,
         "open_link": open_link,
     }

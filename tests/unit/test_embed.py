@@ -232,7 +232,12 @@ def test_grower_goes_on_to_the_return_url_with_what_has_become_of_it(
     app: Flask, fresh_database: Database
 ) -> None:
     connection = connection_of(fresh_database)
-    for given, query in ((BACK, {}), (f"{BACK}?order=5&order=6", {"order": ["5", "6"]})):
+    forged = f"{BACK}?state=connected&order=5&%63onnection=OTHER"
+    for given, query in (
+        (BACK, {}),
+        (f"{BACK}?order=5&order=6", {"order": ["5", "6"]}),
+        (forged, {"order": ["5"]}),
+    ):
         assert embedding.check_return_url(connection.grower.partner, given) == given
         link = Link(return_url=given)
         told = next(case.told() for case, *_ in every_case() if case.stage is Stage.CONNECTED)

@@ -94,6 +94,7 @@ def test_a_partner_is_kept_with_all_that_was_said(fresh_database: Database) -> N
         ({"return_urls": ["https://"]}, "return URL must be an https:// URL; 'https://' is not"),
         ({"return_urls": ["https://a.example\n"]}, "return URL must be an https:// URL"),
         ({"return_urls": ["https://a.example:x/"]}, "return URL must be an https:// URL"),
+        ({"return_urls": ["https://a.example/#/farm"]}, "return URL has no fragment"),
         ({"frame_origins": ["portal.example"]}, "frame origin must be an https:// URL"),
         ({"frame_origins": ["http://portal.example"]}, "frame origin must be an https:// URL"),
         ({"frame_origins": ["https://portal.example/app"]}, "write https://portal.example instead"),
