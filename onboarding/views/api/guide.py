@@ -9,6 +9,7 @@ from typing import Any
 
 SCHEMA = "application/json"
 FIRST_ERROR = "400"
+ORDER = ("growers", "links", "frames", "connections", "organizations", "webhooks", "sandbox")
 PLAINLY = {"array": "list"}
 """Kinds whose names are of use to programs only."""
 
@@ -52,15 +53,14 @@ class Group:
 
 
 def groups(document: Mapping[str, Any]) -> list[Group]:
-    """All operations, in the order of the document, by what they are about."""
+    """All operations by what they are about, in the order in which a program comes to them."""
     schemas = document["components"]["schemas"]
     tagged = [
         (operation["tags"][0], _operation(path, method, operation, schemas))
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
-    order = list(dict.fromkeys(tag for tag, _operation in tagged))
-    tagged.sort(key=lambda one: order.index(one[0]))
+    tagged.sort(key=lambda one: ORDER.index(one[0]))
     return [
         Group(tag, tuple(operation for _tag, operation in found))
         for tag, found in groupby(tagged, key=lambda one: one[0])
