@@ -52,6 +52,7 @@ def _add(session: Session, partner_id: Any, first: int, last: int) -> None:
                 "name",
                 "leaf_user_id",
                 "by_open_link",
+                "by_partner",
                 "created_at",
             ],
             sa.select(
@@ -60,6 +61,7 @@ def _add(session: Session, partner_id: Any, first: int, last: int) -> None:
                 name,
                 sa.literal("Maple Farm"),
                 sa.literal(SWEPT) + name,
+                sa.false(),
                 sa.false(),
                 sa.literal(moment, Grower.created_at.type),
             ),

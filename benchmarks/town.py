@@ -123,6 +123,7 @@ def _one(chance: Random, partners: Sequence[uuid.UUID], number: int) -> One:
         "email": f"{spelling.normalized(first)}.{number}@{spelling.normalized(last)}.example",
         "leaf_user_id": str(uuid.UUID(int=chance.getrandbits(128))) if at_leaf else None,
         "by_open_link": False,
+        "by_partner": False,
         "created_at": created,
     }
     connection = {

@@ -22,7 +22,7 @@ from onboarding.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from onboarding.leaf import Credential, Leaf
+from onboarding.leaf import Credential, Leaf, LeafUser
 from onboarding.models import Connection, Grower, locked
 from onboarding.settings import Settings
 from onboarding.vault import Vault
@@ -143,14 +143,25 @@ class Delivery:
         """The grower's Leaf user.
 
         Two partners may use the same external id for different growers, so a Leaf user that
-        belongs to another grower of ours is passed over.
+        belongs to another grower of ours is passed over; and for a grower whom a partner's program
+        named, all that we did not make for them.
         """
+        others = []
         for user in self._leaf.users(external_id=grower.external_id):
-            if self._claim_user(user.id):
+            if _may_be_taken(grower, user) and self._claim_user(user.id):
                 return user.id
-        user = self._leaf.create_user(
-            name=grower.name, external_id=grower.external_id, email=grower.email
-        )
+            others.append(user.id)
+        before = grower.leaf_users_before
+        if grower.by_partner and before is None:
+            self._note_users_before(others)
+        try:
+            user = self._leaf.create_user(
+                name=grower.name, external_id=grower.external_id, email=grower.email
+            )
+        except UpstreamRejected:
+            if grower.by_partner:  # nothing was made: what appears later is not ours
+                self._note_users_before(before)
+            raise
         if not self._claim_user(user.id):
             raise UpstreamUnavailable("Leaf", "create user", reason="id is taken by another grower")
         return user.id
@@ -162,6 +173,10 @@ class Delivery:
         except IntegrityError:
             return False
         return True
+
+    def _note_users_before(self, ids: list[str] | None) -> None:
+        with self._database.transaction() as session:
+            self.current(session).grower.leaf_users_before = ids
 
     def _held(self, leaf_user_id: str, token: str) -> Credential | None:
         """The credential at Leaf.
@@ -261,6 +276,18 @@ class Delivery:
                 "Leaf", "create the credential", reason="the answer shows none, nor is there one"
             )
         return held
+
+
+def _may_be_taken(grower: Grower, user: LeafUser) -> bool:
+    """Whether a Leaf user of the grower's external id may be theirs.
+
+    A partner's program may name whom it likes. So it only gets one that is new since we first
+    asked for it, from a try whose answer was lost, and that nobody has connected.
+    """
+    if not grower.by_partner:
+        return True
+    before = grower.leaf_users_before
+    return before is not None and user.id not in before and not user.is_connected
 
 
 def _is_ours(connection: Connection, held: Credential) -> bool:

@@ -39,7 +39,8 @@ def register(
     """
     name = accepted.text(name, "name", accepted.NAME_MAX)
     external_id = accepted.text(external_id, "external id", EXTERNAL_ID_MAX)
-    grower, is_new = _grower(session, partner, external_id, name)
+    is_by_partner = who == history.PARTNER
+    grower, is_new = _grower(session, partner, external_id, name, by_partner=is_by_partner)
     bring_up_to_date(
         session,
         grower,
@@ -98,7 +99,9 @@ def forget_refusal(session: Session, connection: Connection) -> None:
     history.record(session, connection, "address_in_use_again")
 
 
-def _grower(session: Session, partner: Partner, external_id: str, name: str) -> tuple[Grower, bool]:
+def _grower(
+    session: Session, partner: Partner, external_id: str, name: str, *, by_partner: bool
+) -> tuple[Grower, bool]:
     """Also, whether they are new."""
     query = sa.select(Grower).where(
         Grower.partner_id == partner.id, Grower.external_id == external_id
@@ -110,7 +113,13 @@ def _grower(session: Session, partner: Partner, external_id: str, name: str) -> 
     moment = now()
     try:
         with session.begin_nested():
-            grower = Grower(partner=partner, external_id=external_id, name=name, created_at=moment)
+            grower = Grower(
+                partner=partner,
+                external_id=external_id,
+                name=name,
+                by_partner=by_partner,
+                created_at=moment,
+            )
             session.add(grower)
             session.add(Connection(grower=grower, created_at=moment))
             session.flush()

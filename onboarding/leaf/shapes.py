@@ -22,6 +22,8 @@ EVENT_BODY_LIMIT = 1000
 """Characters of what John Deere answered to Leaf which are kept for staff."""
 LARGEST_COUNT = 2**31 - 1
 _DATE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:?\d\d)?")
+CREDENTIALS = "Credentials"
+"""So end the names of a user's fields that hold them; one for each provider, empty if none."""
 _HIDDEN = frozenset("*•…")
 
 
@@ -32,6 +34,8 @@ class LeafUser:
     id: str
     external_id: str | None
     name: str
+    is_connected: bool = False
+    """Whether they have a credential of any provider."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,7 @@ def read_user(body: Any) -> LeafUser | None:
         user_id,
         external_id=read_external_id(user),
         name=one_line(_text(user.get("name"))),
+        is_connected=any(held for name, held in user.items() if name.endswith(CREDENTIALS)),
     )
 
 

@@ -56,7 +56,11 @@ class Grower(Base):
     """Who asked for the link, as they wrote it."""
     by_open_link: Mapped[bool] = mapped_column(default=False)
     """Whether they came by the partner's open link; else the partner or staff named them."""
+    by_partner: Mapped[bool] = mapped_column(default=False)
+    """Whether the partner's program named them: Leaf may know somebody else by that external id."""
     leaf_user_id: Mapped[str | None] = mapped_column(sa.String(64), unique=True)
+    leaf_users_before: Mapped[list[str] | None] = mapped_column(sa.JSON(none_as_null=True))
+    """Ids of the Leaf users of that external id before we first asked for one: none is ours."""
     created_at: Mapped[datetime]
     mail_stopped_at: Mapped[datetime | None]
     """Since when the grower wants no mails but those that staff send by hand."""

@@ -177,6 +177,18 @@ def test_one_partners_moves_are_no_others_though_their_growers_have_the_same_id(
     assert they.call("GET", theirs).json()["status"]["code"] == "connected"
 
 
+def test_grower_of_a_program_is_not_taken_for_whom_leaf_knows_by_the_same_id(stack: Stack) -> None:
+    developer, external_id = Developer(stack), f"farm-{uuid4().hex[:12]}"
+    leaf = stack.installation.leaf()
+    known = leaf.create_user(name="Somebody Else", external_id=external_id)
+    path = developer.grower(external_id)
+    developer.bring(path, "connected")
+    own = developer.call("GET", path).json()["leaf_user_id"]
+    assert own != known.id
+    assert leaf.credential(known.id) is None
+    assert {one.id for one in leaf.users(external_id=external_id)} == {known.id, own}
+
+
 def test_move_that_was_cut_off_is_carried_out_once(stack: Stack, control: Control) -> None:
     developer = Developer(stack)
     path = developer.grower()

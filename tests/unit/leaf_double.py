@@ -67,6 +67,7 @@ class LeafDouble:
         doing what was asked; None does it
     :ivar form: how credentials are shown
     :ivar events: of each Leaf user's credential, newest first
+    :ivar others: of which providers besides John Deere each Leaf user has a credential
     """
 
     def __init__(self, server: Server) -> None:
@@ -81,6 +82,7 @@ class LeafDouble:
         self.answers: dict[str, list[Answering | None]] = {}
         self.form: Form = newer
         self.events: dict[str, list[dict[str, Any]]] = {}
+        self.others: dict[str, list[str]] = {}
         self.external_id = ""
         for path, name in (
             (SIGN_IN, "sign-in"),
@@ -138,8 +140,9 @@ class LeafDouble:
             return _json({"id_token": "token-1"})
         if what == "GET users":
             external_id = request.args["externalId"]
-            return _json([{"id": user, "externalId": external_id} for user in self.users])
+            return _json([self._user(user, external_id) for user in self.users])
         if what == "POST users":
+            self.users.append("leaf-made")
             return _json({"id": "leaf-made", **request.get_json()}, 201)
         if what == "GET organizations":
             return _json(self._lists())
@@ -159,6 +162,14 @@ class LeafDouble:
         if what.endswith("credentials"):
             return self._do_with_credential(request)
         return _json({}, 404)
+
+    def _user(self, user: str, external_id: str) -> dict[str, Any]:
+        """As Leaf lists it, with what it holds."""
+        held = {
+            "johnDeereCredentials": self.credentials.get(user, {}),
+            **{f"{one}Credentials": {"id": "1"} for one in self.others.get(user, ())},
+        }
+        return {"id": user, "externalId": external_id, "trimbleCredentials": {}, **held}
 
     def _lists(self) -> dict[str, Any]:
         return {
@@ -210,7 +221,8 @@ def done_but(leaf: LeafDouble, answering: Answering) -> Answering:
     """Do what was asked, and answer something else."""
 
     def answer(request: Request, released: threading.Event) -> Response:
-        leaf._do_with_credential(request)
+        what = "users" if request.path == USERS else "credentials"
+        leaf._do(f"{request.method} {what}", request)
         return answering(request, released)
 
     return answer

@@ -260,6 +260,47 @@ def test_leaf_user_that_staff_set_during_a_try_gets_the_token(
     assert [user for user, _ in leaf.posts] == ["leaf-x"]
 
 
+def test_grower_whom_a_program_named_gets_no_leaf_user_that_was_there_before(
+    tries: Tries, leaf: LeafDouble
+) -> None:
+    tries.let_program_name_the_grower()
+    leaf.hold("leaf-y", OTHER)
+    leaf.answers["POST users"] = [REFUSED, AWAY]
+    assert tries.once().stage is Stage.FAILED
+    leaf.users.append("leaf-later")
+    tries.retry()
+    assert_waits(tries, tries.once())
+    tries.once()
+    assert_delivered(tries, "leaf-made")
+    assert leaf.tokens()["leaf-y"] == OTHER
+    assert leaf.users == ["leaf-y", "leaf-later", "leaf-made"]
+
+
+def test_grower_whom_a_program_named_gets_the_leaf_user_whose_making_had_no_answer(
+    tries: Tries, leaf: LeafDouble
+) -> None:
+    tries.let_program_name_the_grower()
+    leaf.answers["POST users"] = [done_but(leaf, AWAY)]
+    assert_waits(tries, tries.once())
+    assert leaf.users == ["leaf-y", "leaf-made"]
+    tries.once()
+    assert_delivered(tries, "leaf-made")
+    assert leaf.asked.count("POST users") == 1
+
+
+@pytest.mark.parametrize("provider", ["johnDeere", "trimble"])
+def test_grower_whom_a_program_named_gets_no_leaf_user_that_somebody_has_connected_meanwhile(
+    tries: Tries, leaf: LeafDouble, provider: str
+) -> None:
+    tries.let_program_name_the_grower()
+    leaf.answers["POST users"] = [AWAY]
+    assert_waits(tries, tries.once())
+    leaf.users.append("leaf-theirs")
+    leaf.others["leaf-theirs"] = [provider]
+    tries.once()
+    assert_delivered(tries, "leaf-made")
+
+
 def test_check_tells_staff_once_that_leaf_shows_another_credential(
     tries: Tries, leaf: LeafDouble
 ) -> None:

@@ -332,7 +332,7 @@ class TestUsers:
     def test_user_is_read_without_its_credentials(self, leaf: Leaf, server: Server) -> None:
         body = {"id": "u-1", "name": "Jane", "externalId": "g-1", "johnDeereCredentials": NEWER}
         server.json("GET", USERS, [body])
-        found = LeafUser(id="u-1", external_id="g-1", name="Jane")
+        found = LeafUser(id="u-1", external_id="g-1", name="Jane", is_connected=True)
         assert list(leaf.users(external_id="g-1")) == [found]
 
     def test_users_are_those_with_exactly_this_external_id(

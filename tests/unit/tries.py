@@ -13,7 +13,7 @@ from onboarding.clock import now
 from onboarding.connections import checks, disconnect, hand_over, history, invitations
 from onboarding.connections import sweep as sweeping
 from onboarding.leaf import Leaf
-from onboarding.models import Connection, Link, Partner
+from onboarding.models import Connection, Grower, Link, Partner
 from onboarding.states import Health, Stage, Urgency
 from tests.unit.failures import PATIENT
 from tests.unit.leaf_double import LeafDouble
@@ -74,6 +74,11 @@ class Tries:
                 lifetime=timedelta(days=14),
                 leaf_user_id=leaf_user_id,
             )
+
+    def let_program_name_the_grower(self) -> None:
+        """Let it be the partner's program that has named them."""
+        with self.walk.database.transaction() as session:
+            session.execute(sa.update(Grower).values(by_partner=True))
 
     def choose_organizations(self) -> None:
         """Let the partner be one for whom the configuration is written first."""
