@@ -124,7 +124,11 @@ class _Session(socketserver.StreamRequestHandler):
                 return self._answer(verb, "250 ok")
 
     def _take(self) -> bool:
-        lines = list(iter(self.rfile.readline, b".\r\n"))
+        lines = []
+        while (line := self.rfile.readline()) != b".\r\n":
+            if not line:
+                return False  # the other end hung up in the middle of its mail
+            lines.append(line)
         self._box.mails.append((self._sender, self._recipient, b"".join(lines)))
         self._box.encrypted = self._is_encrypted
         return self._answer(".", "250 taken")
