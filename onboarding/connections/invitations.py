@@ -31,7 +31,7 @@ def invite(
     :param leaf_user_id: the grower's Leaf user, if there is one already
     :raise InputInvalid: if the partner is unknown or a value can't be used
     """
-    partner = session.scalar(partnership.partner_named(partner_slug))
+    partner = partnership.find(session, partner_slug)
     if partner is None:
         raise InputInvalid(
             f"There is no partner {partner_slug!r}. Add it with: "

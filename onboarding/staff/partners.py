@@ -21,7 +21,7 @@ def named(session: Session, slug: str) -> Partner:
 
     :raise InputInvalid: if there is none
     """
-    found = session.scalar(partnership.partner_named(slug))
+    found = partnership.find(session, slug)
     if found is None:
         raise InputInvalid(f"There is no partner {slug!r}.")
     return found

@@ -17,12 +17,11 @@ from onboarding.connections import partnership
 from onboarding.forms import Form
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
-from onboarding.models import Partner
 from onboarding.partners import portal
 from onboarding.views.embed import open_to_all, preflight
 from onboarding.views.grower import problem_page
 from onboarding.views.limits import DOCTOR_PER_ADDRESS, limiter
-from onboarding.views.parts import installation
+from onboarding.views.parts import bearer_token, installation
 
 ADDRESS_MAX, TEXT_MAX = 500, 16_384
 EXAMPLE = "https://portal.example.com/farm"
@@ -55,10 +54,8 @@ def check(slug: str) -> ResponseReturnValue:
         told = portal.Page.model_validate_json(request.get_data())
     except ValidationError:
         return open_to_all(make_response({"error": "page_unreadable"}, UNPROCESSABLE))
-    given = request.authorization
-    token = given.token if given is not None and given.type == "bearer" else None
     with installation().database.reading() as session:
-        found = _examine(session, slug, told, token or "")
+        found = _examine(session, slug, told, bearer_token())
     page = url_for(".page", slug=slug, address=told.origin)
     whole = f"{installation().settings.public_url}{page}"
     return open_to_all(make_response({"findings": [asdict(one) for one in found], "page": whole}))
@@ -71,7 +68,7 @@ def page(slug: str) -> ResponseReturnValue:
     form = PortalForm(address=request.args.get("address", "")[:ADDRESS_MAX])
     found = None
     with installation().database.reading() as session:
-        if _partner(session, slug) is None:
+        if partnership.find(session, slug) is None:
             return problem_page("page_missing", 404)
         if form.address.data and (request.method == "GET" or form.validate()):
             found = _of_form(session, slug, form)
@@ -100,7 +97,7 @@ def _of_form(session: Session, slug: str, form: PortalForm) -> list[portal.Findi
 
 
 def _examine(session: Session, slug: str, told: portal.Page, token: str) -> list[portal.Finding]:
-    parts, partner = installation(), _partner(session, slug)
+    parts, partner = installation(), partnership.find(session, slug)
     return portal.examine(
         portal.Visit(
             slug=slug,
@@ -112,8 +109,3 @@ def _examine(session: Session, slug: str, told: portal.Page, token: str) -> list
             moment=now(),
         )
     )
-
-
-def _partner(session: Session, slug: str) -> Partner | None:
-    known = partnership.SLUG.fullmatch(slug)
-    return session.scalar(partnership.partner_named(slug)) if known else None

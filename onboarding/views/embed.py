@@ -16,7 +16,7 @@ from onboarding.models import Link
 from onboarding.states import LinkKind
 from onboarding.views.grower import POPUP, GrowerPage, accent_url, page_of_link, problem_page
 from onboarding.views.limits import EMBED_PER_ADDRESS, limiter
-from onboarding.views.parts import installation
+from onboarding.views.parts import bearer_token, installation
 
 TOO_MANY = 429
 THEMES = ("light", "dark")
@@ -33,8 +33,7 @@ bp = Blueprint("embed", __name__, url_prefix="/embed")
 def frame(slug: str) -> ResponseReturnValue:
     """What the frame loads, for all growers of a partner: whose it is stands in the fragment."""
     with installation().database.reading() as session:
-        known = partnership.SLUG.fullmatch(slug)
-        partner = session.scalar(partnership.partner_named(slug)) if known else None
+        partner = partnership.find(session, slug)
     if partner is None:
         return problem_page("page_missing", 404)
     headers.let_frame(partner.frame_origins)
@@ -52,7 +51,7 @@ def state(slug: str) -> ResponseReturnValue:
     """Where the grower of the token stands; 304 if it is as it was."""
     if request.method == "OPTIONS":
         return preflight()
-    token = _token()
+    token = bearer_token()  # what the frame has in its fragment
     return open_to_all(_as_before(slug, token) or _in_full(slug, token))
 
 
@@ -97,7 +96,7 @@ def code(slug: str) -> ResponseReturnValue:
     if request.method == "OPTIONS":
         return preflight()
     with installation().database.reading() as session:
-        page = _page(session, slug, _token())
+        page = _page(session, slug, bearer_token())
     url = installation().links.url(installation().settings.public_url, page.link.id)
     return open_to_all(Response(qr.picture(url), mimetype="image/svg+xml"))
 
@@ -117,12 +116,6 @@ def preflight(allowed: str = "Authorization, If-None-Match") -> Response:
     response.headers["Access-Control-Allow-Headers"] = allowed
     response.headers["Access-Control-Max-Age"] = "7200"
     return response
-
-
-def _token() -> str:
-    """What the frame has in its fragment, and sends as a bearer's."""
-    given = request.authorization
-    return (given.token if given is not None and given.type == "bearer" else None) or ""
 
 
 def _page(session: Session, slug: str, token: str) -> GrowerPage:

@@ -63,10 +63,8 @@ def asked(slug: str) -> ResponseReturnValue:
 
 def _partner(slug: str) -> Partner:
     """The partner, if it has an open link; another one is not told from one that is not there."""
-    found = None
-    if partnership.SLUG.fullmatch(slug):
-        with installation().database.reading() as session:
-            found = session.scalar(partnership.partner_named(slug))
+    with installation().database.reading() as session:
+        found = partnership.find(session, slug)
     if found is None or not found.open_link:
         abort(404)
     if installation().settings.mail is None:

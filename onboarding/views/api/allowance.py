@@ -34,12 +34,6 @@ class Allowance:
     resets_in: int
 
 
-def token() -> str | None:
-    """What the request gives for a key."""
-    given = request.authorization
-    return given.token if given is not None and given.type == "bearer" else None
-
-
 def is_spent(key: ApiKey) -> bool:
     """Count a request with a key; whether there were too many."""
     left = quota.spend(installation().database, key)

@@ -19,7 +19,7 @@ from onboarding.partners import keys
 from onboarding.states import ApiScope
 from onboarding.views.api import allowance
 from onboarding.views.limits import API_PER_ADDRESS, limiter
-from onboarding.views.parts import installation
+from onboarding.views.parts import bearer_token, installation
 
 PREFIX = "/api/v1"
 PROBLEM = "application/problem+json"
@@ -192,7 +192,7 @@ def guard() -> Response | None:
     scope: ApiScope | None = getattr(view, SCOPE, None)
     if scope is None:
         return None
-    token = allowance.token()
+    token = bearer_token()
     with installation().database.reading() as session:
         found = keys.find(session, token) if token else None
     if found is None and token and allowance.is_trying_keys():
@@ -251,7 +251,7 @@ def answer_error(error: HTTPException, *, reference: str | None = None) -> Respo
 def _is_counted_by_key() -> bool:
     """Whether the guard looks at the key: what is open to all is counted by address."""
     view = current_app.view_functions[request.endpoint or ""]
-    return hasattr(view, SCOPE) and bool(allowance.token())
+    return hasattr(view, SCOPE) and bool(bearer_token())
 
 
 def _refuse_input(error: Any) -> None:

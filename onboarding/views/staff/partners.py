@@ -178,9 +178,7 @@ def contrast_note(colour: str | None) -> str | None:
 
 def visible_partner(session: Session, slug: str) -> Partner:
     """A partner that the member sees; else 404."""
-    if not partnership.SLUG.fullmatch(slug):
-        abort(404)
-    found = session.scalar(partnership.partner_named(slug))
+    found = partnership.find(session, slug)
     if found is None or not member().sees(found.id):
         abort(404)
     return found
