@@ -319,6 +319,19 @@ def test_who_has_no_key_or_tries_keys_is_told_for_how_long_to_wait(app: Flask) -
     limiter.reset()
 
 
+def test_a_household_has_one_number_of_wrong_keys_however_many_addresses(app: Flask) -> None:
+    limiter.reset()
+    client = app.test_client()
+    for host, remaining in (("2001:db8::1", 59), ("2001:db8::2", 58), ("2001:db8:0:1::1", 59)):
+        told = client.get(
+            f"{PREFIX}/growers",
+            headers={"Authorization": "Bearer cjd_x"},
+            environ_base={"REMOTE_ADDR": host},
+        )
+        assert left(told, "r") == remaining, host
+    limiter.reset()
+
+
 def test_key_is_shown_once_works_until_it_is_rotated_for_a_day_and_revoked(
     app: Flask, fresh_database: Database
 ) -> None:

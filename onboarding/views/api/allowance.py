@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from flask import Response, g, request
+from flask import Response, g
 
 from onboarding import clock
 from onboarding.models import ApiKey
 from onboarding.partners import quota
-from onboarding.views.limits import WRONG_KEYS_PER_ADDRESS, limiter
+from onboarding.views.limits import WRONG_KEYS_PER_ADDRESS, address, limiter
 from onboarding.views.parts import installation
 
 KEY, ADDRESS, WRONG_KEYS = "default", "address", "wrong-keys"
@@ -44,7 +44,7 @@ def is_spent(key: ApiKey) -> bool:
 
 def is_trying_keys() -> bool:
     """Count a key that does not work; whether there were too many from one address."""
-    item, names = WRONG_KEYS_PER_ADDRESS, ("wrong-key", request.remote_addr or "")
+    item, names = WRONG_KEYS_PER_ADDRESS, ("wrong-key", address())
     window = item.get_expiry()
     is_let_in = limiter.limiter.hit(item, *names)
     left = limiter.limiter.get_window_stats(item, *names)
