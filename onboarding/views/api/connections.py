@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
-from flask import Response, abort, make_response, request
+from flask import Response, abort, make_response
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 from sqlalchemy.orm import Session, joinedload, selectinload
 
@@ -23,6 +23,7 @@ from onboarding.views.api.parts import (
     answers,
     as_json,
     bp,
+    checked,
     needs,
     partner,
     problem,
@@ -168,7 +169,7 @@ def get_connection(reference: str) -> Response:
 @spec.validate(query=ListQuery, resp=answers(200, Connections), tags=["connections"])
 def list_connections() -> Response:
     """All connections, those whose status changed last first."""
-    asked: ListQuery = request.context.query  # type: ignore[attr-defined]
+    asked: ListQuery = checked().query
     query = (
         sa.select(Listing, Connection.reference, Grower.external_id)
         .join(Connection, Connection.id == Listing.connection_id)
@@ -217,7 +218,7 @@ def recheck(reference: str) -> Response:
 @spec.validate(json=EndIn, resp=answers(202, StatusOut, 404, 409), tags=["connections"])
 def disconnect_connection(reference: str) -> Response:
     """End a connection. Leaf deletes the permission soon; until then it is `disconnecting`."""
-    given: EndIn = request.context.json  # type: ignore[attr-defined]
+    given: EndIn = checked().json
     try:
         with writing() as session:
             found = visible(session, reference)

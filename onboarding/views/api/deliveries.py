@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from flask import Response, abort, request
+from flask import Response, abort
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -16,7 +16,17 @@ from onboarding.states import ApiScope, DeliveryState, WebhookEvent
 from onboarding.views.api.connections import Moment
 from onboarding.views.api.history import LONGEST_NUMBER, number_of
 from onboarding.views.api.pages import Page
-from onboarding.views.api.parts import Model, answers, as_json, bp, needs, problem, spec, writing
+from onboarding.views.api.parts import (
+    Model,
+    answers,
+    as_json,
+    bp,
+    checked,
+    needs,
+    problem,
+    spec,
+    writing,
+)
 from onboarding.views.api.webhooks import ENDPOINT, locked, shown
 from onboarding.views.parts import installation
 from onboarding.webhooks import endpoints, log, outbox
@@ -101,7 +111,7 @@ def send_test(endpoint_id: UUID) -> Response:
 @spec.validate(query=DeliveriesQuery, resp=answers(200, Deliveries, 404), tags=["webhooks"])
 def list_deliveries(endpoint_id: UUID) -> Response:
     """What was sent there within 30 days, or is to be, newest first."""
-    asked: DeliveriesQuery = request.context.query  # type: ignore[attr-defined]
+    asked: DeliveriesQuery = checked().query
     before = None if asked.after is None else number_of(asked.after)
     with installation().database.reading() as session:
         found = log.deliveries(
@@ -150,7 +160,7 @@ def replay_delivery(endpoint_id: UUID, number: str) -> Response:
 @spec.validate(json=ReplayIn, resp=answers(202, ReplayOut, 404), tags=["webhooks"])
 def replay_deliveries(endpoint_id: UUID) -> Response:
     """Send again what was made within a time, in the order in which it was made."""
-    given: ReplayIn = request.context.json  # type: ignore[attr-defined]
+    given: ReplayIn = checked().json
     with writing() as session:
         again = outbox.send_again(
             session,

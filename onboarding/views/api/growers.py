@@ -9,7 +9,7 @@ from typing import Annotated
 from uuid import UUID
 
 import sqlalchemy as sa
-from flask import Response, abort, make_response, request
+from flask import Response, abort, make_response
 from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy.orm import Session, joinedload
 
@@ -24,6 +24,7 @@ from onboarding.views.api.parts import (
     answers,
     as_json,
     bp,
+    checked,
     invalid,
     needs,
     partner,
@@ -41,13 +42,13 @@ NOT_IN_NAMES = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069
 def _by(check: Callable[[str], str | None]) -> AfterValidator:
     """What the rest of the product takes, told as what is wrong with this value."""
 
-    def checked(given: str | None) -> str | None:
+    def taken(given: str | None) -> str | None:
         try:
             return given and check(given)
         except InputInvalid as err:
             raise ValueError(str(err)) from err
 
-    return AfterValidator(checked)
+    return AfterValidator(taken)
 
 
 def _one_line(name: str) -> str:
@@ -123,7 +124,7 @@ class TokenOut(BaseModel):
 @spec.validate(json=GrowerIn, resp=answers(200, GrowerOut), tags=["growers"])
 def put_grower(external_id: str) -> Response:
     """Create a grower, or bring one up to date. What is left out stays as it is."""
-    given: GrowerIn = request.context.json  # type: ignore[attr-defined]
+    given: GrowerIn = checked().json
     try:
         with writing() as session:
             grower, _is_new = growers.register(
@@ -153,7 +154,7 @@ def get_grower(external_id: str) -> Response:
 @spec.validate(query=Page, resp=answers(200, Growers), tags=["growers"])
 def list_growers() -> Response:
     """All growers, by external id."""
-    asked: Page = request.context.query  # type: ignore[attr-defined]
+    asked: Page = checked().query
     query = (
         sa.select(Grower, Connection.reference)
         .join(Connection, Connection.grower_id == Grower.id)
@@ -175,7 +176,7 @@ def list_growers() -> Response:
 @spec.validate(json=LinkIn, resp=answers(201, LinkOut, 404), tags=["links"])
 def make_link(external_id: str) -> Response:
     """Make a link, to connect or to connect again. Earlier ones go on working."""
-    given: LinkIn = request.context.json  # type: ignore[attr-defined]
+    given: LinkIn = checked().json
     parts = installation()
     try:
         with writing() as session:
@@ -213,7 +214,7 @@ def revoke_link(link_id: UUID) -> Response:
 @spec.validate(json=TokenIn, resp=answers(201, TokenOut, 404), tags=["frames"])
 def make_embed_token(external_id: str) -> Response:
     """Make a token for one frame of one grower. It lasts an hour."""
-    given: TokenIn = request.context.json  # type: ignore[attr-defined]
+    given: TokenIn = checked().json
     parts = installation()
     try:
         with writing() as session:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from flask import Response, request
+from flask import Response
 from pydantic import BaseModel, Field
 
 from onboarding.partners import happened
 from onboarding.states import ApiScope
 from onboarding.views.api.connections import visible
 from onboarding.views.api.pages import Page, unusable
-from onboarding.views.api.parts import answers, as_json, bp, needs, spec
+from onboarding.views.api.parts import answers, as_json, bp, checked, needs, spec
 from onboarding.views.parts import installation
 
 LONGEST_NUMBER = 18
@@ -43,7 +43,7 @@ class History(BaseModel):
 @spec.validate(query=Page, resp=answers(200, History, 404), tags=["connections"])
 def list_history(reference: str) -> Response:
     """What happened to a connection, newest first."""
-    asked: Page = request.context.query  # type: ignore[attr-defined]
+    asked: Page = checked().query
     before = None if asked.after is None else number_of(asked.after)
     with installation().database.reading() as session:
         connection_id = visible(session, reference).id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from flask import Response, request
+from flask import Response
 from pydantic import BaseModel, Field
 
 from onboarding.errors import InputInvalid
@@ -12,7 +12,17 @@ from onboarding.models import Organization
 from onboarding.partners import deeds
 from onboarding.states import ApiScope, SyncChoice
 from onboarding.views.api.connections import visible
-from onboarding.views.api.parts import Model, answers, as_json, bp, needs, problem, spec, writing
+from onboarding.views.api.parts import (
+    Model,
+    answers,
+    as_json,
+    bp,
+    checked,
+    needs,
+    problem,
+    spec,
+    writing,
+)
 from onboarding.views.parts import installation
 
 
@@ -60,7 +70,7 @@ def list_organizations(reference: str) -> Response:
 @spec.validate(json=ChoiceIn, resp=answers(202, SharedOut, 404, 409), tags=["organizations"])
 def choose_organization(reference: str, organization_id: str) -> Response:
     """Let Leaf fetch an organization, or not. It is told soon; `is_owed` says until when."""
-    given: ChoiceIn = request.context.json  # type: ignore[attr-defined]
+    given: ChoiceIn = checked().json
     try:
         with writing() as session:
             found = visible(session, reference)

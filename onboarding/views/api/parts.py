@@ -131,6 +131,12 @@ def needs(scope: ApiScope) -> Callable[[View], View]:
     return mark
 
 
+def checked() -> Any:
+    """What came in, checked against the view's description: its model of the body is `.json`, that
+    of the query `.query` (spectree, which adds it to the request)."""
+    return cast(Any, request).context
+
+
 def partner() -> Partner:
     """Whose key it is."""
     return cast(ApiKey, g.api_key).partner

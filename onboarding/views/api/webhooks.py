@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from flask import Response, abort, make_response, request
+from flask import Response, abort, make_response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -18,6 +18,7 @@ from onboarding.views.api.parts import (
     answers,
     as_json,
     bp,
+    checked,
     invalid,
     needs,
     partner,
@@ -88,7 +89,7 @@ def list_endpoints() -> Response:
 @spec.validate(json=EndpointIn, resp=answers(201, EndpointWithSecret, 409), tags=["webhooks"])
 def make_endpoint() -> Response:
     """Have events sent to a URL. The answer holds the secret, which is told this once."""
-    given: EndpointIn = request.context.json  # type: ignore[attr-defined]
+    given: EndpointIn = checked().json
     parts = installation()
     try:
         with writing() as session:
@@ -121,7 +122,7 @@ def get_endpoint(endpoint_id: UUID) -> Response:
 @spec.validate(json=EndpointChange, resp=answers(200, EndpointOut, 404), tags=["webhooks"])
 def change_endpoint(endpoint_id: UUID) -> Response:
     """Another URL, or other events. What waits goes to the new URL."""
-    given: EndpointChange = request.context.json  # type: ignore[attr-defined]
+    given: EndpointChange = checked().json
     try:
         with writing() as session:
             found = locked(session, endpoint_id)
