@@ -331,6 +331,18 @@ class WebhookEvent(StrEnum):
     LINK_OPENED = "link.opened"
 
 
+TEST_EVENT = "test"
+"""The type of a message that tells of nothing: somebody tries an endpoint."""
+
+
+class EndpointState(StrEnum):
+    """How an endpoint of a partner's is."""
+
+    WORKS = "works"
+    FAILS = "fails"
+    PAUSED = "paused"
+
+
 class DeliveryState(StrEnum):
     """What has become of a message to one endpoint."""
 

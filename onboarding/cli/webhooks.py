@@ -158,12 +158,9 @@ def _show(secret: str) -> None:
 
 
 def _line(one: WebhookEndpoint) -> str:
+    state: str = one.state
     if one.paused_at is not None:
-        state = f"paused since {one.paused_at:%Y-%m-%d %H:%M} UTC"
-    elif one.failure:
-        state = "fails"
-    else:
-        state = "works"
+        state += f" since {one.paused_at:%Y-%m-%d %H:%M} UTC"
     said = f"  ({one.failure})" if one.failure else ""
     events = "all" if len(one.events) == len(WebhookEvent) else ", ".join(one.events)
     return f"{str(one.id)[:8]}  {one.url}  {state}{said}  events: {events}"

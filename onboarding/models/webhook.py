@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, aliased, mapped_column, relationship
 from onboarding.models.base import Base, uuid_key, words
 from onboarding.models.connection import Connection
 from onboarding.models.growers import Partner
-from onboarding.states import DeliveryState, PauseReason
+from onboarding.states import DeliveryState, EndpointState, PauseReason
 
 IS_WAITING = "state = 'waiting'"
 
@@ -47,6 +47,13 @@ class WebhookEndpoint(Base):
     """It is kept only until what was sent there is deleted."""
 
     partner: Mapped[Partner] = relationship(lazy="joined", innerjoin=True)
+
+    @property
+    def state(self) -> EndpointState:
+        """How it is."""
+        if self.paused_at is not None:
+            return EndpointState.PAUSED
+        return EndpointState.WORKS if self.failing_since is None else EndpointState.FAILS
 
     @property
     def secret_place(self) -> str:

@@ -8,9 +8,14 @@ from datetime import datetime
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
 from onboarding.models import WebhookEndpoint
-from onboarding.states import DeliveryState, PauseReason, WebhookEvent
+from onboarding.states import (
+    TEST_EVENT,
+    DeliveryState,
+    EndpointState,
+    PauseReason,
+    WebhookEvent,
+)
 
-TEST = "test"
 EVENTS = {
     WebhookEvent.AUTHORIZED: mark("Agreed at John Deere"),
     WebhookEvent.CONNECTED: mark("Connected"),
@@ -50,13 +55,13 @@ def standing(endpoint: WebhookEndpoint) -> Standing:
         tone, label, why = PAUSED[endpoint.pause_reason]
         said = ": ".join(filter(None, (_(why), endpoint.failure)))
         return Standing(tone, _(label), endpoint.paused_at, said)
-    if endpoint.failure:
+    if endpoint.state is EndpointState.FAILS:
         return Standing("problem", _("Fails"), endpoint.failing_since, endpoint.failure)
     return Standing("ok", _("Works"))
 
 
 def event(name: str) -> str:
     """An event in words; what has none is named by its code."""
-    if name == TEST:
+    if name == TEST_EVENT:
         return _("Test")
     return _(EVENTS[WebhookEvent(name)]) if name in set(WebhookEvent) else name

@@ -17,7 +17,7 @@ from onboarding.connections import announcing
 from onboarding.errors import InputInvalid, NoRoom, TokenUnreadable
 from onboarding.models import Partner, WebhookDelivery, WebhookEndpoint
 from onboarding.settings import Settings
-from onboarding.states import PauseReason, WebhookEvent
+from onboarding.states import TEST_EVENT, PauseReason, WebhookEvent
 from onboarding.vault import Vault
 from onboarding.webhooks import outbox, signed
 from onboarding.webhooks.addresses import is_allowed
@@ -31,8 +31,6 @@ LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST = re.compile(rf"(?:{LABEL}\.)*(?!(?:\d+|0x[0-9a-f]*)$){LABEL}")
 """A name in small letters. One whose last part is a number is an address, as browsers read it."""
 HOST_MAX = 253
-TEST = "test"
-"""The type of a message that tells of nothing."""
 
 
 def add(
@@ -164,7 +162,7 @@ def send_test(session: Session, endpoint: WebhookEndpoint) -> WebhookDelivery:
     if endpoint.paused_at is not None:
         raise InputInvalid("The endpoint is paused: resume it first.")
     data = {"endpoint": str(endpoint.id)}
-    made = announcing.new_message(TEST, endpoint.partner_id, data=data)
+    made = announcing.new_message(TEST_EVENT, endpoint.partner_id, data=data)
     (delivery,) = announcing.send(session, made, [endpoint])
     return delivery
 

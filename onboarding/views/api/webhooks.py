@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from flask import Response, abort, make_response
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from onboarding.errors import InputInvalid, NoRoom
 from onboarding.models import Partner, WebhookEndpoint
-from onboarding.states import ApiScope, PauseReason, WebhookEvent
+from onboarding.states import ApiScope, EndpointState, PauseReason, WebhookEvent
 from onboarding.views.api.parts import (
     Model,
     answers,
@@ -53,7 +53,7 @@ class EndpointOut(BaseModel):
     url: str
     events: list[WebhookEvent]
     created_at: datetime
-    state: Literal["works", "fails", "paused"]
+    state: EndpointState
     failing_since: datetime | None
     failure: str = Field(description="What went wrong the last time; empty: nothing.")
     pause_reason: PauseReason | None
@@ -188,13 +188,12 @@ def locked(session: Session, endpoint_id: UUID) -> WebhookEndpoint:
 
 
 def _told(one: WebhookEndpoint) -> dict[str, Any]:
-    state = "fails" if one.failing_since is not None else "works"
     return {
         "id": one.id,
         "url": one.url,
         "events": one.events,
         "created_at": one.created_at,
-        "state": "paused" if one.paused_at is not None else state,
+        "state": one.state,
         "failing_since": one.failing_since,
         "failure": one.failure,
         "pause_reason": one.pause_reason,

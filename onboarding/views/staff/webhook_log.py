@@ -20,7 +20,7 @@ from onboarding.i18n import ngettext
 from onboarding.models import WebhookEndpoint
 from onboarding.staff import webhook_words
 from onboarding.staff.happened import pretty
-from onboarding.states import DeliveryState, Role, WebhookEvent
+from onboarding.states import TEST_EVENT, DeliveryState, Role, WebhookEvent
 from onboarding.views.parts import installation
 from onboarding.views.staff.forms import Button
 from onboarding.views.staff.partners import visible_partner
@@ -218,7 +218,7 @@ def _page(slug: str, endpoint_id: UUID, form: RangeForm) -> ResponseReturnValue:
         asked=asked,
         is_narrowed=bool(kept_args),
         states=webhook_words.STATES,
-        events=[*WebhookEvent, webhook_words.TEST],
+        events=[*WebhookEvent, TEST_EVENT],
         event=webhook_words.event,
         form=form,
         button=Button(formdata=None),
@@ -237,4 +237,4 @@ def _asked() -> tuple[DeliveryState | None, str | None]:
     with suppress(ValueError):
         state = DeliveryState(request.args.get("state", ""))
     event = request.args.get("event", "")
-    return state, event if event in {*WebhookEvent, webhook_words.TEST} else None
+    return state, event if event in {*WebhookEvent, TEST_EVENT} else None
