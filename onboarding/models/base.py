@@ -40,6 +40,11 @@ def uuid_key() -> Mapped[uuid.UUID]:
     return mapped_column(primary_key=True, default=uuid.uuid4)
 
 
+def number_key() -> Mapped[int]:
+    """One that grows with each row. SQLite counts by itself only what it takes for an INTEGER."""
+    return mapped_column(sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True)
+
+
 class Base(DeclarativeBase):
     """The root of the tables; constraint names are spelled out for migrations."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from onboarding.models.base import Base
+from onboarding.models.base import Base, number_key
 
 
 class Event(Base):
@@ -18,9 +18,7 @@ class Event(Base):
     __tablename__ = "event"
     __table_args__ = (sa.Index("ix_event_connection_id_id", "connection_id", "id"),)
 
-    id: Mapped[int] = mapped_column(
-        sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True
-    )
+    id: Mapped[int] = number_key()
     connection_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("connection.id"))
     at: Mapped[datetime]
     kind: Mapped[str] = mapped_column(sa.String(64))
@@ -56,9 +54,7 @@ class LeafEvent(Base):
         sa.Index("ix_leaf_event_copied_at", "copied_at"),
     )
 
-    id: Mapped[int] = mapped_column(
-        sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True
-    )
+    id: Mapped[int] = number_key()
     connection_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("connection.id"))
     leaf_id: Mapped[str] = mapped_column(sa.String(64))
     """Leaf's id of the event; a digest of it where that is none."""

@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from onboarding.models.base import Base, uuid_key, words
+from onboarding.models.base import Base, number_key, uuid_key, words
 from onboarding.states import Environment, Health, Turn, WebhookEvent
 
 IS_DUE = "due_at IS NOT NULL"
@@ -53,9 +53,7 @@ class Listing(Base):
         ),
     )
 
-    number: Mapped[int] = mapped_column(
-        sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True
-    )
+    number: Mapped[int] = number_key()
     """Breaks ties in every order, and is what SQLite's index of words knows rows by."""
     connection_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("connection.id"), unique=True)
     partner_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("partner.id"))

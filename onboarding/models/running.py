@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from onboarding.models.base import Base, uuid_key, words
+from onboarding.models.base import Base, number_key, uuid_key, words
 from onboarding.states import IncidentKind
 
 
@@ -83,9 +83,7 @@ class Incident(Base):
         ),
     )
 
-    id: Mapped[int] = mapped_column(
-        sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True
-    )
+    id: Mapped[int] = number_key()
     kind: Mapped[IncidentKind] = mapped_column(words(IncidentKind))
     began_at: Mapped[datetime]
     """When the first of them turned."""

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from onboarding.models.base import Base, uuid_key, words
+from onboarding.models.base import Base, number_key, uuid_key, words
 from onboarding.models.growers import Partner
 from onboarding.states import Role
 
@@ -89,9 +89,7 @@ class Audit(Base):
         sa.Index("ix_audit_action_id", "action", "id"),
     )
 
-    id: Mapped[int] = mapped_column(
-        sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True
-    )
+    id: Mapped[int] = number_key()
     at: Mapped[datetime]
     staff_id: Mapped[uuid.UUID | None] = mapped_column(sa.ForeignKey("staff.id"))
     """None: a command, or nobody who is signed in."""

@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, aliased, mapped_column, relationship
 
-from onboarding.models.base import Base, uuid_key, words
+from onboarding.models.base import Base, number_key, uuid_key, words
 from onboarding.models.connection import Connection
 from onboarding.models.growers import Partner
 from onboarding.states import DeliveryState, EndpointState, PauseReason
@@ -119,9 +119,7 @@ class WebhookDelivery(Base):
         sa.Index("ix_webhook_delivery_created_at", "created_at"),
     )
 
-    id: Mapped[int] = mapped_column(
-        sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True
-    )
+    id: Mapped[int] = number_key()
     message_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("webhook_message.id"))
     endpoint_id: Mapped[uuid.UUID] = mapped_column(sa.ForeignKey("webhook_endpoint.id"))
     connection_id: Mapped[uuid.UUID | None]
@@ -170,9 +168,7 @@ class WebhookTry(Base):
         sa.Index("ix_webhook_try_at", "at"),
     )
 
-    id: Mapped[int] = mapped_column(
-        sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True
-    )
+    id: Mapped[int] = number_key()
     delivery_id: Mapped[int] = mapped_column(
         sa.ForeignKey("webhook_delivery.id", ondelete="CASCADE")
     )
