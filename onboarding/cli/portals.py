@@ -7,16 +7,15 @@ from typing import TextIO
 
 import click
 
-from onboarding.cli.growers import partner
+from onboarding.cli.growers import partner as group
 from onboarding.cli.shared import installation, plain_errors
-from onboarding.clock import now
 from onboarding.partners import portal
 from onboarding.staff import partners
 
 WORDS = {"fine": "ok    ", "note": "note  ", "wrong": "WRONG "}
 
 
-@partner.command("doctor")
+@group.command("doctor")
 @click.argument("slug")
 @click.option("--address", required=True, help="Of the portal's page; nothing is fetched from it.")
 @click.option(
@@ -35,17 +34,9 @@ def partner_doctor(slug: str, address: str, headers: TextIO | None, html: TextIO
         origin, headers.read() if headers else "", html.read() if html else ""
     )
     with plain_errors(), parts.database.reading() as session:
-        found = portal.examine(
-            portal.Visit(
-                slug=slug,
-                registered=frozenset(partners.named(session, slug).frame_origins),
-                page=told,
-                token=portal.look_at(session, parts.links, token, slug=slug),
-                public_url=parts.settings.public_url,
-                is_sandbox=parts.settings.is_sandbox,
-                moment=now(),
-            )
-        )
+        partner = partners.named(session, slug)
+        visit = portal.Visit.of(session, parts, partner, slug=slug, page=told, token=token)
+    found = portal.examine(visit)
     for one in found:
         click.echo(WORDS[one.kind] + one.text)
         if one.value:

@@ -9,7 +9,7 @@ import re
 from urllib.parse import urlsplit
 
 from onboarding.errors import InputInvalid
-from onboarding.urls import HOST_AND_PORT, is_loopback
+from onboarding.urls import HOST_AND_PORT, USUAL_PORTS, is_loopback
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 PHONE = re.compile(r"\+?[0-9(][0-9 ()/.x-]{3,}")
@@ -17,7 +17,6 @@ NAME_MAX = 200
 EMAIL_MAX = 254
 PHONE_MAX = 40
 URL_MAX = 500
-USUAL_PORTS = {"https": 443, "http": 80}
 
 
 def text(value: str, what: str, limit: int) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import SplitResult, urlsplit
 
+from onboarding.urls import USUAL_PORTS
+
 DEERE_DOMAINS = ("deere.com", "johndeere.com")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def is_deere(url: str) -> bool:
@@ -35,4 +36,4 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or USUAL_PORTS.get(parts.scheme)

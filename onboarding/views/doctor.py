@@ -12,18 +12,18 @@ from sqlalchemy.orm import Session
 from wtforms import StringField, TextAreaField
 from wtforms.validators import Length
 
-from onboarding.clock import now
 from onboarding.connections import partnership
 from onboarding.forms import Form
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
+from onboarding.models import Partner
 from onboarding.partners import portal
+from onboarding.partners.portal import ADDRESS_MAX, TEXT_MAX
 from onboarding.views.embed import open_to_all, preflight
 from onboarding.views.grower import problem_page
 from onboarding.views.limits import DOCTOR_PER_ADDRESS, limiter
 from onboarding.views.parts import bearer_token, installation
 
-ADDRESS_MAX, TEXT_MAX = 500, 16_384
 EXAMPLE = "https://portal.example.com/farm"
 WHOLE_ADDRESS = mark("Write the whole address, like https://portal.example.com/farm")
 UNPROCESSABLE = 422
@@ -54,10 +54,12 @@ def check(slug: str) -> ResponseReturnValue:
         told = portal.Page.model_validate_json(request.get_data())
     except ValidationError:
         return open_to_all(make_response({"error": "page_unreadable"}, UNPROCESSABLE))
-    with installation().database.reading() as session:
-        found = _examine(session, slug, told, bearer_token())
-    page = url_for(".page", slug=slug, address=told.origin)
-    whole = f"{installation().settings.public_url}{page}"
+    parts, token = installation(), bearer_token()
+    with parts.database.reading() as session:
+        partner = partnership.find(session, slug)
+        visit = portal.Visit.of(session, parts, partner, slug=slug, page=told, token=token)
+    found = portal.examine(visit)
+    whole = f"{parts.settings.public_url}{url_for('.page', slug=slug, address=told.origin)}"
     return open_to_all(make_response({"findings": [asdict(one) for one in found], "page": whole}))
 
 
@@ -68,10 +70,11 @@ def page(slug: str) -> ResponseReturnValue:
     form = PortalForm(address=request.args.get("address", "")[:ADDRESS_MAX])
     found = None
     with installation().database.reading() as session:
-        if partnership.find(session, slug) is None:
+        partner = partnership.find(session, slug)
+        if partner is None:
             return problem_page("page_missing", 404)
         if form.address.data and (request.method == "GET" or form.validate()):
-            found = _of_form(session, slug, form)
+            found = _of_form(session, partner, form)
         elif request.method == "POST":
             form.address.errors = [*form.address.errors, _(WHOLE_ADDRESS)]
     form.token.data = ""
@@ -84,7 +87,7 @@ def page(slug: str) -> ResponseReturnValue:
     ), UNPROCESSABLE if form.errors else 200
 
 
-def _of_form(session: Session, slug: str, form: PortalForm) -> list[portal.Finding] | None:
+def _of_form(session: Session, partner: Partner, form: PortalForm) -> list[portal.Finding] | None:
     """None: the form says what to change."""
     origin = portal.origin_of(form.address.data)
     if origin is None:
@@ -93,19 +96,8 @@ def _of_form(session: Session, slug: str, form: PortalForm) -> list[portal.Findi
     markup = form.markup.data or ""
     told, token = portal.page_in(origin, form.headers.data or "", markup)
     form.markup.data = portal.without_token(markup, token)
-    return _examine(session, slug, told, (form.token.data or "").strip() or token)
-
-
-def _examine(session: Session, slug: str, told: portal.Page, token: str) -> list[portal.Finding]:
-    parts, partner = installation(), partnership.find(session, slug)
+    token = (form.token.data or "").strip() or token
+    slug, parts = partner.slug, installation()
     return portal.examine(
-        portal.Visit(
-            slug=slug,
-            registered=frozenset(partner.frame_origins) if partner else None,
-            page=told,
-            token=portal.look_at(session, parts.links, token, slug=slug),
-            public_url=parts.settings.public_url,
-            is_sandbox=parts.settings.is_sandbox,
-            moment=now(),
-        )
+        portal.Visit.of(session, parts, partner, slug=slug, page=told, token=token)
     )

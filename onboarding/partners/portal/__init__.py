@@ -5,11 +5,21 @@ a portal: what is known of it, its own page or its developer has told.
 """
 
 from onboarding.partners.portal.findings import examine
-from onboarding.partners.portal.page import Page, headers_in, origin_of, page_in, without_token
-from onboarding.partners.portal.tokens import TokenState, look_at
+from onboarding.partners.portal.page import (
+    ADDRESS_MAX,
+    TEXT_MAX,
+    Page,
+    headers_in,
+    origin_of,
+    page_in,
+    without_token,
+)
+from onboarding.partners.portal.tokens import TokenState
 from onboarding.partners.portal.visit import Finding, Kind, Visit
 
 __all__ = [
+    "ADDRESS_MAX",
+    "TEXT_MAX",
     "Finding",
     "Kind",
     "Page",
@@ -17,7 +27,6 @@ __all__ = [
     "Visit",
     "examine",
     "headers_in",
-    "look_at",
     "origin_of",
     "page_in",
     "without_token",

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from onboarding.i18n import gettext as _
 from onboarding.partners.portal import policy
-from onboarding.partners.portal.page import EMBEDDER, OPENER, permission
-from onboarding.partners.portal.places import LOADER_PATH
+from onboarding.partners.portal.page import EMBEDDER, LOADER_PATH, OPENER, permission
 from onboarding.partners.portal.visit import Finding, Visit
 
 CLIPBOARD = "clipboard-write"

@@ -9,8 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from onboarding.connections.accepted import USUAL_PORTS
-from onboarding.urls import HOST_AND_PORT
+from onboarding.urls import HOST_AND_PORT, USUAL_PORTS
 
 FRAMES_MAX = 20
 TEXT_MAX = 16_384
@@ -24,7 +23,8 @@ PERMISSIONS = "permissions-policy"
 LOOKED_AT = frozenset({POLICY_HEADER, OPENER, EMBEDDER, PERMISSIONS})
 ELEMENT = "connect-john-deere"
 FRAME_PATH = re.compile(r"/embed/[^/?#]+")
-LOADER_PATH = re.compile(r"/static/embed\.js(?:[?#]|$)")
+LOADER_PATH = "/static/embed.js"
+LOADER_URL = re.compile(re.escape(LOADER_PATH) + r"(?:[?#]|$)")
 
 Address = Annotated[str, Field(max_length=ADDRESS_MAX)]
 Text = Annotated[str, Field(max_length=TEXT_MAX)]
@@ -168,7 +168,7 @@ class _Reader(HTMLParser):
             self.token = self.token or unquote(named["src"].partition("#")[2])
         elif tag == "meta" and named.get("http-equiv", "").lower() == POLICY_HEADER:
             self.policies.append(named.get("content", ""))
-        elif tag == "script" and LOADER_PATH.search(named.get("src", "")):
+        elif tag == "script" and LOADER_URL.search(named.get("src", "")):
             self.loader = origin_of(named["src"][:ADDRESS_MAX])
 
 

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from onboarding.i18n import gettext as _
-from onboarding.partners.portal.page import NO_ORIGIN
+from onboarding.partners.portal.page import LOADER_PATH, NO_ORIGIN
 from onboarding.partners.portal.visit import Finding, Visit
 from onboarding.urls import is_loopback
-
-LOADER_PATH = "/static/embed.js"
 
 
 def partner(visit: Visit) -> Iterator[Finding]:

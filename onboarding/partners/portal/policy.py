@@ -6,6 +6,8 @@ import re
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
+from onboarding.urls import USUAL_PORTS
+
 Directive = Literal["frame-src", "script-src"]
 FALLBACKS: dict[Directive, tuple[str, ...]] = {
     "frame-src": ("frame-src", "child-src", "default-src"),
@@ -19,7 +21,6 @@ SOURCE = re.compile(
 )
 BY_MARK = re.compile(r"'(?:nonce-|sha(?:256|384|512)-).*'", re.IGNORECASE)
 UPGRADES = {("http", "https")}
-PORTS = {"http": 80, "https": 443}
 
 
 def directives(policy: str) -> dict[str, list[str]]:
@@ -66,7 +67,7 @@ def with_source(policy: str, kind: Directive, origin: str) -> str:
 
 def _matches(source: str, url: SplitResult, page: SplitResult) -> bool:
     if source == "*":
-        return url.scheme in PORTS
+        return url.scheme in USUAL_PORTS
     if source.lower() == "'self'":
         return (page.hostname, _port(page)) == (url.hostname, _port(url)) and _fits(
             page.scheme, url.scheme
@@ -89,7 +90,7 @@ def _fits(wanted: str, scheme: str) -> bool:
 
 
 def _port(url: SplitResult) -> int | None:
-    return url.port or PORTS.get(url.scheme)
+    return url.port or USUAL_PORTS.get(url.scheme)
 
 
 def _is_host(pattern: str, host: str) -> bool:
@@ -104,8 +105,8 @@ def _is_port(wanted: str | None, url: SplitResult) -> bool:
     if wanted == "*":
         return True
     if wanted is None:
-        return _port(url) == PORTS.get(url.scheme)
-    return int(wanted) == _port(url) or (wanted == "80" and _port(url) == PORTS["https"])
+        return _port(url) == USUAL_PORTS.get(url.scheme)
+    return int(wanted) == _port(url) or (wanted == "80" and _port(url) == USUAL_PORTS["https"])
 
 
 def _is_path(wanted: str, path: str) -> bool:

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from sqlalchemy.orm import Session
+
+from onboarding.clock import now
+from onboarding.installation import Installation
+from onboarding.models import Partner
 from onboarding.partners.portal.page import Page
-from onboarding.partners.portal.tokens import TokenState
+from onboarding.partners.portal.tokens import TokenState, look_at
 
 Kind = Literal["fine", "note", "wrong"]
 
@@ -43,3 +48,29 @@ class Visit:
     public_url: str
     is_sandbox: bool
     moment: datetime
+
+    @classmethod
+    def of(
+        cls,
+        session: Session,
+        parts: Installation,
+        partner: Partner | None,
+        *,
+        slug: str,
+        page: Page,
+        token: str,
+    ) -> Visit:
+        """A page as it is seen from here, at this moment.
+
+        :param partner: of the slug
+        :param token: that stands in the page; empty: none
+        """
+        return cls(
+            slug=slug,
+            registered=None if partner is None else frozenset(partner.frame_origins),
+            page=page,
+            token=look_at(session, parts.links, token, slug=slug),
+            public_url=parts.settings.public_url,
+            is_sandbox=parts.settings.is_sandbox,
+            moment=now(),
+        )
