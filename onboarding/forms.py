@@ -17,6 +17,8 @@ from onboarding.i18n import mark
 from onboarding.mail.address import on_the_wire
 from onboarding.redaction import one_line
 
+POPUP = "popup"
+"""What `window` says of a window that a frame has opened."""
 TYPED_MAX = 100
 """Characters of a name that anybody may type."""
 ALL_OF_IT = 10_000
@@ -36,7 +38,7 @@ class StartForm(Form):
     """
 
     prompt = StringField(validators=[Optional(), AnyOf(["login"])])
-    window = StringField(validators=[Optional(), AnyOf(["popup"])])
+    window = StringField(validators=[Optional(), AnyOf([POPUP])])
 
 
 class StopForm(Form):

@@ -46,16 +46,15 @@ def init_app(app: Flask, settings: Settings) -> None:
         if settings.public_url.startswith("https:"):
             # Only this host: below a partner's domain others may still be served by http.
             headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}"
-        if (
-            request.endpoint == "static"
-            and (request.view_args or {}).get("filename") in FOR_PORTALS
-        ):
+        is_static = request.endpoint == "static"
+        file = (request.view_args or {}).get("filename") if is_static else None
+        if file in FOR_PORTALS:
             # Else a portal with Cross-Origin-Embedder-Policy learns nothing of what is refused.
             headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-        if request.endpoint == "static" and response.status_code < 400:
+        if is_static and response.status_code < 400:
             if request.args.get("v"):
                 headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
-            elif request.view_args == {"filename": LOADER}:
+            elif file == LOADER:
                 # Partners' pages name it without a version, and get a new one within the hour.
                 headers["Cache-Control"] = f"public, max-age={LOADER_SECONDS}"
         else:

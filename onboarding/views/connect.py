@@ -25,7 +25,7 @@ from onboarding.colours import accent_css
 from onboarding.connections import consent, growers, listing, organizations, owed, partnership
 from onboarding.deere import Deere
 from onboarding.errors import LinkInvalid, TokenUnreadable
-from onboarding.forms import OrganizationsForm, StartForm
+from onboarding.forms import POPUP, OrganizationsForm, StartForm
 from onboarding.links import (
     CHOICE_COOKIE,
     CHOICE_COOKIE_LIFETIME,
@@ -134,7 +134,7 @@ def start(token: str) -> ResponseReturnValue:
             deere.settings,
             link,
             other_account=other_account,
-            in_popup=form.window.data == "popup",
+            in_popup=form.window.data == POPUP,
         )
     url = deere.consent_url(
         state=started.state,

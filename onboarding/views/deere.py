@@ -19,12 +19,13 @@ from onboarding.errors import (
     UpstreamError,
     UpstreamUnavailable,
 )
+from onboarding.forms import POPUP
 from onboarding.links import attempt_cookie, connection_ids, grower_cookie
 from onboarding.models import Attempt, Link
 from onboarding.redaction import redact
 from onboarding.states import Outcome
 from onboarding.views.connect import link_of_choice, remember_browser
-from onboarding.views.grower import POPUP, page_of_link, problem_page
+from onboarding.views.grower import page_of_link, problem_page
 from onboarding.views.limits import CALLBACK_PER_ADDRESS, count_return, limiter
 from onboarding.views.parts import installation
 

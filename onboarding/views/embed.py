@@ -12,9 +12,10 @@ from onboarding import headers, qr
 from onboarding.clock import now
 from onboarding.connections import embedding, glance, partnership
 from onboarding.errors import LinkInvalid
+from onboarding.forms import POPUP
 from onboarding.models import Link
 from onboarding.states import LinkKind
-from onboarding.views.grower import POPUP, GrowerPage, accent_url, page_of_link, problem_page
+from onboarding.views.grower import GrowerPage, accent_url, page_of_link, problem_page
 from onboarding.views.limits import EMBED_PER_ADDRESS, limiter
 from onboarding.views.parts import bearer_token, installation
 

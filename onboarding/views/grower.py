@@ -15,7 +15,7 @@ from onboarding.clock import now
 from onboarding.colours import accent_css
 from onboarding.connections import applications, consent, embedding, growers, incidents, mails
 from onboarding.errors import LinkInvalid
-from onboarding.forms import NewLinkForm, StartForm
+from onboarding.forms import POPUP, NewLinkForm, StartForm
 from onboarding.links import grower_cookie
 from onboarding.models import Connection, Link, Partner
 from onboarding.settings import Settings
@@ -24,7 +24,6 @@ from onboarding.views.parts import installation
 
 REFRESH_SECONDS = 5
 REFRESH_SECONDS_WITHOUT_HURRY = 20
-POPUP = "popup"
 CHANGES_BY_ITSELF = frozenset(
     {"authorizing", "choose_organizations", "failed", "no_organization_chosen"}
 )

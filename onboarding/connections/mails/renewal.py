@@ -40,7 +40,7 @@ def is_offered(session: Session, settings: Settings, link: Link) -> bool:
     return not was_one_revoked(session, link.grower_id, since=link.created_at)
 
 
-def was_one_revoked(session: Session, grower_id: object, *, since: datetime) -> bool:
+def was_one_revoked(session: Session, grower_id: UUID, *, since: datetime) -> bool:
     """Whether staff have withdrawn a link of the grower since then."""
     revoked = sa.exists().where(Link.grower_id == grower_id, Link.revoked_at >= since)
     return bool(session.scalar(sa.select(revoked)))
@@ -95,7 +95,7 @@ def send_link_again(session: Session, connection_id: UUID) -> None:
         history.record(session, connection, "open_link_asked", who=history.GROWER)
 
 
-def is_newest_revoked(session: Session, grower_id: object) -> bool:
+def is_newest_revoked(session: Session, grower_id: UUID) -> bool:
     """Whether staff have withdrawn the grower's newest link, and made none since."""
     newest = (
         sa.select(Link.revoked_at)
