@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -85,14 +85,18 @@ def delete_oldest(
     *,
     by: InstrumentedAttribute[datetime],
     before: datetime,
-) -> None:
+    only: Sequence[sa.ColumnElement[bool]] = (),
+) -> int:
     """Delete the rows of which a date is before a moment: the oldest, a thousand at most.
 
     :param by: the date; there should be an index on it
+    :param only: what else must hold of them
+    :return: how many they were
     """
     (key,) = sa.inspect(table).primary_key
-    old = sa.select(key).where(by < before).order_by(by).limit(DELETED_AT_ONCE)
-    session.execute(sa.delete(table).where(key.in_(old)))
+    old = sa.select(key).where(by < before, *only).order_by(by).limit(DELETED_AT_ONCE)
+    gone = session.execute(sa.delete(table).where(key.in_(old)).returning(key))
+    return len(gone.all())
 
 
 def seconds_between(session: Session, earlier: Any, later: Any) -> sa.ColumnElement[float]:

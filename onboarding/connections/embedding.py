@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from onboarding.clock import now
 from onboarding.connections import accepted, invitations
-from onboarding.db import Database
+from onboarding.db import DELETED_AT_ONCE, Database, delete_oldest
 from onboarding.describe import Told
 from onboarding.errors import InputInvalid
 from onboarding.models import Attempt, Connection, Link, Partner
@@ -24,7 +24,6 @@ from onboarding.states import LinkKind, Stage
 LIFETIME = timedelta(hours=1)
 KEPT = timedelta(days=1)
 """So long a link whose time is over stays, so that its page can say so."""
-DELETED_AT_ONCE = 1000
 
 Event = Literal["ready", "opened", "working", "connected", "needs-action", "failed", "closed"]
 """What a portal is told; each but `working` is an event of the element's."""
@@ -105,19 +104,9 @@ def event_of(connection: Connection, told: Told) -> Event:
 
 def forget_old(database: Database) -> None:
     """Delete links of frames that ended unused: each view of a portal's page makes one."""
+    is_unused = ~sa.exists().where(Attempt.link_id == Link.id)
+    only, before = (Link.kind == LinkKind.EMBED, is_unused), now() - KEPT
     gone = DELETED_AT_ONCE
     while gone == DELETED_AT_ONCE:
         with database.transaction() as session:
-            gone = _forget_oldest(session)
-
-
-def _forget_oldest(session: Session) -> int:
-    over = (
-        sa.select(Link.id)
-        .where(Link.kind == LinkKind.EMBED, Link.expires_at < now() - KEPT)
-        .where(~sa.exists().where(Attempt.link_id == Link.id))
-        .order_by(Link.expires_at)
-        .limit(DELETED_AT_ONCE)
-    )
-    deleted = session.execute(sa.delete(Link).where(Link.id.in_(over)).returning(Link.id))
-    return len(deleted.all())
+            gone = delete_oldest(session, Link, by=Link.expires_at, before=before, only=only)
