@@ -23,7 +23,7 @@ OTHER_CLOCKS = {
 """That of the machine, and that of the database. `time.monotonic` tells no time: it measures how
 long something takes, which a moved clock does not change."""
 DEFENDED = {
-    "onboarding/connections/pace.py": "a minute of Leaf's limit takes a minute",
+    "onboarding/connections/pace/row.py": "a minute of Leaf's limit takes a minute",
     "onboarding/connections/workers.py": "heartbeats: who is silent now has ended",
     "onboarding/doctor.py": "the same heartbeats",
     "onboarding/sandbox/clock.py": "the stamp of the clock's own file",

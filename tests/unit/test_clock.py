@@ -15,6 +15,7 @@ from onboarding.app import DatedSessions
 from onboarding.clock import Span
 from onboarding.connections import pace
 from onboarding.connections.pace import NotNow, Rank, Turns
+from onboarding.connections.pace.closing import FAILURES_OF_AN_OUTAGE
 from onboarding.db import Database
 from onboarding.errors import InputInvalid, SettingsInvalid, UpstreamUnavailable
 from onboarding.links import Links
@@ -201,7 +202,7 @@ def test_outage_lasts_its_real_time_and_is_shown_beside_the_dates_of_the_clock(
     fresh_database: Database, file: Path
 ) -> None:
     turns = Turns(fresh_database, per_minute=60)
-    for _ in range(pace.FAILURES_OF_AN_OUTAGE):
+    for _ in range(FAILURES_OF_AN_OUTAGE):
         turns.tell(UpstreamUnavailable("Leaf", "ask", status=503))
     Clock(file).move(30 * DAY_SECONDS)
     with pytest.raises(NotNow):

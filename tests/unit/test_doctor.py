@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from onboarding.clock import now
-from onboarding.connections.pace import FAILURES_OF_AN_OUTAGE, Turns
+from onboarding.connections.pace import Turns
+from onboarding.connections.pace.closing import FAILURES_OF_AN_OUTAGE
 from onboarding.db import Database
 from onboarding.doctor import Finding, examine
 from onboarding.errors import UpstreamUnavailable

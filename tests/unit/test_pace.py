@@ -15,6 +15,13 @@ import sqlalchemy as sa
 
 from onboarding.connections import pace
 from onboarding.connections.pace import NotNow, Rank, Turns
+from onboarding.connections.pace.closing import (
+    FAILURES_FORGOTTEN,
+    FAILURES_OF_AN_OUTAGE,
+    LONGEST_ASKED_FOR,
+)
+from onboarding.connections.pace.row import moment_of
+from onboarding.connections.pace.turns import LATE
 from onboarding.db import Database
 from onboarding.errors import UpstreamError, UpstreamRejected, UpstreamUnavailable
 from onboarding.leaf import Leaf
@@ -69,12 +76,12 @@ def pause(database: Database) -> float:
     found = row(database)
     with database.reading() as session:
         assert found.closed_until is not None
-        return (found.closed_until - pace._moment(session)).total_seconds()
+        return (found.closed_until - moment_of(session)).total_seconds()
 
 
 def let_the_pause_pass(database: Database) -> None:
     with database.reading() as session:
-        moment = pace._moment(session)
+        moment = moment_of(session)
     put(database, closed_until=moment)
 
 
@@ -121,7 +128,7 @@ def test_turns_of_all_processes_together_are_spread_over_the_minute(
     for number, moment in enumerate(came):
         in_a_second = sum(moment <= other < moment + 1 for other in came[number:])
         # None may be later than this, so no more can fall together.
-        assert in_a_second <= a_second * (1 + pace.LATE) + 1
+        assert in_a_second <= a_second * (1 + LATE) + 1
     assert len(came) > 2, "both went on"
 
 
@@ -131,7 +138,7 @@ def test_turn_that_was_missed_is_lost(fresh_database: Database) -> None:
     take(turns)
     left = turns._left
     assert left > 2
-    passed[0] = pace.LATE + 3 * turns._interval
+    passed[0] = LATE + 3 * turns._interval
     turns._lose_what_is_late()
     assert turns._left < left
     passed[0] = 3600
@@ -175,7 +182,7 @@ def test_clock_that_was_put_back_stops_nobody(fresh_database: Database) -> None:
     with pytest.raises(UpstreamUnavailable) as found:
         take(Turns(fresh_database, per_minute=PER_MINUTE))
     assert found.value.retry_after is not None
-    assert found.value.retry_after <= pace.LONGEST_ASKED_FOR.total_seconds()
+    assert found.value.retry_after <= LONGEST_ASKED_FOR.total_seconds()
 
 
 def test_processes_that_begin_at_once_share_one_row(fresh_database: Database) -> None:
@@ -252,7 +259,7 @@ def test_failures_in_a_row_of_all_processes_close_the_way_for_all(
     fresh_database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     processes = [Turns(fresh_database, per_minute=PER_MINUTE) for _ in range(2)]
-    for number in range(pace.FAILURES_OF_AN_OUTAGE - 1):
+    for number in range(FAILURES_OF_AN_OUTAGE - 1):
         told(processes[number % 2], status=[None, 500, 503][number % 3])
     with fresh_database.reading() as session:
         assert pace.word(session).down_since is None
@@ -280,7 +287,7 @@ def test_failures_among_answers_close_nothing(
 ) -> None:
     one = Turns(fresh_database, per_minute=PER_MINUTE)
     for _ in range(3):
-        told(one, times=pace.FAILURES_OF_AN_OUTAGE - 1)
+        told(one, times=FAILURES_OF_AN_OUTAGE - 1)
         other = Turns(fresh_database, per_minute=PER_MINUTE)
         take(other)  # with its lease it learns of them
         other.of(Rank.ROUTINE).after(between)
@@ -290,11 +297,11 @@ def test_failures_among_answers_close_nothing(
 
 def test_failures_far_apart_close_nothing(fresh_database: Database) -> None:
     turns = Turns(fresh_database, per_minute=PER_MINUTE)
-    for _ in range(pace.FAILURES_OF_AN_OUTAGE + 1):
+    for _ in range(FAILURES_OF_AN_OUTAGE + 1):
         told(turns)
         failed = row(fresh_database).failed_at
         assert failed is not None
-        put(fresh_database, failed_at=failed - pace.FAILURES_FORGOTTEN)
+        put(fresh_database, failed_at=failed - FAILURES_FORGOTTEN)
     with fresh_database.reading() as session:
         assert pace.word(session).down_since is None
 
@@ -309,7 +316,7 @@ def test_one_process_tries_ever_later_whether_leaf_is_back(
     fresh_database: Database, leaf: Leaf, server: Server
 ) -> None:
     processes = [Turns(fresh_database, per_minute=PER_MINUTE) for _ in range(2)]
-    told(processes[0], times=pace.FAILURES_OF_AN_OUTAGE)
+    told(processes[0], times=FAILURES_OF_AN_OUTAGE)
     server.fail("GET", USERS, FAILURES["503"])
     pauses = [round(pause(fresh_database))]
     for number in range(1, 6):
@@ -332,7 +339,7 @@ def test_answer_to_the_try_lets_everybody_go_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     one, other = (Turns(fresh_database, per_minute=PER_MINUTE) for _ in range(2))
-    told(one, times=pace.FAILURES_OF_AN_OUTAGE)
+    told(one, times=FAILURES_OF_AN_OUTAGE)
     assert not goes_on(other)
     let_the_pause_pass(fresh_database)
     server.json("GET", USERS, [], status=status)
@@ -369,7 +376,7 @@ def test_request_whose_turn_never_comes_is_not_sent(
     fresh_database: Database, leaf: Leaf, server: Server
 ) -> None:
     turns = Turns(fresh_database, per_minute=PER_MINUTE)
-    told(turns, times=pace.FAILURES_OF_AN_OUTAGE)
+    told(turns, times=FAILURES_OF_AN_OUTAGE)
     with pytest.raises(UpstreamUnavailable):
         leaf.with_turn(turns.of(Rank.HAND_OVER)).sign_in()
     with pytest.raises(NotNow):

@@ -1,14 +1,4 @@
-"""When Leaf may be asked: one pace, and one word on whether it is down, for all workers together.
-
-Every request takes a turn. Turns are spread evenly over the minute; a process leases those of the
-next half second from a row of the database and shares them among its threads. Turns that are not
-used in time are lost, not saved: no minute, wherever it begins, sees more than the limit.
-
-Hand-overs come first, then checks that somebody waits for, then all others.
-
-Leaf's 429 stops everybody for a while. So does a row of failures: then Leaf is down until one
-request, which some worker tries after ever longer pauses, finds that it answers.
-"""
+"""Turns of one process: leased from the row, shared among its threads."""
 
 from __future__ import annotations
 
@@ -18,25 +8,18 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import IntEnum
 from itertools import count
 
-import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
-
-from onboarding.clock import as_shown, real
+from onboarding.connections.pace import closing
+from onboarding.connections.pace.row import MINUTE, SERVICE, locked, moment_of, note_used
 from onboarding.db import Database
 from onboarding.errors import OnboardingError, UpstreamError, UpstreamUnavailable
 from onboarding.leaf import Leaf, Turn
 from onboarding.models import Pace
 
-SERVICE = "Leaf"
-MINUTE = 60.0
-A_MINUTE = timedelta(seconds=MINUTE)
 SLACK = 1.5
 """Seconds by which requests may arrive later than planned, one more and one less, and a minute
 still sees no more than the limit; what it costs is 2.4 % of the pace."""
@@ -50,20 +33,6 @@ CHECKS_STAND_BACK = 1.0
 """Seconds for which they do; the next lease for hand-overs may ask again."""
 SHORT = 5.0
 """Seconds that a hand-over waits for its turn while nobody may ask; else it becomes a state."""
-KNOWN_FOR = 1.0
-"""Seconds after which a process asks again whether the others have found Leaf to answer."""
-FAILURES_OF_AN_OUTAGE = 10
-FAILURES_FORGOTTEN = timedelta(minutes=2)
-"""Failures further apart are not of one outage."""
-FIRST_PAUSE = timedelta(seconds=5)
-LONGEST_PAUSE = timedelta(minutes=1)
-"""Between two tries whether Leaf is back."""
-LONGEST_PAUSE_AFTER_429 = timedelta(minutes=15)
-"""Where Leaf does not say for how long; four requests an hour are no burden."""
-LONGEST_ASKED_FOR = timedelta(hours=1)
-"""A longer pause that Leaf asks for may be a mistake: by then one request finds out."""
-TRY_LASTS = timedelta(seconds=90)
-"""When another worker tries: sign-in and request take 70 seconds at most."""
 TOO_MANY = 429
 
 log = logging.getLogger(__name__)
@@ -93,21 +62,6 @@ class _Closed:
     reason: str
 
 
-@dataclass(frozen=True)
-class Word:
-    """What all workers together know of Leaf."""
-
-    down_since: datetime | None = None
-    paused_until: datetime | None = None
-    """Leaf said 429: nobody asks before this."""
-    reason: str = ""
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nobody may ask now."""
-        return self.down_since is not None or self.paused_until is not None
-
-
 class Turns:
     """The turns of this process. Any number of threads may share it."""
 
@@ -123,7 +77,7 @@ class Turns:
         :param clock: seconds that only go forward
         """
         self._database = database
-        self._interval = (MINUTE + SLACK) / per_minute
+        self._interval = (MINUTE.total_seconds() + SLACK) / per_minute
         self._lease_size = max(1, int(LEASE / self._interval))
         self._clock = clock
         self._lock = threading.Lock()
@@ -181,19 +135,19 @@ class Turns:
             used, self._used = self._used, 0
         if used:
             with self._database.transaction() as session:
-                _note_used(*_row(session), used)
+                note_used(*locked(session), used)
 
     def try_leaf(self, leaf: Leaf) -> None:
         """If Leaf is down and it is time, ask for something small: that decides for all."""
         with self._database.reading() as session:
             known = session.get(Pace, SERVICE)
-            if known is None or not _is_to_be_tried(known, _moment(session)):
+            if known is None or not closing.is_to_be_tried(known, moment_of(session)):
                 return
         with self._database.transaction() as session:
-            row, moment = _row(session)
-            if not _is_to_be_tried(row, moment):
+            row, moment = locked(session)
+            if not closing.is_to_be_tried(row, moment):
                 return  # another worker does
-            row.closed_until = moment + TRY_LASTS
+            closing.note_try(row, moment)
         try:
             leaf.with_turn(_Trying(self)).look()
         except UpstreamUnavailable as err:
@@ -259,11 +213,11 @@ class Turns:
         """
         waiting = sum(place[0] is Rank.HAND_OVER for place in self._queue)
         with self._database.transaction() as session:
-            row, moment = _row(session)
-            _note_used(row, moment, self._used)
+            row, moment = locked(session)
+            note_used(row, moment, self._used)
             self._used = 0
             self._failures = row.failures
-            closed = _closed_for(row, moment)
+            closed = closing.closed_for(row, moment)
             if closed and not trying:
                 self._close(row, closed)
                 return 0.0
@@ -302,7 +256,7 @@ class Turns:
             moment = self._clock()
             self._closed = _Closed(
                 until=moment + seconds,
-                believed_until=moment + KNOWN_FOR,
+                believed_until=moment + closing.KNOWN_FOR,
                 is_down=row.down_since is not None,
                 reason=row.reason,
             )
@@ -311,27 +265,16 @@ class Turns:
     def _note_answer(self) -> None:
         self._failures = 0
         with self._database.transaction() as session:
-            row, _ = _row(session)
-            if row.down_since is None:  # else what was on its way before decides nothing
-                row.failures = 0
+            row, _ = locked(session)
+            closing.note_answer(row)
 
     def _note_limit(self, failure: UpstreamUnavailable) -> None:
         with self._database.transaction() as session:
-            row, moment = _row(session)
+            row, moment = locked(session)
             if row.down_since is not None:
                 return
-            asked = min(timedelta(seconds=failure.retry_after or 0), LONGEST_ASKED_FOR)
-            is_new = row.closed_until is None or row.closed_until <= moment
-            if is_new:
-                # Leaf counts by the minute: one without a 429 says that all is well again.
-                well = row.closed_until is None or moment - row.closed_until > timedelta(minutes=1)
-                row.pauses = 1 if well else row.pauses + 1
-                row.closed_until = moment + _growing(row.pauses, LONGEST_PAUSE_AFTER_429)
-            if failure.retry_after is not None:
-                least = moment + max(asked, timedelta(seconds=1))
-                row.closed_until = least if is_new else max(row.closed_until or least, least)
-            row.reason = str(failure)
-            closed = _closed_for(row, moment)
+            is_new = closing.note_limit(row, moment, failure)
+            closed = closing.closed_for(row, moment)
         if is_new:
             log.warning("Leaf's limit is reached, nobody asks for %.0f s: %s", closed, failure)
         with self._lock:
@@ -339,20 +282,11 @@ class Turns:
 
     def _note_failure(self, failure: UpstreamUnavailable) -> None:
         with self._database.transaction() as session:
-            row, moment = _row(session)
+            row, moment = locked(session)
             if row.down_since is not None:
                 return
-            of_now = row.failed_at is not None and moment - row.failed_at < FAILURES_FORGOTTEN
-            row.failures = row.failures + 1 if of_now else 1
-            row.failed_at = moment
-            if is_down := row.failures >= FAILURES_OF_AN_OUTAGE:
-                row.down_since = moment
-                row.pauses = 1
-                asked = timedelta(seconds=failure.retry_after or 0)
-                pause = min(max(_growing(row.pauses, LONGEST_PAUSE), asked), LONGEST_PAUSE)
-                row.closed_until = moment + pause
-                row.reason = str(failure)
-            failures, closed = row.failures, _closed_for(row, moment)
+            is_down = closing.note_failure(row, moment, failure)
+            failures, closed = row.failures, closing.closed_for(row, moment)
         if is_down:
             log.error("Leaf is down, nobody asks it: %d failures in a row, %s", failures, failure)
         with self._lock:
@@ -361,19 +295,13 @@ class Turns:
 
     def _note_still_down(self, failure: UpstreamUnavailable) -> None:
         with self._database.transaction() as session:
-            row, moment = _row(session)
-            row.pauses += 1
-            row.closed_until = moment + _growing(row.pauses, LONGEST_PAUSE)
-            row.reason = str(failure)
+            closing.note_still_down(*locked(session), failure)
         log.warning("Leaf is still down: %s", failure)
 
     def _note_back(self) -> None:
         with self._database.transaction() as session:
-            row, moment = _row(session)
-            since = row.down_since
-            row.down_since = row.closed_until = None
-            row.failures = row.pauses = 0
-            row.reason = ""
+            row, moment = locked(session)
+            since = closing.note_back(row)
         with self._lock:
             self._closed = None
         if since is not None:
@@ -407,95 +335,3 @@ class _Trying:
 
     def after(self, failure: UpstreamError | None) -> None:
         pass
-
-
-def word(session: Session) -> Word:
-    """What all workers together know of Leaf; its moments are as people read them."""
-    return standing(session)[0]
-
-
-def standing(session: Session) -> tuple[Word, int]:
-    """The same, and about how many requests all workers sent in the last minute."""
-    row = session.get(Pace, SERVICE)
-    if row is None:
-        return Word(), 0
-    moment = _moment(session)
-    used = _used_lately(row, moment)
-    if row.down_since is not None:
-        return Word(down_since=as_shown(row.down_since), reason=row.reason), used
-    if row.closed_until is not None and row.closed_until > moment:
-        return Word(paused_until=as_shown(row.closed_until), reason=row.reason), used
-    return Word(), used
-
-
-def _used_lately(row: Pace, moment: datetime) -> int:
-    """Two minutes are counted, the present one and the one before.
-
-    Of that one counts the part that is less than a minute ago.
-    """
-    if row.minute_at is None:
-        return 0
-    age = (moment - row.minute_at) / A_MINUTE
-    if age < 1:
-        return round(row.used + row.used_before * (1 - max(age, 0.0)))
-    return round(row.used * max(2 - age, 0.0))
-
-
-def outage(session: Session) -> Word:
-    """Whether Leaf is down, and no more: one query."""
-    down = sa.select(Pace).where(Pace.service == SERVICE, Pace.down_since.is_not(None))
-    row = session.scalar(down)
-    if row is None or row.down_since is None:
-        return Word()
-    return Word(down_since=as_shown(row.down_since), reason=row.reason)
-
-
-def _row(session: Session) -> tuple[Pace, datetime]:
-    """The row for writing, and the moment; whoever else wants it waits."""
-    row = session.get(Pace, SERVICE, with_for_update=True)
-    if row is None:
-        with suppress(IntegrityError), session.begin_nested():
-            session.add(Pace(service=SERVICE, next_at=datetime.fromtimestamp(0, UTC)))
-        row = session.get_one(Pace, SERVICE, with_for_update=True, populate_existing=True)
-    return row, _moment(session)
-
-
-def _moment(session: Session) -> datetime:
-    """Now, on the one clock that all workers share: the database's.
-
-    With SQLite they share a machine and so its clock. Never the sandbox's, which may jump: a minute
-    of Leaf's limit takes a minute.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        return session.scalar(sa.select(sa.func.clock_timestamp())) or real()
-    return real()
-
-
-def _note_used(row: Pace, moment: datetime, used: int) -> None:
-    """Count requests that were sent, into the minute of now."""
-    age = None if row.minute_at is None else moment - row.minute_at
-    if age is None or not timedelta(0) <= age < A_MINUTE:
-        follows = age is not None and A_MINUTE <= age < 2 * A_MINUTE
-        row.used_before = row.used if follows else 0
-        row.minute_at = row.minute_at + A_MINUTE if row.minute_at and follows else moment
-        row.used = 0
-    row.used += used
-
-
-def _is_to_be_tried(row: Pace, moment: datetime) -> bool:
-    return row.down_since is not None and (row.closed_until or moment) <= moment
-
-
-def _closed_for(row: Pace, moment: datetime) -> float:
-    """Seconds for which nobody may ask; while Leaf is down there is no knowing, but some."""
-    left = 0.0
-    if row.closed_until is not None:
-        left = (row.closed_until - moment).total_seconds()
-        # A clock that was put back must not close it for hours.
-        left = max(min(left, LONGEST_ASKED_FOR.total_seconds()), 0.0)
-    return left if row.down_since is None else max(left, KNOWN_FOR)
-
-
-def _growing(pauses: int, longest: timedelta) -> timedelta:
-    """The first pause, then twice as long each time."""
-    return min(FIRST_PAUSE * (1 << min(pauses - 1, 16)), longest)
