@@ -7,7 +7,8 @@
     applications   as which application John Deere is asked
     open_link      links that growers ask for themselves
     consent        an attempt, from the click to the token
-    organizations  what is shared at John Deere
+    organizations  asking John Deere what is shared, and where the grower chooses
+    sharing        what John Deere and Leaf tell of it, in one list
     hand_over      the token's way to Leaf: when it is tried, and what comes of it
     delivery       one such try
     disconnect     the end of a connection: asked for, and done
@@ -27,6 +28,9 @@
     rotation       stored secrets get the newest key
     workers        which processes live that do this work
     history        the events that all of them write
+    announcing     what partners' programs are told of them
+    embedding      links for frames in partners' portals, and the way back from there
+    glance         whether what a frame shows is still so
 
 A function that only touches rows takes a session, and its caller commits. A function that calls
 John Deere or Leaf takes the `Database` and opens its own transactions, so that none is open

@@ -11,7 +11,7 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import arrivals, history, mails, organizations, selection, trouble
+from onboarding.connections import arrivals, history, mails, selection, sharing, trouble
 from onboarding.connections.delivery import CLOCKS_DIFFER
 from onboarding.connections.selection import Selection
 from onboarding.errors import (
@@ -106,7 +106,7 @@ def note(
         _note_credential(session, connection, answer.report)
     # With a permission that John Deere does not accept, Leaf's lists say nothing of now.
     if answer.organizations is not None and connection.health is not Health.UNAUTHENTICATED:
-        organizations.merge_from_leaf(session, connection, answer.organizations, moment=now())
+        sharing.take_from_leaf(session, connection, answer.organizations, moment=now())
     if answer.synced:
         connection.sync_owed = False
         connection.selection_owed = True

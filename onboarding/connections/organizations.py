@@ -1,10 +1,10 @@
-"""Which organizations a grower shares, as John Deere and Leaf tell it."""
+"""John Deere is asked which organizations a grower shares, and the grower sent there to choose."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
-from onboarding.connections import consent, history
+from onboarding.connections import consent, history, sharing
 from onboarding.connections.owed import owe_check
 from onboarding.db import Database
 from onboarding.deere import Deere
@@ -25,24 +25,18 @@ from onboarding.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from onboarding.leaf import LeafOrganizations
-from onboarding.models import Attempt, Connection, Organization, locked
+from onboarding.models import Attempt, Connection, locked
 from onboarding.states import Outcome, SharingTrouble, Urgency
 from onboarding.vault import Vault
 
 READS_AFTER_RETURN = 3
 PAUSE_BETWEEN_READS_SECONDS = 2.0
 """Three reads, two pauses: John Deere may need a moment after "Save"."""
-LEAF_LAG = timedelta(minutes=10)
-"""So long Leaf's "not connected" does not outweigh what John Deere itself said."""
 READING_SECONDS = 20.0
 """For all pages of one reading: a thread of web is busy meanwhile."""
 LAST_READ_AFTER_SECONDS = 4.0
 """The last of several reads begins within six seconds of the first."""
 LOOK_AFTER_SENDING = timedelta(seconds=30)
-NAMED_IN_HISTORY = 20
-"""Organizations of one kind in one line: a dealer's account sees hundreds."""
-BY_THE_GROWER = frozenset({"organization_shared", "organization_not_shared"})
 FORBIDDEN = 403
 ACCESS_DENIED = "access denied"
 
@@ -198,46 +192,6 @@ def returning(session: Session, connection_ids: Sequence[UUID]) -> Attempt | Non
     )
 
 
-def merge_from_leaf(
-    session: Session, connection: Connection, told: LeafOrganizations, *, moment: datetime
-) -> None:
-    """Take in Leaf's two lists, which it reads at John Deere, perhaps a little late.
-
-    Leaf owes a sync for each organization that is connected and was not: nobody else may know of
-    it, as the grower need not come back from John Deere's page.
-    """
-    changes = _Changes(is_news=connection.leaf_listed_at is not None)
-    connection.leaf_listed_at = moment
-    deere_is_fresh = (
-        connection.organizations_seen_at is not None
-        and moment - connection.organizations_seen_at < LEAF_LAG
-    )
-    known = {organization.deere_id: organization for organization in connection.organizations}
-    listed = {entry.id: (entry, False) for entry in told.not_connected}
-    listed |= {entry.id: (entry, True) for entry in told.connected}
-    for entry, connected in listed.values():
-        row = known.pop(entry.id, None) or changes.add(connection, entry.id, entry.name)
-        row.name = entry.name or row.name
-        row.manage_url = entry.management_uri or row.manage_url
-        if connected and not row.connected:
-            connection.sync_owed = True
-        if connected or not deere_is_fresh:
-            changes.set_connected(connection, row, connected)
-    if not deere_is_fresh:
-        for row in known.values():
-            changes.miss(connection, row)
-    changes.record(session, connection)
-    if connection.has_shared_organization:
-        _forget_access_tokens(session, connection)
-    # Leaf has read them, so John Deere is up; and if there are some, "none" is no longer true.
-    disproved = {SharingTrouble.DEERE_UNAVAILABLE}
-    if listed:
-        disproved.add(SharingTrouble.NO_ORGANIZATIONS)
-    if connection.has_shared_organization or connection.sharing_trouble in disproved:
-        connection.sharing_trouble = None
-        connection.sharing_detail = ""
-
-
 def _expect_choice(connection: Connection, attempt: Attempt) -> None:
     """The grower goes to John Deere's page now, and need not come back by the way we know."""
     attempt.sent_to_choose_at = now()
@@ -300,93 +254,17 @@ def _note_organizations(
     found: Sequence[DeereOrganization],
 ) -> None:
     connection.organizations_seen_at = now()
-    _replace(session, connection, found)
+    sharing.take_from_deere(session, connection, found)
     connection.choose_url = deere.page_to_choose(found) if found else None
     connection.sharing_trouble = None if found else SharingTrouble.NO_ORGANIZATIONS
     connection.sharing_detail = ""
     if connection.has_shared_organization:
-        _forget_access_tokens(session, connection)
+        sharing.forget_access_tokens(session, connection)
         # Owed even before Leaf has the credential: its POST may be on the way at this moment.
         connection.sync_owed = True
     if connection.is_at_leaf:
         connection.settle()
         owe_check(connection)
-
-
-def _forget_access_tokens(session: Session, connection: Connection) -> None:
-    """Erase what was kept for choosing an organization; of earlier attempts, too."""
-    session.execute(
-        sa.update(Attempt)
-        .where(Attempt.connection_id == connection.id, Attempt.access_token.is_not(None))
-        .values(access_token=None, access_token_until=None)
-    )
-
-
-def _replace(session: Session, connection: Connection, found: Iterable[DeereOrganization]) -> None:
-    changes = _Changes(is_news=bool(connection.organizations))
-    known = {organization.deere_id: organization for organization in connection.organizations}
-    for entry in found:
-        row = known.pop(entry.id, None) or changes.add(connection, entry.id, entry.name)
-        row.name = entry.name or row.name
-        row.member = entry.member
-        row.manage_url = entry.manage_uri or entry.connect_uri
-        changes.set_connected(connection, row, entry.connected)
-    for row in known.values():
-        changes.remove(connection, row)
-    changes.record(session, connection)
-
-
-class _Changes:
-    """What is different from what was known: one line of history for each kind, however many."""
-
-    def __init__(self, *, is_news: bool) -> None:
-        """
-        :param is_news: whether organizations that nobody knew are worth a line; of an account
-            that has not been looked at before, all are
-        """
-        self._is_news = is_news
-        self._found: dict[str, list[Organization]] = {}
-
-    def add(self, connection: Connection, deere_id: str, name: str) -> Organization:
-        """An organization that was not known."""
-        row = Organization(deere_id=deere_id, name=name, connected=False, member=True)
-        connection.organizations.append(row)
-        if self._is_news:
-            self._note("organization_appeared", row)
-        return row
-
-    def set_connected(self, connection: Connection, row: Organization, connected: bool) -> None:
-        """Take in whether it is shared."""
-        if row.connected == connected:
-            return
-        row.connected = connected
-        row.sync_choice = None  # Leaf blocks what is not shared, and begins anew with what is
-        if connected:
-            connection.selection_owed = True
-        self._note("organization_shared" if connected else "organization_not_shared", row)
-
-    def miss(self, connection: Connection, row: Organization) -> None:
-        """Leaf names it no more. It need not name other farms' organizations at all."""
-        if row.member:
-            self.remove(connection, row)
-        else:
-            self.set_connected(connection, row, False)
-
-    def remove(self, connection: Connection, row: Organization) -> None:
-        """The account does not see it any more."""
-        connection.organizations.remove(row)
-        self._note("organization_gone", row)
-
-    def record(self, session: Session, connection: Connection) -> None:
-        """Write the lines."""
-        for kind, rows in self._found.items():
-            named = [f"{row.name} ({row.deere_id})" for row in rows[:NAMED_IN_HISTORY]]
-            more = max(0, len(rows) - NAMED_IN_HISTORY)
-            who = history.GROWER if kind in BY_THE_GROWER else history.SYSTEM
-            history.record(session, connection, kind, who=who, organizations=named, more=more)
-
-    def _note(self, kind: str, row: Organization) -> None:
-        self._found.setdefault(kind, []).append(row)
 
 
 def _note_trouble(

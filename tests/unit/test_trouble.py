@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from onboarding import describe
 from onboarding.clock import now
 from onboarding.connections import attention
-from onboarding.connections.organizations import NAMED_IN_HISTORY
+from onboarding.connections.sharing import NAMED_IN_HISTORY
 from onboarding.connections.trouble import TOLD_AFTER
 from onboarding.models import Event
 from onboarding.states import Health, Stage
