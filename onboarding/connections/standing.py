@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 from onboarding import describe
 from onboarding.connections import incidents
 from onboarding.describe import Told
-from onboarding.describe.leaf import CONFIRMED_FOR, PATIENCE
+from onboarding.describe.handing_over import PATIENCE
+from onboarding.describe.leaf import CONFIRMED_FOR
 from onboarding.models import ATTEMPT_LIFETIME, EXCHANGE_LIMIT, Attempt, Connection, Incident
 from onboarding.states import IncidentKind, Stage, Turn
 

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from onboarding.describe.actions import other_account, start
 from onboarding.describe.choosing import choosing
 from onboarding.describe.ending import disconnected, disconnecting
-from onboarding.describe.leaf import at_leaf, connected, handing_over, nothing_yet
+from onboarding.describe.handing_over import handing_over, nothing_yet
+from onboarding.describe.leaf import at_leaf, connected
 from onboarding.describe.outcome import error_page_at_deere, no_refresh_token, outcome
 from onboarding.describe.told import Told
 from onboarding.i18n import gettext as _

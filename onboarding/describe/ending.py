@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from onboarding.describe.actions import at_deere, start
-from onboarding.describe.leaf import PATIENCE
+from onboarding.describe.handing_over import PATIENCE
 from onboarding.describe.told import Told
 from onboarding.i18n import gettext as _
 from onboarding.models import Connection
