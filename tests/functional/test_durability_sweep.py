@@ -31,7 +31,7 @@ from onboarding.models import (
 )
 from onboarding.queue import hand_over_id
 from onboarding.states import Cause, Outcome, Stage
-from onboarding.worker import BOOT_ID
+from onboarding.worker.machine import BOOT_ID
 from tests.support.control import Control
 from tests.support.grower import Grower as Visitor
 from tests.support.people import People

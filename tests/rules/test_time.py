@@ -33,7 +33,8 @@ DEFENDED = {
     "onboarding/partners/quota.py": "a minute of a limit takes a minute",
     "onboarding/views/api/allowance.py": "the same minute",
     "onboarding/webhooks/courier.py": "receivers hold the stamp of a request against their clock",
-    "onboarding/worker.py": "heartbeats, and the age of the queue's rows, which are the machine's",
+    "onboarding/worker/process.py": "heartbeats",
+    "onboarding/worker/upkeep.py": "the age of the queue's rows, which is the machine's, too",
 }
 
 
