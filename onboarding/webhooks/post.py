@@ -17,7 +17,8 @@ from yarl import URL
 
 from onboarding import clock
 from onboarding.redaction import redact
-from onboarding.webhooks.addresses import Network, NotAllowed, factory
+from onboarding.settings import Network
+from onboarding.webhooks.addresses import NotAllowed, factory
 from onboarding.webhooks.answer import Answer
 
 SECONDS = 10.0
