@@ -175,11 +175,6 @@ def monday_of(day: date) -> date:
     return day - timedelta(days=day.weekday())
 
 
-def bound_of(seconds: float) -> str:
-    """The key under which a duration is counted."""
-    return next((str(bound) for bound in BOUNDS if seconds <= bound), LONGER)
-
-
 def quantile(histogram: Mapping[str, int], share: float) -> float | None:
     """About how many seconds that share of all took at most.
 

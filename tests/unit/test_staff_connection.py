@@ -19,8 +19,6 @@ from tests.support.desk import Desk
 from tests.support.queries import counted
 from tests.unit.rows import invited, watched
 
-SECRETS = ("access_token", "refresh_token", "clientSecret")
-
 
 def reference_of(desk: Desk, connection_id: UUID) -> str:
     with desk.database.reading() as session:

@@ -35,9 +35,6 @@ from onboarding.models import (
 from onboarding.models.staff import staff_partner
 from onboarding.vault import KEY_BYTES, Vault
 
-NUMBERED_BY_TIME = (Event, LeafEvent)
-"""The database numbers them: the earliest first, as if it had been there."""
-
 
 def write(session: Session, vault: Vault, world: World) -> None:
     """Write all of it."""
@@ -54,6 +51,7 @@ def write(session: Session, vault: Vault, world: World) -> None:
     _insert(session, Link, [row for life in lives for row in life.links])
     _insert(session, Attempt, [row for life in lives for row in life.attempts])
     _insert(session, Mail, [row for life in lives for row in life.mails])
+    # The database numbers them: the earliest first, as if it had been there.
     events = [row for life in lives for row in life.events]
     _insert(session, Event, sorted(events, key=lambda row: row.at))
     told = [row for life in lives for row in life.leaf_events]

@@ -9,24 +9,21 @@ from onboarding.partners.portal.page import (
     ADDRESS_MAX,
     TEXT_MAX,
     Page,
-    headers_in,
     origin_of,
     page_in,
     without_token,
 )
 from onboarding.partners.portal.tokens import TokenState
-from onboarding.partners.portal.visit import Finding, Kind, Visit
+from onboarding.partners.portal.visit import Finding, Visit
 
 __all__ = [
     "ADDRESS_MAX",
     "TEXT_MAX",
     "Finding",
-    "Kind",
     "Page",
     "TokenState",
     "Visit",
     "examine",
-    "headers_in",
     "origin_of",
     "page_in",
     "without_token",
