@@ -141,10 +141,11 @@ def _named(session: Session, slug: str, text: str) -> WebhookEndpoint:
         for one in endpoints.of(session, partner)
         if wanted and (one.url == wanted or str(one.id).startswith(wanted.lower()))
     ]
-    if len(found) != 1:
-        many = "several endpoints begin so" if found else "no endpoint is named so"
+    one = endpoints.locked(session, found[0].id, partner=partner) if len(found) == 1 else None
+    if one is None:
+        many = "several endpoints begin so" if len(found) > 1 else "no endpoint is named so"
         raise InputInvalid(f"{many}: flask --app wsgi webhook list {slug} shows them.")
-    return endpoints.found(session, found[0].id, partner=partner) or found[0]
+    return one
 
 
 def _record(session: Session, action: str, endpoint: WebhookEndpoint, **data: Any) -> None:

@@ -82,10 +82,10 @@ def of(session: Session, partner: Partner) -> Sequence[WebhookEndpoint]:
     return session.scalars(query.order_by(WebhookEndpoint.created_at, WebhookEndpoint.id)).all()
 
 
-def found(
+def locked(
     session: Session, endpoint_id: UUID, *, partner: Partner | None = None
 ) -> WebhookEndpoint | None:
-    """An endpoint, locked; None: there is none of that id, or it is another partner's."""
+    """An endpoint, to be changed; None: there is none of that id, or it is another partner's."""
     query = _one(endpoint_id, partner).with_for_update(of=WebhookEndpoint, key_share=True)
     return session.scalar(query.execution_options(populate_existing=True))
 

@@ -402,7 +402,7 @@ def test_pauses_grow_and_after_three_days_it_is_given_up_and_paused(partners: Pa
     with time_machine.travel(began + GIVEN_UP_AFTER + timedelta(days=2), tick=False):
         assert not partners.tries(SUCCESS)
         with partners.database.transaction() as session:
-            found = endpoints.found(session, endpoint_id)
+            found = endpoints.locked(session, endpoint_id)
             assert found is not None
             endpoints.resume(session, found)
         assert partners.tries(SUCCESS) == 1
@@ -499,7 +499,7 @@ def test_while_a_secret_is_rotated_both_are_good_and_a_day_later_the_new_one_alo
     url = receiver.url + "/hooks"
     endpoint_id = partners.endpoint(url)
     with partners.database.transaction() as session:
-        found = endpoints.found(session, endpoint_id)
+        found = endpoints.locked(session, endpoint_id)
         assert found is not None
         new = endpoints.rotate(partners.vault, found)
         endpoints.send_test(session, found)
@@ -603,12 +603,12 @@ def test_many_failures_at_once_are_one_and_what_is_resumed_has_its_days_again(
         retry_at = partners.first(WebhookEndpoint).retry_at
         assert retry_at - now() < timedelta(seconds=10)
         with partners.database.transaction() as session:
-            found = endpoints.found(session, endpoint_id)
+            found = endpoints.locked(session, endpoint_id)
             assert found is not None
             endpoints.pause(found)
         clock.shift(timedelta(days=5))
         with partners.database.transaction() as session:
-            found = endpoints.found(session, endpoint_id)
+            found = endpoints.locked(session, endpoint_id)
             assert found is not None
             endpoints.resume(session, found)
         assert partners.tries(FAILURE) == 32
@@ -638,7 +638,7 @@ def test_another_url_gets_what_waits_at_once_and_no_blame_for_the_old_one(
     with partners.database.transaction() as session:
         (task,) = outbox.take(session, endpoint_id, 10)
     with partners.database.transaction() as session:
-        found = endpoints.found(session, endpoint_id)
+        found = endpoints.locked(session, endpoint_id)
         assert found is not None
         endpoints.change(session, partners.settings, found, url="https://portal.example/new")
     with partners.database.transaction() as session:

@@ -184,7 +184,7 @@ def shown(session: Session, endpoint_id: UUID) -> WebhookEndpoint:
 
 def locked(session: Session, endpoint_id: UUID) -> WebhookEndpoint:
     """The same, to be changed."""
-    return endpoints.found(session, endpoint_id, partner=partner()) or abort(problem(404))
+    return endpoints.locked(session, endpoint_id, partner=partner()) or abort(problem(404))
 
 
 def _told(one: WebhookEndpoint) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def shown(session: Session, partner: Partner, endpoint_id: UUID) -> WebhookEndpo
 def locked(session: Session, slug: str, endpoint_id: UUID) -> WebhookEndpoint:
     """An endpoint to be changed; 404 if the member sees none of that id."""
     partner = visible_partner(session, slug)
-    return endpoints.found(session, endpoint_id, partner=partner) or abort(404)
+    return endpoints.locked(session, endpoint_id, partner=partner) or abort(404)
 
 
 def record(session: Session, action: str, endpoint: WebhookEndpoint, **data: Any) -> None:
