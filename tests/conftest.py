@@ -15,6 +15,7 @@ from tests.support import browser as browsers
 from tests.support import network
 from tests.support.control import Control
 from tests.support.postgres import Cluster, programs
+from tests.support.receiver import Receiver, receiving
 from tests.support.stack import ROOT, Stack
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
@@ -135,6 +136,13 @@ def stack(running_stack: Stack) -> Iterator[Stack]:
 def control(stack: Stack) -> Control:
     """The control API of the stack's sandbox."""
     return stack.control
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A partner's server that takes webhooks."""
+    with receiving() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
-import pytest
 import sqlalchemy as sa
 
 from onboarding.models import Partner, WebhookDelivery, WebhookEndpoint
@@ -14,17 +13,11 @@ from onboarding.states import DeliveryState
 from onboarding.webhooks import endpoints
 from tests.support.control import Control
 from tests.support.people import People
-from tests.support.receiver import Receiver, receiving
+from tests.support.receiver import Receiver
 from tests.support.stack import WORKER, Stack
 from tests.support.wait import wait_until
 
 TOLD = "told"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as found:
-        yield found
 
 
 def test_all_that_happens_is_told_in_order_though_a_worker_is_killed_while_it_tells(

@@ -12,22 +12,16 @@ from onboarding.clock import now
 from onboarding.db import Database
 from onboarding.models import Connection, WebhookDelivery, locked
 from onboarding.states import Stage, WebhookEvent
-from onboarding.webhooks import outbox, results
 from onboarding.webhooks.answer import Answer
-from onboarding.webhooks.results import Result
 from tests.support.program import Program, wrong
+from tests.unit import hooks
 
 URL = "https://portal.example/hooks"
 
 
 def answer_all(database: Database, status: int) -> None:
     """Let all that is due be tried, and answered so."""
-    with database.reading() as session:
-        waiting = outbox.with_work(session)
-    for endpoint_id in waiting:
-        with database.transaction() as session:
-            tasks = outbox.take(session, endpoint_id, 100)
-            results.note(session, [Result(one, Answer(now(), 9, status, "no")) for one in tasks])
+    hooks.tried(database, Answer(now(), 9, status, "no"))
 
 
 def test_an_endpoint_from_its_making_to_its_end(app: Flask, fresh_database: Database) -> None:

@@ -42,20 +42,15 @@ from onboarding.webhooks.addresses import is_public
 from onboarding.webhooks.answer import Answer
 from onboarding.webhooks.courier import Courier
 from onboarding.webhooks.results import GIVEN_UP_AFTER, Result
-from tests.support.receiver import Receiver, receiving
+from tests.support.receiver import Receiver
 from tests.support.wait import wait_until
+from tests.unit import hooks
 from tests.unit.rows import invited, watched
 from tests.unit.walk import Walk
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 FAILURE = Answer(now(), 12, 500, "broken")
 SUCCESS = Answer(now(), 12, 204, "")
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as found:
-        yield found
 
 
 @pytest.fixture
@@ -116,17 +111,7 @@ class Partners:
 
     def tries(self, answer: Answer) -> int:
         """Let all that is due be tried, and answered so."""
-        with self.database.reading() as session:
-            waiting = outbox.with_work(session)
-        done = 0
-        for endpoint_id in waiting:
-            with self.database.transaction() as session:
-                tasks = outbox.take(session, endpoint_id, 100)
-            with self.database.transaction() as session:
-                if tasks:
-                    results.note(session, [Result(task, answer) for task in tasks])
-            done += len(tasks)
-        return done
+        return hooks.tried(self.database, answer)
 
 
 @pytest.fixture
