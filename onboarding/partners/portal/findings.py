@@ -6,12 +6,38 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from onboarding.i18n import gettext as _
+from onboarding.i18n import mark
 from onboarding.partners.portal import headers, places
 from onboarding.partners.portal.sandbox import sandboxes
 from onboarding.partners.portal.tokens import Fault
 from onboarding.partners.portal.visit import Finding, Visit
 
 CLOCK_OFF = timedelta(minutes=1)
+FAULTS: dict[Fault, str] = {
+    "missing": mark(
+        "There is no token. Have your backend ask for one for each view of the page: "
+        "POST /api/v1/growers/…/embed-tokens"
+    ),
+    "key": mark(
+        "This is a key of the API, and whoever opens your page can read it. Replace the key at "
+        "once, keep it on your backend, and put an embed token into the page."
+    ),
+    "invalid": mark(
+        "This token is none of ours, or a part of it is missing. Put the answer’s `token` into the "
+        "page as it came, and ask the same installation for it that the page is loaded from."
+    ),
+    "not_for_frames": mark(
+        "This is the token of a link to send to growers, which frames do not take. Ask for one "
+        "with POST /api/v1/growers/…/embed-tokens"
+    ),
+    "of_another": mark(
+        "This token is another partner’s. Use the slug of the partner whose key made it."
+    ),
+    "expired": mark(
+        "The token is over: it expired at %(time)s UTC, or was revoked. Make one for each view of "
+        "the page, and keep no page with a token in a cache."
+    ),
+}
 
 
 def examine(visit: Visit) -> list[Finding]:
@@ -22,33 +48,6 @@ def examine(visit: Visit) -> list[Finding]:
     return found + list(_silence(visit, found))
 
 
-FAULTS: dict[Fault, Callable[[], str]] = {
-    "missing": lambda: _(
-        "There is no token. Have your backend ask for one for each view of the page: "
-        "POST /api/v1/growers/…/embed-tokens"
-    ),
-    "key": lambda: _(
-        "This is a key of the API, and whoever opens your page can read it. Replace the key at "
-        "once, keep it on your backend, and put an embed token into the page."
-    ),
-    "invalid": lambda: _(
-        "This token is none of ours, or a part of it is missing. Put the answer’s `token` into the "
-        "page as it came, and ask the same installation for it that the page is loaded from."
-    ),
-    "not_for_frames": lambda: _(
-        "This is the token of a link to send to growers, which frames do not take. Ask for one "
-        "with POST /api/v1/growers/…/embed-tokens"
-    ),
-    "of_another": lambda: _(
-        "This token is another partner’s. Use the slug of the partner whose key made it."
-    ),
-    "expired": lambda: _(
-        "The token is over: it expired at %(time)s UTC, or was revoked. Make one for each view of "
-        "the page, and keep no page with a token in a cache."
-    ),
-}
-
-
 def _token(visit: Visit) -> Iterator[Finding]:
     token = visit.token
     time = f"{token.expires_at:%H:%M}" if token.expires_at else ""
@@ -57,7 +56,7 @@ def _token(visit: Visit) -> Iterator[Finding]:
     elif token.fault == "missing" and visit.page.frames is None:
         yield Finding("note", "token", _("Not looked at: the token is not known."))
     else:
-        yield Finding("wrong", "token", FAULTS[token.fault]() % {"time": time})
+        yield Finding("wrong", "token", _(FAULTS[token.fault]) % {"time": time})
 
 
 def _clock(visit: Visit) -> Iterator[Finding]:
@@ -103,7 +102,7 @@ RULES: tuple[Callable[[Visit], Iterator[Finding]], ...] = (
     places.loader,
     places.mixed,
     headers.policies,
-    lambda visit: sandboxes(visit.page),
+    sandboxes,
     headers.windows,
     headers.clipboard,
     _token,

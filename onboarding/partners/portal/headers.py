@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from onboarding.i18n import gettext as _
 from onboarding.partners.portal import policy
-from onboarding.partners.portal.page import EMBEDDER, LOADER_PATH, OPENER, permission
+from onboarding.partners.portal.page import EMBEDDER, LOADER_PATH, OPENER
 from onboarding.partners.portal.visit import Finding, Visit
 
 CLIPBOARD = "clipboard-write"
@@ -81,7 +81,7 @@ def windows(visit: Visit) -> Iterator[Finding]:
 
 def clipboard(visit: Visit) -> Iterator[Finding]:
     """Whether the frame may copy the link, one of the ways where no window opens."""
-    given = permission(visit.page, CLIPBOARD)
+    given = visit.page.permission(CLIPBOARD)
     if given is not None and given != "*" and f'"{visit.public_url}"' not in given:
         yield Finding(
             "note",

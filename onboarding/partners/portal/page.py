@@ -86,6 +86,12 @@ class Page(BaseModel):
         """What a header says; empty: nothing, or not known."""
         return (self.headers or {}).get(name, "")
 
+    def permission(self, name: str) -> str | None:
+        """To whom its header gives a permission; None: it does not say."""
+        pattern = rf"(?:^|,)\s*{re.escape(name)}=(\([^)]*\)|\*|self)"
+        found = re.search(pattern, self.header(PERMISSIONS))
+        return found[1] if found else None
+
     def header_policies(self) -> list[str]:
         """Those that its answer carries."""
         return [one for one in self.header(POLICY_HEADER).split(",") if one.strip()]
@@ -175,9 +181,3 @@ class _Reader(HTMLParser):
 def without_token(markup: str, token: str) -> str:
     """The same HTML to be shown again: a token is a secret for as long as it lasts."""
     return markup.replace(token, "TOKEN") if token else markup
-
-
-def permission(page: Page, name: str) -> str | None:
-    """To whom the page's header gives a permission; None: it does not say."""
-    found = re.search(rf"(?:^|,)\s*{re.escape(name)}=(\([^)]*\)|\*|self)", page.header(PERMISSIONS))
-    return found[1] if found else None

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from onboarding.i18n import gettext as _
-from onboarding.partners.portal.page import Page
 from onboarding.partners.portal.policy import directives
-from onboarding.partners.portal.visit import Finding, Kind
+from onboarding.partners.portal.visit import Finding, Kind, Visit
 
 SCRIPTS, ORIGIN, FORMS, POPUPS = (
     "allow-scripts",
@@ -37,13 +36,13 @@ FRAME = Place("sandbox", 'sandbox="{}"')
 POLICY = Place("page-sandbox", "sandbox {}")
 
 
-def sandboxes(page: Page) -> Iterator[Finding]:
+def sandboxes(visit: Visit) -> Iterator[Finding]:
     """Of each frame, and of the page itself; `<meta>` can make none."""
-    for policy in page.header_policies():
+    for policy in visit.page.header_policies():
         given = directives(policy).get("sandbox")
         if given is not None:
             yield _finding(POLICY, given)
-    for frame in page.frames or ():
+    for frame in visit.page.frames or ():
         if frame.sandbox is not None:
             yield _finding(FRAME, frame.sandbox.split())
 
