@@ -12,7 +12,6 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from onboarding.connections import owed
-from onboarding.errors import InputInvalid
 from onboarding.models import Connection, Grower, Listing
 from onboarding.partners import deeds, status
 from onboarding.states import ApiScope, Health
@@ -27,6 +26,7 @@ from onboarding.views.api.parts import (
     needs,
     partner,
     problem,
+    refusing,
     spec,
     writing,
 )
@@ -219,14 +219,11 @@ def recheck(reference: str) -> Response:
 def disconnect_connection(reference: str) -> Response:
     """End a connection. Leaf deletes the permission soon; until then it is `disconnecting`."""
     given: EndIn = checked().json
-    try:
-        with writing() as session:
-            found = visible(session, reference)
-            deeds.end(session, installation().queue, found, reason=given.reason)
-            session.flush()
-            return as_json(_stands(session, found), 202)
-    except InputInvalid as err:
-        return problem(409, str(err))
+    with refusing(), writing() as session:
+        found = visible(session, reference)
+        deeds.end(session, installation().queue, found, reason=given.reason)
+        session.flush()
+        return as_json(_stands(session, found), 202)
 
 
 def _stands(session: Session, found: Connection) -> StatusOut:

@@ -24,14 +24,13 @@ from onboarding.views.api.parts import (
     checked,
     needs,
     problem,
+    refusing,
     spec,
     writing,
 )
 from onboarding.views.api.webhooks import ENDPOINT, locked, shown
 from onboarding.views.parts import installation
 from onboarding.webhooks import endpoints, log, outbox
-
-PAUSED = "The endpoint is paused: resume it first."
 
 
 class TryOut(BaseModel):
@@ -97,10 +96,8 @@ class ReplayOut(BaseModel):
 @spec.validate(resp=answers(202, DeliveryOut, 404, 409), tags=["webhooks"])
 def send_test(endpoint_id: UUID) -> Response:
     """Send a message of the type `test`. What came of it stands in its delivery."""
-    with writing() as session:
+    with refusing(), writing() as session:
         found = locked(session, endpoint_id)
-        if found.paused_at is not None:
-            return problem(409, PAUSED)
         made = endpoints.send_test(session, found)
         session.flush()
         return as_json(DeliveryOut(**_sent(_delivery(session, found, made.id))), 202)

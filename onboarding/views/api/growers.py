@@ -25,10 +25,10 @@ from onboarding.views.api.parts import (
     as_json,
     bp,
     checked,
-    invalid,
     needs,
     partner,
     problem,
+    refusing,
     spec,
     writing,
 )
@@ -125,19 +125,16 @@ class TokenOut(BaseModel):
 def put_grower(external_id: str) -> Response:
     """Create a grower, or bring one up to date. What is left out stays as it is."""
     given: GrowerIn = checked().json
-    try:
-        with writing() as session:
-            grower, _is_new = growers.register(
-                session,
-                session.get_one(Partner, partner().id),
-                external_id=external_id,
-                who=history.PARTNER,
-                **given.model_dump(),
-            )
-            session.flush()
-            return as_json(_told(session, grower))
-    except InputInvalid as err:
-        return invalid("external_id", str(err))
+    with refusing("external_id"), writing() as session:
+        grower, _is_new = growers.register(
+            session,
+            session.get_one(Partner, partner().id),
+            external_id=external_id,
+            who=history.PARTNER,
+            **given.model_dump(),
+        )
+        session.flush()
+        return as_json(_told(session, grower))
 
 
 @bp.get(f"/{GROWER}")
@@ -178,22 +175,19 @@ def make_link(external_id: str) -> Response:
     """Make a link, to connect or to connect again. Earlier ones go on working."""
     given: LinkIn = checked().json
     parts = installation()
-    try:
-        with writing() as session:
-            grower = _grower(session, external_id)
-            url = given.return_url
-            made = invitations.new_link(
-                session,
-                growers.connection_of(session, grower.id),
-                lifetime=timedelta(days=given.days),
-                return_url=embedding.check_return_url(grower.partner, url) if url else None,
-                who=history.PARTNER,
-            )
-            session.flush()
-            address = parts.links.url(parts.settings.public_url, made.id)
-            return as_json(LinkOut(id=made.id, url=address, expires_at=made.expires_at), 201)
-    except InputInvalid as err:
-        return invalid("return_url", str(err))
+    with refusing("return_url"), writing() as session:
+        grower = _grower(session, external_id)
+        url = given.return_url
+        made = invitations.new_link(
+            session,
+            growers.connection_of(session, grower.id),
+            lifetime=timedelta(days=given.days),
+            return_url=embedding.check_return_url(grower.partner, url) if url else None,
+            who=history.PARTNER,
+        )
+        session.flush()
+        address = parts.links.url(parts.settings.public_url, made.id)
+        return as_json(LinkOut(id=made.id, url=address, expires_at=made.expires_at), 201)
 
 
 @bp.delete("/links/<uuid:link_id>")
@@ -216,20 +210,17 @@ def make_embed_token(external_id: str) -> Response:
     """Make a token for one frame of one grower. It lasts an hour."""
     given: TokenIn = checked().json
     parts = installation()
-    try:
-        with writing() as session:
-            grower = _grower(session, external_id)
-            connection = growers.connection_of(session, grower.id)
-            made = embedding.new_link(session, connection, return_url=given.return_url)
-            session.flush()
-            told = TokenOut(
-                token=parts.links.token(made.id),
-                url=parts.links.url(parts.settings.public_url, made.id),
-                expires_at=made.expires_at,
-            )
-            return as_json(told, 201)
-    except InputInvalid as err:
-        return invalid("return_url", str(err))
+    with refusing("return_url"), writing() as session:
+        grower = _grower(session, external_id)
+        connection = growers.connection_of(session, grower.id)
+        made = embedding.new_link(session, connection, return_url=given.return_url)
+        session.flush()
+        told = TokenOut(
+            token=parts.links.token(made.id),
+            url=parts.links.url(parts.settings.public_url, made.id),
+            expires_at=made.expires_at,
+        )
+        return as_json(told, 201)
 
 
 def _grower(session: Session, external_id: str) -> Grower:

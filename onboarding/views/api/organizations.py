@@ -7,7 +7,6 @@ from typing import Literal
 from flask import Response
 from pydantic import BaseModel, Field
 
-from onboarding.errors import InputInvalid
 from onboarding.models import Organization
 from onboarding.partners import deeds
 from onboarding.states import ApiScope, SyncChoice
@@ -20,6 +19,7 @@ from onboarding.views.api.parts import (
     checked,
     needs,
     problem,
+    refusing,
     spec,
     writing,
 )
@@ -71,13 +71,10 @@ def list_organizations(reference: str) -> Response:
 def choose_organization(reference: str, organization_id: str) -> Response:
     """Let Leaf fetch an organization, or not. It is told soon; `is_owed` says until when."""
     given: ChoiceIn = checked().json
-    try:
-        with writing() as session:
-            found = visible(session, reference)
-            row = deeds.choose(session, found, organization_id, SyncChoice(given.sync))
-            return as_json(_out(row), 202) if row is not None else problem(404)
-    except InputInvalid as err:
-        return problem(409, str(err))
+    with refusing(), writing() as session:
+        found = visible(session, reference)
+        row = deeds.choose(session, found, organization_id, SyncChoice(given.sync))
+        return as_json(_out(row), 202) if row is not None else problem(404)
 
 
 def _out(row: Organization) -> SharedOut:

@@ -14,6 +14,7 @@ from spectree import SpecTree
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
+from onboarding.errors import InputInvalid, NoRoom
 from onboarding.models import ApiKey, Partner
 from onboarding.partners import keys
 from onboarding.states import ApiScope
@@ -189,6 +190,19 @@ def problem(status: int, detail: str = "", *, code: str = "", **more: Any) -> Re
 def invalid(field: str, reason: str) -> Response:
     """One value that has to be changed."""
     return problem(422, errors=[Wrong(field=field, reason=reason)])
+
+
+@contextmanager
+def refusing(field: str = "") -> Iterator[None]:
+    """Answer what can't be done by saying what to change.
+
+    :param field: where that was given; empty: it is no value that is wrong, but how things stand
+    """
+    try:
+        yield
+    except InputInvalid as err:
+        of_value = field and not isinstance(err, NoRoom)
+        abort(invalid(field, str(err)) if of_value else problem(409, str(err)))
 
 
 @bp.before_request

@@ -10,7 +10,6 @@ from flask import Response, abort, make_response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from onboarding.errors import InputInvalid, NoRoom
 from onboarding.models import Partner, WebhookEndpoint
 from onboarding.states import ApiScope, EndpointState, PauseReason, WebhookEvent
 from onboarding.views.api.parts import (
@@ -19,10 +18,10 @@ from onboarding.views.api.parts import (
     as_json,
     bp,
     checked,
-    invalid,
     needs,
     partner,
     problem,
+    refusing,
     spec,
     writing,
 )
@@ -91,21 +90,16 @@ def make_endpoint() -> Response:
     """Have events sent to a URL. The answer holds the secret, which is told this once."""
     given: EndpointIn = checked().json
     parts = installation()
-    try:
-        with writing() as session:
-            made, secret = endpoints.add(
-                session,
-                parts.vault,
-                parts.settings,
-                session.get_one(Partner, partner().id),
-                url=given.url,
-                events=given.events,
-            )
-            return as_json(EndpointWithSecret(**_told(made), secret=secret), 201)
-    except NoRoom as err:
-        return problem(409, str(err))
-    except InputInvalid as err:
-        return invalid("url", str(err))
+    with refusing("url"), writing() as session:
+        made, secret = endpoints.add(
+            session,
+            parts.vault,
+            parts.settings,
+            session.get_one(Partner, partner().id),
+            url=given.url,
+            events=given.events,
+        )
+        return as_json(EndpointWithSecret(**_told(made), secret=secret), 201)
 
 
 @bp.get(f"/{ENDPOINT}")
@@ -123,15 +117,12 @@ def get_endpoint(endpoint_id: UUID) -> Response:
 def change_endpoint(endpoint_id: UUID) -> Response:
     """Another URL, or other events. What waits goes to the new URL."""
     given: EndpointChange = checked().json
-    try:
-        with writing() as session:
-            found = locked(session, endpoint_id)
-            endpoints.change(
-                session, installation().settings, found, url=given.url, events=given.events
-            )
-            return as_json(EndpointOut(**_told(found)))
-    except InputInvalid as err:
-        return invalid("url", str(err))
+    with refusing("url"), writing() as session:
+        found = locked(session, endpoint_id)
+        endpoints.change(
+            session, installation().settings, found, url=given.url, events=given.events
+        )
+        return as_json(EndpointOut(**_told(found)))
 
 
 @bp.delete(f"/{ENDPOINT}")
