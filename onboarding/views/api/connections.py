@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import sqlalchemy as sa
 from flask import Response, abort, make_response
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from onboarding.connections import owed
@@ -30,34 +29,8 @@ from onboarding.views.api.parts import (
     spec,
     writing,
 )
+from onboarding.views.api.values import Line, Moment, in_our_time, row_number
 from onboarding.views.parts import installation
-
-
-def _in_our_time(moment: datetime) -> datetime:
-    if moment.year not in YEARS:
-        raise ValueError(f"must be within {YEARS[0]} and {YEARS[-1]}")
-    return moment
-
-
-def _in_one_line(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("must be one line")
-    return text
-
-
-def _written_as_moment(given: Any) -> Any:
-    if not isinstance(given, str) or not RFC_3339.fullmatch(given):
-        raise ValueError(
-            "must be a moment as in RFC 3339, such as 2026-05-01T08:00:00Z; a + in an address is "
-            "written %2B"
-        )
-    return given
-
-
-RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-YEARS = range(1970, 3000)
-"""Others are no moment in UTC, or none in the database."""
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_as_moment), AfterValidator(_in_our_time)]
 
 
 def _is_known(code: str | None) -> str | None:
@@ -122,7 +95,7 @@ class Connections(BaseModel):
 class EndIn(Model):
     """Why it is ended."""
 
-    reason: Annotated[str, AfterValidator(_in_one_line)] = Field(
+    reason: Line = Field(
         default="", max_length=deeds.REASON_MAX, description="For our staff, in one line."
     )
 
@@ -151,7 +124,7 @@ def get_connection(reference: str) -> Response:
         out = ConnectionOut(
             reference=found.reference,
             external_id=found.grower.external_id,
-            status=_stands(session, found),
+            status=stands(session, found),
             health=found.health,
             leaf_user_id=found.grower.leaf_user_id,
             connected_at=found.connected_at,
@@ -223,10 +196,11 @@ def disconnect_connection(reference: str) -> Response:
         found = visible(session, reference)
         deeds.end(session, installation().queue, found, reason=given.reason)
         session.flush()
-        return as_json(_stands(session, found), 202)
+        return as_json(stands(session, found), 202)
 
 
-def _stands(session: Session, found: Connection) -> StatusOut:
+def stands(session: Session, found: Connection) -> StatusOut:
+    """Where a connection stands at this moment."""
     return StatusOut.model_validate(vars(status.status_of(session, found)))
 
 
@@ -247,11 +221,12 @@ def _after(row: Listing) -> str:
 
 
 def _place(after: str) -> sa.Tuple:
-    number, _tilde, moment = pages.place(after).partition("~")
+    before, _tilde, moment = pages.place(after).partition("~")
+    number = row_number(before)
     try:
-        since = _in_our_time(datetime.fromisoformat(moment))
-        if since.tzinfo is None or not number.isdecimal() or len(number) > 18:
-            raise ValueError(after)
+        since = in_our_time(datetime.fromisoformat(moment))
     except ValueError:
         pages.unusable()
-    return sa.tuple_(sa.literal(since, Listing.since.type), sa.literal(int(number)))
+    if number is None or since.tzinfo is None:
+        pages.unusable()
+    return sa.tuple_(sa.literal(since, Listing.since.type), sa.literal(number))

@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session
 
 from onboarding.models import WebhookEndpoint
 from onboarding.states import ApiScope, DeliveryState, WebhookEvent
-from onboarding.views.api.connections import Moment
-from onboarding.views.api.history import LONGEST_NUMBER, number_of
+from onboarding.views.api import pages
 from onboarding.views.api.pages import Page
 from onboarding.views.api.parts import (
     Model,
@@ -28,6 +27,7 @@ from onboarding.views.api.parts import (
     spec,
     writing,
 )
+from onboarding.views.api.values import Moment, row_number
 from onboarding.views.api.webhooks import ENDPOINT, locked, shown
 from onboarding.views.parts import installation
 from onboarding.webhooks import endpoints, log, outbox
@@ -109,7 +109,7 @@ def send_test(endpoint_id: UUID) -> Response:
 def list_deliveries(endpoint_id: UUID) -> Response:
     """What was sent there within 30 days, or is to be, newest first."""
     asked: DeliveriesQuery = checked().query
-    before = None if asked.after is None else number_of(asked.after)
+    before = pages.number(asked.after)
     with installation().database.reading() as session:
         found = log.deliveries(
             session,
@@ -130,7 +130,7 @@ def list_deliveries(endpoint_id: UUID) -> Response:
 def get_delivery(endpoint_id: UUID, number: str) -> Response:
     """One delivery, with what was sent and each try."""
     with installation().database.reading() as session:
-        found = _delivery(session, shown(session, endpoint_id), _number(number))
+        found = _delivery(session, shown(session, endpoint_id), row_number(number))
         return as_json(
             DeliveryInFull(
                 **_sent(found),
@@ -147,7 +147,7 @@ def replay_delivery(endpoint_id: UUID, number: str) -> Response:
     """Send one message again, with the same `webhook-id`. One that waits is sent anyway."""
     with writing() as session:
         found = locked(session, endpoint_id)
-        sent = _delivery(session, found, _number(number))
+        sent = _delivery(session, found, row_number(number))
         again = outbox.send_again(session, found, delivery_id=sent.id)
     return as_json(ReplayOut(deliveries=again), 202)
 
@@ -169,13 +169,9 @@ def replay_deliveries(endpoint_id: UUID) -> Response:
     return as_json(ReplayOut(deliveries=again), 202)
 
 
-def _delivery(session: Session, endpoint: WebhookEndpoint, number: int) -> log.Sent:
-    return log.delivery(session, endpoint, number) or abort(problem(404))
-
-
-def _number(text: str) -> int:
-    is_one = text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER
-    return int(text) if is_one else abort(problem(404))
+def _delivery(session: Session, endpoint: WebhookEndpoint, number: int | None) -> log.Sent:
+    found = None if number is None else log.delivery(session, endpoint, number)
+    return found or abort(problem(404))
 
 
 def _sent(one: log.Sent) -> dict[str, Any]:

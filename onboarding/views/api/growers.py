@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Annotated
 from uuid import UUID
 
 import sqlalchemy as sa
 from flask import Response, abort, make_response
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session, joinedload
 
 from onboarding.connections import accepted, embedding, growers, history, invitations
-from onboarding.errors import InputInvalid
 from onboarding.models import Connection, Grower, Link, Partner
 from onboarding.states import ApiScope
 from onboarding.views.api import pages
@@ -32,43 +28,18 @@ from onboarding.views.api.parts import (
     spec,
     writing,
 )
+from onboarding.views.api.values import Email, Name, Phone
 from onboarding.views.parts import installation
 
 GROWER = "growers/<path:external_id>"
-NOT_IN_NAMES = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]")
-"""What breaks a line, or turns the writing of what follows around."""
-
-
-def _by(check: Callable[[str], str | None]) -> AfterValidator:
-    """What the rest of the product takes, told as what is wrong with this value."""
-
-    def taken(given: str | None) -> str | None:
-        try:
-            return given and check(given)
-        except InputInvalid as err:
-            raise ValueError(str(err)) from err
-
-    return AfterValidator(taken)
-
-
-def _one_line(name: str) -> str:
-    if NOT_IN_NAMES.search(name):
-        raise ValueError("must be one line, without control characters")
-    return name
 
 
 class GrowerIn(Model):
     """A grower as the partner knows them."""
 
-    name: Annotated[str, AfterValidator(_one_line)] = Field(
-        min_length=1, max_length=accepted.NAME_MAX
-    )
-    email: Annotated[str | None, _by(accepted.email)] = Field(
-        default=None, max_length=accepted.EMAIL_MAX
-    )
-    phone: Annotated[str | None, _by(accepted.phone)] = Field(
-        default=None, max_length=accepted.PHONE_MAX
-    )
+    name: Name = Field(min_length=1, max_length=accepted.NAME_MAX)
+    email: Email = Field(default=None, max_length=accepted.EMAIL_MAX)
+    phone: Phone = Field(default=None, max_length=accepted.PHONE_MAX)
 
 
 class GrowerOut(BaseModel):

@@ -10,12 +10,12 @@ from pydantic import BaseModel, Field
 
 from onboarding.partners import happened
 from onboarding.states import ApiScope
+from onboarding.views.api import pages
 from onboarding.views.api.connections import visible
-from onboarding.views.api.pages import Page, unusable
+from onboarding.views.api.pages import Page
 from onboarding.views.api.parts import answers, as_json, bp, checked, needs, spec
 from onboarding.views.parts import installation
 
-LONGEST_NUMBER = 18
 TYPES = tuple(sorted(happened.WORDS))
 
 
@@ -44,7 +44,7 @@ class History(BaseModel):
 def list_history(reference: str) -> Response:
     """What happened to a connection, newest first."""
     asked: Page = checked().query
-    before = None if asked.after is None else number_of(asked.after)
+    before = pages.number(asked.after)
     with installation().database.reading() as session:
         connection_id = visible(session, reference).id
         found = happened.newest(session, connection_id, limit=asked.limit + 1, before=before)
@@ -64,10 +64,3 @@ def list_history(reference: str) -> Response:
         for one in shown
     ]
     return as_json(History(events=told, next=told[-1].id if len(found) > asked.limit else None))
-
-
-def number_of(after: str) -> int:
-    """The number by which a page goes on."""
-    if not (after.isascii() and after.isdecimal() and len(after) <= LONGEST_NUMBER):
-        unusable()
-    return int(after)

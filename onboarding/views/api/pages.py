@@ -10,6 +10,7 @@ from flask import abort
 from pydantic import Field
 
 from onboarding.views.api.parts import Model, invalid
+from onboarding.views.api.values import row_number
 
 LONGEST = 1200
 """Characters: an external id of the longest, all of them large."""
@@ -38,6 +39,14 @@ def place(after: str) -> str:
     if "\0" in found or mark(found) != after:
         unusable()
     return found
+
+
+def number(after: str | None) -> int | None:
+    """The number of the row after which a page goes on; None: the first page is asked for."""
+    if after is None:
+        return None
+    found = row_number(after)
+    return unusable() if found is None else found
 
 
 def unusable() -> NoReturn:
