@@ -17,11 +17,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from onboarding.clock import now
+from onboarding.db import delete_oldest
 from onboarding.models import (
     WebhookDelivery,
     WebhookEndpoint,
     WebhookMessage,
-    WebhookTry,
     is_next_of_its_connection,
 )
 from onboarding.states import DeliveryState, PauseReason
@@ -30,7 +30,6 @@ TAKEN_FOR = timedelta(minutes=1)
 FAILING = 5
 """Failures in a row, of whatever messages, after which an endpoint is given one at a time."""
 KEPT = timedelta(days=30)
-DELETED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -94,18 +93,14 @@ def take(session: Session, endpoint_id: UUID, room: int) -> list[Task]:
 
 
 def forget_old(session: Session) -> None:
-    """Delete what is older than a month, a part at a time."""
+    """Delete what is older than a month, a part at a time; tries go with their deliveries."""
     moment = now()
     before = moment - KEPT
     is_free = sa.or_(WebhookDelivery.taken_until.is_(None), WebhookDelivery.taken_until <= moment)
-    old = sa.select(WebhookDelivery.id).where(WebhookDelivery.created_at < before, is_free)
-    ids = session.scalars(old.order_by(WebhookDelivery.created_at).limit(DELETED_AT_ONCE)).all()
-    session.execute(sa.delete(WebhookTry).where(WebhookTry.delivery_id.in_(ids)))
-    session.execute(sa.delete(WebhookDelivery).where(WebhookDelivery.id.in_(ids)))
-    is_sent = sa.exists().where(WebhookDelivery.message_id == WebhookMessage.id)
-    bare = sa.select(WebhookMessage.id).where(WebhookMessage.created_at < before, ~is_sent)
-    bare = bare.order_by(WebhookMessage.created_at).limit(DELETED_AT_ONCE)
-    session.execute(sa.delete(WebhookMessage).where(WebhookMessage.id.in_(bare)))
+    sent, made = WebhookDelivery.created_at, WebhookMessage.created_at
+    delete_oldest(session, WebhookDelivery, by=sent, before=before, only=[is_free])
+    is_bare = ~sa.exists().where(WebhookDelivery.message_id == WebhookMessage.id)
+    delete_oldest(session, WebhookMessage, by=made, before=before, only=[is_bare])
     is_left = sa.exists().where(WebhookDelivery.endpoint_id == WebhookEndpoint.id)
     is_removed = WebhookEndpoint.removed_at.is_not(None)
     session.execute(sa.delete(WebhookEndpoint).where(is_removed, ~is_left))
