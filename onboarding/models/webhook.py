@@ -55,6 +55,10 @@ class WebhookEndpoint(Base):
             return EndpointState.PAUSED
         return EndpointState.WORKS if self.failing_since is None else EndpointState.FAILS
 
+    def forget_failures(self) -> None:
+        """It works, or what went wrong says nothing about what comes."""
+        self.failures, self.failing_since, self.failure = 0, None, ""
+
     @property
     def secret_place(self) -> str:
         """What the vault binds the secret to."""

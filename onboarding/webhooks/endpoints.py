@@ -235,6 +235,6 @@ def without_query(url: str) -> str:
 
 def _begin_anew(session: Session, endpoint: WebhookEndpoint) -> None:
     """What went wrong before says nothing about what comes: all that waits has its days again."""
-    endpoint.failures, endpoint.failing_since, endpoint.failure = 0, None, ""
+    endpoint.forget_failures()
     endpoint.retry_at = None
     outbox.begin_anew(session, endpoint)

@@ -107,7 +107,7 @@ def _note_of(session: Session, endpoint_id: UUID, results: Sequence[Result]) -> 
 
 def _note_well(session: Session, endpoint: WebhookEndpoint) -> None:
     has_been_failing = endpoint.failures >= FAILING
-    endpoint.failures, endpoint.failing_since, endpoint.failure = 0, None, ""
+    endpoint.forget_failures()
     if has_been_failing:  # else the pause is one that the server has asked for
         endpoint.retry_at = None
         hasten(session, endpoint)
