@@ -6,21 +6,23 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from flask import Response, request
+from flask import Response
 from pydantic import BaseModel, Field
 
-from onboarding.errors import InputInvalid, UpstreamError
-from onboarding.partners import moves, status, ways
+from onboarding.errors import UpstreamError
+from onboarding.partners import moves, ways
 from onboarding.states import ApiScope
-from onboarding.views.api.connections import StatusOut, visible
+from onboarding.views.api.connections import StatusOut, stands, visible
 from onboarding.views.api.parts import (
     Model,
     answers,
     as_json,
     bp,
+    checked,
     invalid,
     needs,
     problem,
+    refusing,
     spec,
     writing,
 )
@@ -67,19 +69,17 @@ def with_sandbox_only(view: View) -> View:
 @spec.validate(json=MoveIn, resp=answers(202, MoveOut, 404, 409, 503), tags=["sandbox"])
 def move_connection(reference: str) -> Response:
     """Bring a connection to a status, by what really causes it. With the sandbox only."""
-    given: MoveIn = request.context.json  # type: ignore[attr-defined]
+    given: MoveIn = checked().json
     parts = installation()
     with parts.database.reading() as session:
         connection_id = visible(session, reference).id
     if given.state not in ways.CODES:
         return invalid("state", UNKNOWN)
     try:
-        hint = moves.Move(parts, connection_id, writing).to(given.state)
-    except InputInvalid as err:
-        return problem(409, str(err))
+        with refusing():
+            hint = moves.Move(parts, connection_id, writing).to(given.state)
     except UpstreamError as err:
         return problem(503, str(err))
     with writing() as session:  # the one of the move, if it has not ended
-        stands = status.status_of(session, visible(session, reference))
-    told = StatusOut.model_validate(vars(stands))
+        told = stands(session, visible(session, reference))
     return as_json(MoveOut(state=given.state, status=told, hint=hint), 202)
