@@ -38,6 +38,7 @@ from onboarding.connections import partnership
 from onboarding.models import Connection, Grower, Listing, Partner
 from onboarding.partners import keys
 from onboarding.states import ApiScope
+from onboarding.views.api import pages
 from tests.support.stack import WEB, Stack
 
 MS = 1000
@@ -205,7 +206,7 @@ def _place(session: Session, partner: Partner) -> str:
     count = session.scalar(sa.select(sa.func.count()).select_from(of_partner.subquery())) or 0
     order = of_partner.order_by(Listing.since.desc(), Listing.number.desc())
     row = session.scalars(order.offset(min(DEEP * ROWS, count // 2)).limit(1)).one()
-    return f"{row.number}~{row.since.isoformat()}"
+    return pages.mark(f"{row.number}~{row.since.isoformat()}")
 
 
 class Program:
