@@ -3,6 +3,7 @@
   const { src, nonce } = document.currentScript;
   const base = new URL(src).origin;
   const NAME = "connect-john-deere";
+  if (customElements.get(NAME)) return; // a page may load it twice
   const WAIT = 3000; // before the doctor comes, in milliseconds
   let loaded;
 

@@ -277,6 +277,23 @@ def test_without_script_the_portal_shows_what_stands_in_the_element(
         expect(page.get_by_role("link", name="Connect John Deere by a link")).to_be_visible()
 
 
+def test_loader_that_is_there_twice_does_its_work_once(
+    stack: Stack, people: People, framed: Portal, chromium: Browser
+) -> None:
+    person = people.invited(partner=SLUG)
+    framed.embed(person)
+    framed.element += f'<script src="{stack.public_url}/static/embed.js"></script>'
+    with visitor(chromium, size=DESKTOP) as context:
+        page = context.new_page()
+        failed: list[str] = []
+        page.on("pageerror", lambda error: failed.append(str(error)))
+        page.goto(f"{framed.origin}/")
+        shows(page, "Connect John Deere")
+        hears(page, "ready", person, "invited")
+        expect(page.locator("#log li")).to_have_count(1)
+    assert failed == []
+
+
 def test_loader_and_frame_are_light(
     people: People, framed: Portal, chromium: Browser, artifacts: Path
 ) -> None:
