@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import NoReturn
 from urllib.parse import parse_qs
@@ -97,7 +98,9 @@ class Visitor:
         wait_until(lambda: self.driver.text("h1") == title, what=f"the frame shows {title}")
 
     def press_in_frame(self, css: str = BUTTON) -> None:
-        """Press what stands in the frame."""
+        """Press what stands in the frame, once the portal has given it room: else it moves."""
+        has_room = "return innerHeight >= document.documentElement.scrollHeight"
+        wait_until(lambda: self.driver.run(has_room), what="the frame has grown")
         self.driver.click(self.driver.find(css)[0])
 
     def opened(self) -> None:
@@ -140,8 +143,9 @@ class Visitor:
         """Close what did not close by itself."""
         for window in self.driver.windows():
             if window != self.portal:
-                self.driver.to(window)
-                self.driver.do("CloseWindow")
+                with suppress(Refused):  # it did so at this moment
+                    self.driver.to(window)
+                    self.driver.do("CloseWindow")
         self.driver.to(self.portal)
 
 
@@ -219,9 +223,6 @@ def test_in_the_same_window_the_grower_comes_back_to_the_portal(
     visitor = Visitor(driver, f"{framed.origin}/")
     # As who can open no window would come to it; the ladder shows it then.
     driver.run("document.getElementById('ladder').hidden = false")
-    # Until the portal has given it room, what is to be pressed moves.
-    has_room = "return innerHeight >= document.documentElement.scrollHeight"
-    wait_until(lambda: driver.run(has_room), what="the frame has grown")
     visitor.press_in_frame("#here")
     driver.into(None)
     # The portal has a link of nearly the same name.
