@@ -49,7 +49,7 @@ class Answering:
         self.says = "OK"
         self._server = server
         server.json("POST", "/api/authenticate", {"id_token": "token-1"})
-        server.json("GET", USERS, [])
+        server.http.expect_request(USERS).respond_with_handler(self._look)
         server.http.expect_request(STATUS).respond_with_handler(self._answer)
         server.http.expect_request(ORGANIZATIONS).respond_with_data(SHARED, content_type=JSON)
 
@@ -63,6 +63,10 @@ class Answering:
         if match and self.hangs(match["user"]):
             self._server.released.wait(HANG_LIMIT)
         return Response(f'{{"status": "{self.says}"}}', self.status, content_type=JSON)
+
+    def _look(self, _: Request) -> Response:
+        """Whoever looks whether Leaf is back sees what all others see."""
+        return Response("[]", self.status if self.status >= 500 else 200, content_type=JSON)
 
 
 @pytest.fixture
