@@ -244,10 +244,9 @@ def _heals(found: Connection) -> bool:
 
 def _waits(found: Connection) -> bool:
     """Whether a token waits for Leaf, that will do once Leaf takes it."""
-    waits = found.stage is Stage.FAILED or found.waiting_since is not None
     return (
         found.refresh_token is not None
-        and waits
+        and found.stage in {Stage.FAILED, Stage.HANDING_OVER}
         and found.has_shared_organization
         and found.cause is not Cause.TOKEN_UNREADABLE
     )

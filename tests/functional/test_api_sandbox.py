@@ -133,8 +133,11 @@ def test_connection_is_brought_to_every_status_and_back(stack: Stack, control: C
             control.move_clock(by)
         developer.wait_for(path, state)
         if state == "handing_over_late":
+            consents = developer.happened(path).count("token_received")
+            assert developer.move(path, "connected").status_code == 202
             control.move_clock(timedelta(minutes=2))
             developer.wait_for(path, "connected")
+            assert developer.happened(path).count("token_received") == consents
     assert developer.move(path, "invited").status_code == 409
     assert set(ways.CODES) == {*OF_NEW_GROWERS, *ROUND, *OF_MANY}
     assert control.faults() == [], "nothing of it stays"
