@@ -91,6 +91,7 @@ def change_partner(
     """
     if colour and not COLOUR.fullmatch(colour):
         raise InputInvalid("The colour must look like #1a2b3c.")
+    kept = partner.return_urls or ()  # one that was taken once keeps nobody from changing others
     values = {
         "name": accepted.text(name, "name", accepted.NAME_MAX),
         "colour": colour.lower() if colour else None,
@@ -99,7 +100,7 @@ def change_partner(
         "support_phone": accepted.optional(support_phone, "support phone", accepted.PHONE_MAX),
         "support_url": accepted.url(support_url, "support URL") if support_url else None,
         "frame_origins": [accepted.origin(origin) for origin in frame_origins],
-        "return_urls": [accepted.return_url(url) for url in return_urls],
+        "return_urls": [one if one in kept else accepted.return_url(one) for one in return_urls],
         "select_organizations": select_organizations,
         "open_link": open_link,
     }

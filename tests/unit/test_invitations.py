@@ -119,6 +119,19 @@ def test_what_cannot_be_used_is_refused_with_what_to_write(
     assert count(fresh_database, Partner) == 0
 
 
+def test_a_return_url_that_was_taken_once_keeps_nobody_from_changing_others(
+    fresh_database: Database,
+) -> None:
+    add_partner(fresh_database)
+    with fresh_database.transaction() as session:
+        partner = session.scalars(sa.select(Partner)).one()
+        partner.return_urls = ["https://portal.example/#/farm"]
+        values = {name: getattr(partner, name) for name in partnership.CHANGED}
+        more = [*partner.return_urls, "https://portal.example/back"]
+        partnership.change_partner(partner, **values | {"return_urls": more})
+        assert partner.return_urls == more
+
+
 @pytest.mark.parametrize(
     ("written", "kept"),
     [
