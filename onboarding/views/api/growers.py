@@ -94,7 +94,7 @@ class TokenOut(BaseModel):
 @needs(ApiScope.WRITE)
 @spec.validate(json=GrowerIn, resp=answers(200, GrowerOut), tags=["growers"])
 def put_grower(external_id: str) -> Response:
-    """Create a grower, or bring one up to date. What is left out stays as it is."""
+    """Create a grower, or bring one up to date. What is left out, or null, stays as it is."""
     given: GrowerIn = checked().json
     with refusing("external_id"), writing() as session:
         grower, _is_new = growers.register(
