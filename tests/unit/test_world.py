@@ -36,7 +36,7 @@ from onboarding.states import DeliveryState, Environment, Outcome
 from onboarding.vault import Vault
 from tests.unit.conftest import SettingsFor
 
-DESCRIBED = ("choosing", "connection", "ending", "leaf", "outcome")
+DESCRIBED = ("choosing", "connection", "ending", "handing_over", "leaf", "outcome")
 """Modules of `describe` that say where a connection stands."""
 FEW = 3
 
