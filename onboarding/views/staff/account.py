@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from flask import abort, flash, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from onboarding.errors import InputInvalid
@@ -14,7 +14,7 @@ from onboarding.staff import accounts, audit, sessions
 from onboarding.states import Role
 from onboarding.views.limits import SIGN_IN_PER_ADDRESS, limiter
 from onboarding.views.parts import installation
-from onboarding.views.staff.forms import Button, ChangePassword
+from onboarding.views.staff.forms import Button, ChangePassword, only_by_button
 from onboarding.views.staff.parts import bp, current_session, member, staff_only
 from onboarding.views.staff.sign_in import UNPROCESSABLE
 
@@ -76,8 +76,7 @@ def change_password() -> ResponseReturnValue:
 @staff_only(Role.VIEWER)
 def end_session(session_id: UUID) -> ResponseReturnValue:
     """Sign out another browser of one's own."""
-    if not Button().validate_on_submit():
-        abort(400)
+    only_by_button()
     return _end(StaffSession.id == session_id)
 
 
@@ -85,8 +84,7 @@ def end_session(session_id: UUID) -> ResponseReturnValue:
 @staff_only(Role.VIEWER)
 def end_other_sessions() -> ResponseReturnValue:
     """Sign out all browsers of one's own but this one."""
-    if not Button().validate_on_submit():
-        abort(400)
+    only_by_button()
     return _end(StaffSession.id != current_session().id)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
-from flask import abort, flash, redirect
+from flask import flash, redirect
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
@@ -15,7 +15,7 @@ from onboarding.errors import InputInvalid
 from onboarding.models import Connection
 from onboarding.staff import audit
 from onboarding.views.parts import installation
-from onboarding.views.staff.forms import Button
+from onboarding.views.staff.forms import only_by_button
 from onboarding.views.staff.parts import connection_url, member, visible_connection
 
 P = ParamSpec("P")
@@ -48,8 +48,7 @@ def acts(action: str) -> Callable[[Deed[P]], Callable[..., ResponseReturnValue]]
     def decorate(deed: Deed[P]) -> Callable[..., ResponseReturnValue]:
         @wraps(deed)
         def view(reference: str, *more: P.args, **given: P.kwargs) -> ResponseReturnValue:
-            if not Button().validate_on_submit():
-                abort(400)
+            only_by_button()
             here = connection_url(reference.upper())
             try:
                 with installation().database.transaction() as session:

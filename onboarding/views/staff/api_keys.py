@@ -18,7 +18,7 @@ from onboarding.partners import keys
 from onboarding.staff import audit
 from onboarding.states import ApiScope, Role
 from onboarding.views.parts import installation
-from onboarding.views.staff.forms import MISSING, Button, ticks
+from onboarding.views.staff.forms import MISSING, Button, only_by_button, ticks
 from onboarding.views.staff.partners import visible_partner
 from onboarding.views.staff.parts import bp, member, staff_only
 from onboarding.views.staff.sign_in import UNPROCESSABLE
@@ -73,7 +73,7 @@ def make_key(slug: str) -> ResponseReturnValue:
 @ADMINISTRATORS
 def rotate_key(slug: str, prefix: str) -> ResponseReturnValue:
     """Make another that may do the same, and show it; this one works for a day more."""
-    _only_by_button()
+    only_by_button()
     try:
         with installation().database.transaction() as session:
             old = _key(session, slug, prefix)
@@ -90,18 +90,13 @@ def rotate_key(slug: str, prefix: str) -> ResponseReturnValue:
 @ADMINISTRATORS
 def revoke_key(slug: str, prefix: str) -> ResponseReturnValue:
     """Let it open nothing any more, at once."""
-    _only_by_button()
+    only_by_button()
     with installation().database.transaction() as session:
         found = _key(session, slug, prefix)
         keys.revoke(found)
         audit.record(session, member(), "key.revoke", partner=found.partner, key=found.prefix)
     flash(_("Revoked. Programs with this key are refused from now on."))
     return redirect(url_for("staff.api_keys", slug=slug), 303)
-
-
-def _only_by_button() -> None:
-    if not Button().validate_on_submit():
-        abort(400)
 
 
 def _key(session: Session, slug: str, prefix: str) -> ApiKey:

@@ -19,7 +19,7 @@ from onboarding.staff import applications
 from onboarding.staff.application_drafts import Trial, draft, try_out
 from onboarding.states import Environment, Role
 from onboarding.views.parts import installation
-from onboarding.views.staff.forms import MISSING, Button
+from onboarding.views.staff.forms import MISSING, Button, only_by_button
 from onboarding.views.staff.parts import bp, member, staff_only
 from onboarding.views.staff.sign_in import UNPROCESSABLE
 
@@ -156,8 +156,7 @@ def change_application(application_id: UUID) -> ResponseReturnValue:
 @ADMINISTRATORS
 def delete_application(application_id: UUID) -> ResponseReturnValue:
     """Delete one that nobody needs any more."""
-    if not Button().validate_on_submit():
-        abort(400)
+    only_by_button()
     kept = _kept(application_id)
     try:
         with installation().database.transaction() as session:

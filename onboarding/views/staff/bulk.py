@@ -29,7 +29,7 @@ from onboarding.states import (
     StoppedFor,
 )
 from onboarding.views.parts import installation
-from onboarding.views.staff.forms import Button
+from onboarding.views.staff.forms import Button, only_by_button
 from onboarding.views.staff.parts import bp, member, page_before, staff_only
 
 NAMES = {
@@ -177,8 +177,7 @@ def bulk_job(job_id: UUID) -> ResponseReturnValue:
 @staff_only(Role.OPERATOR)
 def bulk_stop(job_id: UUID) -> ResponseReturnValue:
     """Do nothing more of it."""
-    if not Button().validate_on_submit():
-        abort(400)
+    only_by_button()
     with installation().database.transaction() as session:
         job = _load(session, job_id, lock=True)
         was_open = job.due_at is not None
@@ -199,8 +198,7 @@ def bulk_stop(job_id: UUID) -> ResponseReturnValue:
 @staff_only(Role.OPERATOR)
 def bulk_links(job_id: UUID) -> ResponseReturnValue:
     """The links that were made, for who had them made. A POST, since the audit notes it."""
-    if not Button().validate_on_submit():
-        abort(400)
+    only_by_button()
     with installation().database.transaction() as session:
         job = _load(session, job_id)
         if job.staff_id != member().id:

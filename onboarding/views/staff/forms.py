@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from flask import abort
 from wtforms import EmailField, HiddenField, PasswordField, SelectMultipleField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length
@@ -32,6 +33,12 @@ def ticks(label: str, texts: Iterable[tuple[str, str]]) -> SelectMultipleField:
 
 class Button(Form):
     """A button that carries nothing but what its address says."""
+
+
+def only_by_button() -> None:
+    """Refuse what no button of ours has sent."""
+    if not Button().validate_on_submit():
+        abort(400)
 
 
 class SignIn(Form):

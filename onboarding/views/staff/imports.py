@@ -25,7 +25,7 @@ from onboarding.staff.scope import visible_partners
 from onboarding.states import ImportState, ReturnedFor, Role, RowOutcome, RowVerdict
 from onboarding.views.parts import installation
 from onboarding.views.staff.bulk import links_file
-from onboarding.views.staff.forms import Button
+from onboarding.views.staff.forms import Button, only_by_button
 from onboarding.views.staff.parts import bp, member, staff_only
 
 FILE_MAX_BYTES = 4 * 1024 * 1024
@@ -175,7 +175,7 @@ def import_show(import_id: UUID) -> ResponseReturnValue:
 @staff_only(Role.OPERATOR)
 def import_confirm(import_id: UUID) -> ResponseReturnValue:
     """Have done what was shown."""
-    _button()
+    only_by_button()
     seen = request.form.get("seen", -1, type=int)
     with installation().database.transaction() as session:
         is_confirmed = doing.confirm(
@@ -193,7 +193,7 @@ def import_confirm(import_id: UUID) -> ResponseReturnValue:
 @staff_only(Role.OPERATOR)
 def import_mail(import_id: UUID) -> ResponseReturnValue:
     """Mail the links of the growers who are new."""
-    _button()
+    only_by_button()
     if installation().settings.mail is None:
         flash(_("Mail is off, so nothing can be sent: MAIL_URL is not set."), "error")
         return redirect(url_for("staff.import_show", import_id=import_id), 303)
@@ -206,7 +206,7 @@ def import_mail(import_id: UUID) -> ResponseReturnValue:
 @staff_only(Role.OPERATOR)
 def import_links(import_id: UUID) -> ResponseReturnValue:
     """The links that were made, for who had them made. A POST, since the audit notes it."""
-    _button()
+    only_by_button()
     parts = installation()
     with parts.database.transaction() as session:
         done = _load(session, import_id, done=True)
@@ -252,11 +252,6 @@ def _data(form: ImportForm) -> bytes:
     if len(data) > FILE_MAX_BYTES:
         raise InputInvalid(_(TOO_LARGE))
     return data
-
-
-def _button() -> None:
-    if not Button().validate_on_submit():
-        abort(400)
 
 
 def _load(session: Session, import_id: UUID, *, lock: bool = False, done: bool = False) -> Import:

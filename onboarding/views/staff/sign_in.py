@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from uuid import UUID
 
-from flask import Response, abort, g, make_response, redirect, render_template, request, url_for
+from flask import Response, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
@@ -17,7 +17,7 @@ from onboarding.staff.roles import member_of
 from onboarding.states import Role
 from onboarding.views.limits import SIGN_IN_PER_ADDRESS, limiter
 from onboarding.views.parts import installation
-from onboarding.views.staff.forms import Button, Confirm, NewPassword, SignIn
+from onboarding.views.staff.forms import Confirm, NewPassword, SignIn, only_by_button
 from onboarding.views.staff.parts import (
     COOKIE,
     DRAFT_COOKIE,
@@ -69,8 +69,7 @@ def enter() -> ResponseReturnValue:
 @public
 def sign_out() -> ResponseReturnValue:
     """End the session of this browser."""
-    if not Button().validate_on_submit():
-        abort(400)
+    only_by_button()
     if g.staff_member is not None:
         with installation().database.transaction() as session:
             sessions.end(session, StaffSession.id == current_session().id)

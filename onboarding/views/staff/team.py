@@ -25,7 +25,7 @@ from onboarding.staff import accounts, company
 from onboarding.staff.scope import visible_partners
 from onboarding.states import Role
 from onboarding.views.parts import installation
-from onboarding.views.staff.forms import Button
+from onboarding.views.staff.forms import Button, only_by_button
 from onboarding.views.staff.parts import ROLES, bp, member, staff_only
 from onboarding.views.staff.sign_in import UNPROCESSABLE
 
@@ -160,8 +160,7 @@ def team_change(staff_id: UUID) -> ResponseReturnValue:
 @WHO_HAVE_PROVED_IT
 def team_link(staff_id: UUID) -> ResponseReturnValue:
     """Make a link to set a password, and show it this once."""
-    if not Button().validate_on_submit():
-        abort(400)
+    only_by_button()
     try:
         with installation().database.transaction() as session:
             found = _person(session, staff_id)
@@ -175,8 +174,7 @@ def team_link(staff_id: UUID) -> ResponseReturnValue:
 @WHO_HAVE_PROVED_IT
 def team_disable(staff_id: UUID) -> ResponseReturnValue:
     """Let a person in no more."""
-    if not Button().validate_on_submit():
-        abort(400)
+    only_by_button()
     try:
         with installation().database.transaction() as session:
             accounts.disable(session, member(), _person(session, staff_id))
@@ -190,8 +188,7 @@ def team_disable(staff_id: UUID) -> ResponseReturnValue:
 @WHO_HAVE_PROVED_IT
 def team_enable(staff_id: UUID) -> ResponseReturnValue:
     """Let a person in again."""
-    if not Button().validate_on_submit():
-        abort(400)
+    only_by_button()
     with installation().database.transaction() as session:
         accounts.enable(session, member(), _person(session, staff_id))
     flash(_("Enabled. The password is the one of before."))
@@ -202,8 +199,7 @@ def team_enable(staff_id: UUID) -> ResponseReturnValue:
 @WHO_HAVE_PROVED_IT
 def team_part(staff_id: UUID) -> ResponseReturnValue:
     """Part a person from their account at the company."""
-    if not Button().validate_on_submit():
-        abort(400)
+    only_by_button()
     with installation().database.transaction() as session:
         company.part_from(session, member(), _person(session, staff_id))
     flash(_("Parted. The next company account with this address will be theirs."))

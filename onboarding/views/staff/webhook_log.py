@@ -22,11 +22,11 @@ from onboarding.staff import webhook_words
 from onboarding.staff.happened import pretty
 from onboarding.states import TEST_EVENT, DeliveryState, Role, WebhookEvent
 from onboarding.views.parts import installation
-from onboarding.views.staff.forms import Button
+from onboarding.views.staff.forms import Button, only_by_button
 from onboarding.views.staff.partners import visible_partner
 from onboarding.views.staff.parts import bp, member, staff_only
 from onboarding.views.staff.sign_in import UNPROCESSABLE
-from onboarding.views.staff.webhooks import locked, only_by_button, record, shown
+from onboarding.views.staff.webhooks import locked, record, shown
 from onboarding.webhooks import endpoints, log, outbox
 
 PAGE = 50

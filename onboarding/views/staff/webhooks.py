@@ -21,7 +21,7 @@ from onboarding.models import Partner, WebhookEndpoint
 from onboarding.staff import audit, webhook_words
 from onboarding.states import Role
 from onboarding.views.parts import installation
-from onboarding.views.staff.forms import MISSING, Button, ticks
+from onboarding.views.staff.forms import MISSING, Button, only_by_button, ticks
 from onboarding.views.staff.partners import visible_partner
 from onboarding.views.staff.parts import bp, member, staff_only
 from onboarding.views.staff.sign_in import UNPROCESSABLE
@@ -144,16 +144,9 @@ def remove_webhook(slug: str, endpoint_id: UUID) -> ResponseReturnValue:
     return redirect(url_for("staff.webhooks", slug=slug), 303)
 
 
-def only_by_button() -> None:
-    """Refuse what no form of ours has sent."""
-    if not Button().validate_on_submit():
-        abort(400)
-
-
 def shown(session: Session, partner: Partner, endpoint_id: UUID) -> WebhookEndpoint:
     """An endpoint to be looked at; 404 if the partner has none of that id."""
-    found = (one for one in endpoints.of(session, partner) if one.id == endpoint_id)
-    return next(found, None) or abort(404)
+    return endpoints.shown(session, endpoint_id, partner=partner) or abort(404)
 
 
 def locked(session: Session, slug: str, endpoint_id: UUID) -> WebhookEndpoint:
