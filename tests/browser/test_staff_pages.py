@@ -66,6 +66,7 @@ def test_every_page_is_whole_without_script(world: World, chromium: Browser) -> 
         for path in world.pages().values():
             assert world.open(bare, path) == world.open(full, path) == 200
             assert _headings(bare) == _headings(full) != []
+            assert bare.locator("[data-copy]:visible").count() == 0, f"{path}: needs script"
 
 
 def test_keyboard_sees_where_it_is_on_every_page(world: World, chromium: Browser) -> None:
