@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,11 +57,8 @@ def rotate(slug: str, endpoint: str) -> None:
 
     ENDPOINT is its URL, or how its id begins.
     """
-    parts = installation()
-    with plain_errors(), parts.database.transaction() as session:
-        found = _named(session, slug, endpoint)
-        secret = endpoints.rotate(parts.vault, found)
-        _record(session, "webhook.rotate", found)
+    with _changing("webhook.rotate", slug, endpoint) as (_session, found):
+        secret = endpoints.rotate(installation().vault, found)
     _show(secret)
 
 
@@ -68,10 +67,8 @@ def rotate(slug: str, endpoint: str) -> None:
 @click.argument("endpoint")
 def pause(slug: str, endpoint: str) -> None:
     """Send nothing there for a while; what happens meanwhile waits."""
-    with plain_errors(), installation().database.transaction() as session:
-        found = _named(session, slug, endpoint)
+    with _changing("webhook.pause", slug, endpoint) as (_session, found):
         endpoints.pause(found)
-        _record(session, "webhook.pause", found)
     click.echo("Paused.", err=True)
 
 
@@ -80,10 +77,8 @@ def pause(slug: str, endpoint: str) -> None:
 @click.argument("endpoint")
 def resume(slug: str, endpoint: str) -> None:
     """Send again, first of all what has waited."""
-    with plain_errors(), installation().database.transaction() as session:
-        found = _named(session, slug, endpoint)
+    with _changing("webhook.resume", slug, endpoint) as (session, found):
         endpoints.resume(session, found)
-        _record(session, "webhook.resume", found)
     click.echo("Resumed.", err=True)
 
 
@@ -92,10 +87,8 @@ def resume(slug: str, endpoint: str) -> None:
 @click.argument("endpoint")
 def send_test(slug: str, endpoint: str) -> None:
     """Send a message that tells of nothing; `webhook list` says how it went."""
-    with plain_errors(), installation().database.transaction() as session:
-        found = _named(session, slug, endpoint)
+    with _changing("webhook.test", slug, endpoint) as (session, found):
         endpoints.send_test(session, found)
-        _record(session, "webhook.test", found)
     click.echo("The worker sends it now.", err=True)
 
 
@@ -124,12 +117,18 @@ def replay(
 @click.argument("endpoint")
 def remove(slug: str, endpoint: str) -> None:
     """Send nothing there any more, for good."""
-    parts = installation()
-    with plain_errors(), parts.database.transaction() as session:
-        found = _named(session, slug, endpoint)
-        endpoints.remove(parts.vault, found)
-        _record(session, "webhook.remove", found)
+    with _changing("webhook.remove", slug, endpoint) as (_session, found):
+        endpoints.remove(installation().vault, found)
     click.echo("Removed.", err=True)
+
+
+@contextmanager
+def _changing(action: str, slug: str, text: str) -> Iterator[tuple[Session, WebhookEndpoint]]:
+    """Something is done to an endpoint, and put down in the audit."""
+    with plain_errors(), installation().database.transaction() as session:
+        found = _named(session, slug, text)
+        yield session, found
+        _record(session, action, found)
 
 
 def _named(session: Session, slug: str, text: str) -> WebhookEndpoint:

@@ -155,11 +155,7 @@ def hasten(session: Session, endpoint: WebhookEndpoint) -> None:
     moment = now()
     session.execute(
         sa.update(WebhookDelivery)
-        .where(
-            WebhookDelivery.endpoint_id == endpoint.id,
-            WebhookDelivery.state == DeliveryState.WAITING,
-            WebhookDelivery.due_at > moment,
-        )
+        .where(*_waits_for(endpoint), WebhookDelivery.due_at > moment)
         .values(due_at=moment)
         .execution_options(synchronize_session=False)
     )
@@ -170,10 +166,7 @@ def begin_anew(session: Session, endpoint: WebhookEndpoint) -> None:
     moment = now()
     session.execute(
         sa.update(WebhookDelivery)
-        .where(
-            WebhookDelivery.endpoint_id == endpoint.id,
-            WebhookDelivery.state == DeliveryState.WAITING,
-        )
+        .where(*_waits_for(endpoint))
         .values(due_at=moment, since=moment, failures=0)
         .execution_options(synchronize_session=False)
     )
@@ -216,6 +209,13 @@ def _take(
         )
         for number, tries, message, body in found
     ]
+
+
+def _waits_for(endpoint: WebhookEndpoint) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        WebhookDelivery.endpoint_id == endpoint.id,
+        WebhookDelivery.state == DeliveryState.WAITING,
+    )
 
 
 def _is_due(moment: datetime) -> tuple[sa.ColumnElement[bool], ...]:

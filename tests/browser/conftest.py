@@ -13,6 +13,7 @@ from tests.browser.staff import World
 from tests.browser.walker import UPDATE_MILLISECONDS
 from tests.browser.watch import Shown, Watch, Weight
 from tests.support.browser import DESKTOP, PHONE, visitor
+from tests.support.people import People
 from tests.support.stack import Stack
 
 expect.set_options(timeout=UPDATE_MILLISECONDS)
@@ -27,6 +28,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+def people(stack: Stack) -> Iterator[People]:
+    """Makes growers, who consent by themselves or in a browser."""
+    made = People(stack)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -64,13 +64,6 @@ def apart(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture
-def people(stack: Stack) -> Iterator[People]:
-    made = People(stack)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def framed(stack: Stack) -> Iterator[Portal]:
     with portal(stack, SLUG) as made:
         yield made

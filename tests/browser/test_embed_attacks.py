@@ -15,7 +15,6 @@ from tests.browser.test_embed import (
     framed,
     hears,
     opened_by,
-    people,
     pytestmark,
     shows,
 )
@@ -24,7 +23,7 @@ from tests.support.browser import DESKTOP, visitor
 from tests.support.people import People
 from tests.support.stack import Stack
 
-__all__ = ["apart", "framed", "people", "pytestmark"]  # the fixtures
+__all__ = ["apart", "framed", "pytestmark"]  # the fixtures
 
 FORGER = """<script>
   let heard = 0, said = 0;

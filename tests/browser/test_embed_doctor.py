@@ -36,13 +36,6 @@ SCRIPT = '<script src="https://connect.example/static/embed.js"></script>'
 
 
 @pytest.fixture
-def people(stack: Stack) -> Iterator[People]:
-    made = People(stack)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def examined(stack: Stack) -> Iterator[Portal]:
     with portal(stack, SLUG) as made:
         yield made

@@ -68,13 +68,6 @@ def stack(secure_stack: Stack) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def people(stack: Stack) -> Iterator[People]:
-    made = People(stack)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def framed(stack: Stack) -> Iterator[Portal]:
     with portal(stack, SLUG) as made:
         yield made

@@ -11,6 +11,7 @@ from typing import Any
 import hypothesis
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from pytest_httpserver import HTTPServer
 
 from onboarding import create_app
@@ -186,3 +187,9 @@ def app(
             partnership.add_partner(session, slug=slug, name=slug, return_urls=urls)
     yield made
     made.extensions["onboarding"].database.engine.dispose()
+
+
+@pytest.fixture
+def browser(app: Flask) -> FlaskClient:
+    """Somebody's who has not been there before."""
+    return app.test_client()

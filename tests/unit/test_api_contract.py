@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import hypothesis
@@ -20,17 +19,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from onboarding import create_app
-from onboarding.connections import partnership
-from onboarding.db import Database
 from onboarding.partners import quota
 from onboarding.states import ApiScope
 from onboarding.views.api.parts import PREFIX
 from tests.support.ports import free_port
 from tests.support.program import Program
 from tests.support.serving import running
-from tests.unit.conftest import SettingsFor
-from tests.unit.failures import ThreadedServer
 
 Operation: TypeAlias = APIOperation[Any, Any, Any, Any]
 EXAMPLES = 12
@@ -41,17 +35,6 @@ CHECKED = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-
-
-@pytest.fixture
-def app(
-    settings_for: SettingsFor, httpserver: ThreadedServer, fresh_database: Database, fresh_url: str
-) -> Iterator[Flask]:
-    made = create_app(settings_for(httpserver, database_url=fresh_url))
-    with fresh_database.transaction() as session:
-        partnership.add_partner(session, slug="prairie", name="Prairie")
-    yield made
-    made.extensions["onboarding"].database.engine.dispose()
 
 
 # Of the two databases the one that takes less.

@@ -54,11 +54,6 @@ def app(
     made.extensions["onboarding"].database.engine.dispose()
 
 
-@pytest.fixture
-def browser(app: Flask) -> FlaskClient:
-    return app.test_client()
-
-
 def connection_of(database: Database, *, partner: str = "prairie") -> Connection:
     with database.transaction() as session:
         link = invitations.invite(

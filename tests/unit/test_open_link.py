@@ -61,11 +61,6 @@ def app(
     made.extensions["onboarding"].database.engine.dispose()
 
 
-@pytest.fixture
-def browser(app: Flask) -> FlaskClient:
-    return app.test_client()
-
-
 def send(browser: FlaskClient, *, slug: str = "prairie", **typed: str) -> TestResponse:
     """Open the page, fill it in, send it."""
     page = browser.get(f"/j/{slug}").text

@@ -21,9 +21,9 @@ from onboarding.models import Link
 from onboarding.partners import portal
 from onboarding.partners.portal.policy import refused_by, with_source
 from tests.unit.rows import invited
-from tests.unit.test_embed import PORTAL, app, browser, embed
+from tests.unit.test_embed import PORTAL, app, embed
 
-__all__ = ["app", "browser"]  # the fixtures
+__all__ = ["app"]  # the fixture
 
 APP = "https://connect.example"
 FRAME, LOADER = f"{APP}/embed/prairie", f"{APP}/static/embed.js"
