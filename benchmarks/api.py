@@ -31,7 +31,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks import command, report
 from benchmarks.crowd import percentile
-from benchmarks.town import settle
+from benchmarks.town import measured
 from onboarding import create_app
 from onboarding.clock import now
 from onboarding.connections import partnership
@@ -99,20 +99,13 @@ def main() -> None:
 
 
 def _measure_on(kind: str, plan: Plan) -> Result:
-    with command.databases(kind, "onboarding") as (folder, (url,)):
-        stack = Stack(folder, url)
-        stack.environment |= {"WEB_CONCURRENCY": "1"}
-        stack.cli("db", "upgrade")
-        found = []
-        try:
-            for size in plan.sizes[kind]:
-                settle(stack.installation.database, up_to=size)
-                stack.start_web()
-                found.append(Size(size, list(_measure(stack, plan, size))))
-                stack.stop(WEB)
-        finally:
-            stack.close()
-        return Result(found)
+    def of_size(stack: Stack, size: int) -> Size:
+        stack.start_web()
+        found = Size(size, list(_measure(stack, plan, size)))
+        stack.stop(WEB)
+        return found
+
+    return Result(measured(kind, plan.sizes[kind], of_size, WEB_CONCURRENCY="1"))
 
 
 def _measure(stack: Stack, plan: Plan, size: int) -> Iterator[Asked]:

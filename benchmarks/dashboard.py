@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 
 from benchmarks import command, report
-from benchmarks.town import settle
+from benchmarks.town import measured
 from onboarding import create_app
 from onboarding.models import Connection, Listing
 from onboarding.staff import figures
@@ -100,17 +100,7 @@ def main() -> None:
 
 
 def _measure_on(kind: str, plan: Plan) -> Result:
-    with command.databases(kind, "onboarding") as (folder, (url,)):
-        stack = Stack(folder, url)
-        stack.cli("db", "upgrade")
-        found = []
-        try:
-            for size in plan.sizes[kind]:
-                settle(stack.installation.database, up_to=size)
-                found.append(_measure(stack, plan, size))
-        finally:
-            stack.close()
-        return Result(found)
+    return Result(measured(kind, plan.sizes[kind], lambda stack, size: _measure(stack, plan, size)))
 
 
 def _measure(stack: Stack, plan: Plan, size: int) -> Size:

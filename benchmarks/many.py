@@ -29,7 +29,7 @@ from flask.testing import FlaskClient
 
 from benchmarks import command, report
 from benchmarks.processes import own_memory
-from benchmarks.town import settle
+from benchmarks.town import measured
 from onboarding import create_app
 from onboarding.clock import now
 from onboarding.db import Database
@@ -126,18 +126,12 @@ def main() -> None:
 
 
 def _measure_on(kind: str, plan: Plan) -> Result:
-    with command.databases(kind, "onboarding") as (folder, (url,)):
-        stack = Stack(folder, url)
-        stack.cli("db", "upgrade")
-        found = []
-        try:
-            for size in plan.sizes[kind]:
-                settle(stack.installation.database, up_to=size)
-                found.append(measure(stack, plan, size))
-                print(found[-1], file=sys.stderr, flush=True)
-        finally:
-            stack.close()
-        return Result(found)
+    def of_size(stack: Stack, size: int) -> Size:
+        found = measure(stack, plan, size)
+        print(found, file=sys.stderr, flush=True)
+        return found
+
+    return Result(measured(kind, plan.sizes[kind], of_size))
 
 
 def measure(stack: Stack, plan: Plan, size: int) -> Size:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase
 
+from benchmarks import command
 from onboarding.clock import now
 from onboarding.connections import spelling
 from onboarding.db import Database
 from onboarding.models import Connection, Event, Grower, Listing, Organization, Partner
 from onboarding.models.connection import REFERENCE_LENGTH, REFERENCE_LETTERS
 from onboarding.states import Environment, Health, Stage, Turn
+from tests.support.stack import Stack
 
 FIRST = (
     "Anna", "Bert", "Carla", "Dieter", "Élodie", "Frank", "Grace", "Hugo", "Iris", "Jonas",
@@ -53,6 +55,7 @@ STANDINGS: tuple[tuple[int, str, Turn, Stage, Health], ...] = (
 )
 """Of a thousand, with what they are."""
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,28 @@ class One:
     connection: Row
     organizations: list[Row]
     listing: Row
+
+
+def measured(
+    kind: str, sizes: Sequence[int], measure: Callable[[Stack, int], T], **environment: str
+) -> list[T]:
+    """What is measured in a town of each size.
+
+    :param kind: of database, `sqlite` or `postgresql`
+    :param environment: settings besides those of every stack
+    """
+    with command.databases(kind, "onboarding") as (folder, (url,)):
+        stack = Stack(folder, url)
+        stack.environment |= environment
+        stack.cli("db", "upgrade")
+        found = []
+        try:
+            for size in sizes:
+                settle(stack.installation.database, up_to=size)
+                found.append(measure(stack, size))
+        finally:
+            stack.close()
+        return found
 
 
 def settle(database: Database, *, up_to: int) -> None:
