@@ -280,6 +280,9 @@ def test_developer_walks_through_the_page(
             page.get_by_role("button", name="Look at it").click()
             expect(page.get_by_label("Address of your page")).to_have_value("portal")
             expect(page.get_by_text("Write the whole address")).to_be_visible()
+            page.set_viewport_size(NARROWEST)
+            assert too_wide(page) == []
+            page.set_viewport_size(size)
             page.get_by_label("Address of your page").fill(f"{examined.origin}/farm?id=7")
             page.get_by_label("Its HTML").fill(examined.element)
             page.keyboard.press("Tab")
