@@ -30,10 +30,10 @@ def partner_doctor(slug: str, address: str, headers: TextIO | None, html: TextIO
     origin = portal.origin_of(address)
     if origin is None:
         raise click.ClickException(f"{address!r} is no address like https://portal.example.com.")
-    told, token = portal.page_in(
-        origin, headers.read() if headers else "", html.read() if html else ""
-    )
     with plain_errors(), parts.database.reading() as session:
+        told, token = portal.page_in(
+            origin, headers.read() if headers else "", html.read() if html else ""
+        )
         partner = partners.named(session, slug)
         visit = portal.Visit.of(session, parts, partner, slug=slug, page=told, token=token)
     found = portal.examine(visit)

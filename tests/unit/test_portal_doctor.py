@@ -333,6 +333,9 @@ def test_terminal_says_the_same_and_fails_if_anything_is_wrong(
     wrong = shell.invoke(args=asked, input="content-security-policy: frame-src a.example")
     assert wrong.exit_code == 1
     assert f"\n      frame-src a.example {APP}\n" in wrong.output
+    endless = shell.invoke(args=asked, input=f"content-security-policy: {'a' * 20_000}")
+    assert endless.exit_code == 1
+    assert "Error: A header, or an attribute of a frame, has more than 16384" in endless.output
     for named, address, words in (
         ("none-such", PORTAL, "no partner"),
         ("prairie", "portal", "is no address"),

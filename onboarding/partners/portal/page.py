@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from onboarding.errors import InputInvalid
 from onboarding.urls import HOST_AND_PORT, USUAL_PORTS
 
 FRAMES_MAX = 20
@@ -139,17 +140,26 @@ def page_in(origin: str, headers: str, markup: str) -> tuple[Page, str]:
 
     :param headers: empty: not known
     :param markup: its HTML, or the part with the frame; empty: not known
+    :raise InputInvalid: if what matters of it is longer than any page's
     """
     reader = _Reader()
     # Python's parser stumbles over marked sections, which HTML does not have.
     reader.feed(markup.replace("<![", ""))
-    page = Page(
-        origin=origin,
-        headers=headers_in(headers) if headers.strip() else None,
-        policies=reader.policies[:FRAMES_MAX],
-        frames=reader.frames[:FRAMES_MAX] if markup.strip() else None,
-        loader=reader.loader,
-    )
+    try:
+        page = Page.model_validate(
+            {
+                "origin": origin,
+                "headers": headers_in(headers) if headers.strip() else None,
+                "policies": reader.policies[:FRAMES_MAX],
+                "frames": reader.frames[:FRAMES_MAX] if markup.strip() else None,
+                "loader": reader.loader,
+            }
+        )
+    except ValidationError as err:
+        raise InputInvalid(
+            f"A header, or an attribute of a frame, has more than {TEXT_MAX} characters, which no "
+            "page needs: give it without that one."
+        ) from err
     return page, reader.token
 
 
@@ -158,7 +168,7 @@ class _Reader(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.frames: list[Frame] = []
+        self.frames: list[dict[str, Any]] = []
         self.policies: list[str] = []
         self.token = ""
         self.loader: str | None = None
@@ -167,10 +177,10 @@ class _Reader(HTMLParser):
         """What a browser would make of it."""
         named = {name: value or "" for name, value in attrs}
         if tag == ELEMENT:
-            self.frames.append(Frame())
+            self.frames.append({})
             self.token = self.token or named.get("token", "")
         elif tag == "iframe" and FRAME_PATH.search(named.get("src", "")):
-            self.frames.append(Frame(sandbox=named.get("sandbox"), allow=named.get("allow", "")))
+            self.frames.append({"sandbox": named.get("sandbox"), "allow": named.get("allow", "")})
             self.token = self.token or unquote(named["src"].partition("#")[2])
         elif tag == "meta" and named.get("http-equiv", "").lower() == POLICY_HEADER:
             self.policies.append(named.get("content", ""))
