@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
 import pytest
@@ -9,10 +10,12 @@ import sqlalchemy as sa
 
 from onboarding.clock import now
 from onboarding.connections import attention
-from onboarding.models import Connection, Link
+from onboarding.models import Attempt, Connection, Link
 from onboarding.states import OUR_FAULT, Outcome, Stage
 from tests.unit.rows import connection_of, invited
 from tests.unit.walk import Walk
+
+MANY = 3000
 
 
 def waiting(walk: Walk) -> list[Connection]:
@@ -51,11 +54,18 @@ def test_an_attempt_refused_for_our_fault_waits_until_the_grower_tries_again(
 def test_attempts_refused_for_our_fault_are_found_by_their_index(walk: Walk, link: Link) -> None:
     plan = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN"}
     query = attention.refused_at_last().compile(walk.database.engine)
+    denied = {
+        "connection_id": connection_of(walk.database, link).id,
+        "link_id": link.id,
+        "created_at": now(),
+        "ended_at": now(),
+        "outcome": Outcome.DENIED,
+    }
+    digests = ({"state_digest": os.urandom(32), "browser_digest": b""} for _ in range(MANY))
     with walk.database.engine.connect() as connection:
-        if connection.dialect.name == "postgresql":
-            # With this few rows PostgreSQL would rather read the table.
-            connection.execute(sa.text("SET enable_seqscan = off"))
-            connection.execute(sa.text("SET enable_bitmapscan = off"))
+        # With few rows, or an old count of them, a database would rather read the table.
+        connection.execute(sa.insert(Attempt), [denied | one for one in digests])
+        connection.execute(sa.text("ANALYZE attempt"))
         found = connection.exec_driver_sql(f"{plan[connection.dialect.name]} {query}").all()
         connection.rollback()
 
