@@ -442,7 +442,7 @@ def test_a_test_passes_by_what_waits_and_what_an_endpoint_that_fails_has_to_wait
         assert partners.tries(FAILURE) == 1
         assert partners.tries(FAILURE) == 0, "one that has failed waits like all others"
         clock.shift(timedelta(minutes=30))
-        assert events() == ["connection.needs_action"], "the one that probes"
+        assert len(events()) == 1, "the one that probes, whichever chance lets be due first"
         assert partners.tries(FAILURE) == 0
         partners.sends_test(endpoint_id)
         assert partners.tries(SUCCESS) == 1
@@ -453,8 +453,9 @@ def test_a_test_passes_by_what_waits_and_what_an_endpoint_that_fails_has_to_wait
 def test_who_tries_an_endpoint_that_fails_has_the_answer_at_once(
     walk: Walk, local: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Nothing is tried a second time by itself, however slowly the first answers come in.
     monkeypatch.setattr(results, "FIRST_PROBE", timedelta(minutes=5))
-    monkeypatch.setattr(results, "PAUSES", (timedelta(0),))
+    monkeypatch.setattr(results, "PAUSES", (timedelta(minutes=5),))
     partners = Partners(walk, local)
     partners.connections += watched(walk.database, 10, checked_at=now())
     endpoint_id = partners.endpoint(receiver.url + "/hooks")
