@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from onboarding.connections import incidents, partnership
+from onboarding.connections.tries import STRAY_LIVES
 from onboarding.partners import keys, repeats, ways
 from onboarding.states import ApiScope
 from tests.support.control import Control, hold, wait_for_held
@@ -92,7 +93,9 @@ class Developer:
             at_leaf = state in {*ways.PEOPLE, *ways.KNOWN_PEOPLE} - NOT_AT_LEAF
             return is_there and (told["health"] == "OK" or not at_leaf)
 
-        wait_until(stands, what=f"the connection is {state}", limit=60)
+        # What may yet arrive of a request without an answer is waited for first.
+        limit = 60 + STRAY_LIVES.total_seconds()
+        wait_until(stands, what=f"the connection is {state}", limit=limit)
 
     def wait_for_event(self, path: str, kind: str) -> None:
         """Until this is the last that happened."""
