@@ -22,6 +22,8 @@ from tests.support.webdriver import Driver, Refused
 
 SLUG = "elsewhere"
 BUTTON, LADDER = "#go", "#ladder"
+SEEN_NOTHING = 20.0
+"""Seconds."""
 LOOSE = "allow-scripts allow-same-origin allow-forms allow-popups"
 WITHOUT_POPUPS = LOOSE.replace(" allow-popups", "")
 WITHOUT_ORIGIN = LOOSE.replace("allow-same-origin ", "") + " allow-popups-to-escape-sandbox"
@@ -126,7 +128,22 @@ class Visitor:
                 self.driver.click(found[0])
         except Refused:  # the page went before the finger came down
             return False
-        return found != []
+        return found != [] and self._has_gone(found[0])
+
+    def _has_gone(self, element: str) -> bool:
+        """Whether the page did what was pressed; who sees nothing happen presses again."""
+
+        def is_gone() -> bool:
+            try:
+                self.driver.do("GetElementText", id=element)
+            except Refused:
+                return True
+            return False
+
+        try:
+            return wait_until(is_gone, what="the next page", limit=SEEN_NOTHING)
+        except AssertionError:
+            return False
 
     def consent(self) -> None:
         """From our page through sign-in and consent."""
