@@ -41,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         plan = planning.make(read_environment(), INSTANCE)
         if arguments:
             command = commands.flask(*arguments)
+            # No shell is meant to be between: what was typed is handed on word by word.
             os.execve(command[0], command, dict(plan.environ))  # noqa: S606
         mode = _mode(settings.load(plan.environ, instance=INSTANCE))
         _check_ports(plan)
@@ -134,6 +135,7 @@ def _open_link(plan: Plan, world: Mapping[str, Any]) -> list[str]:
 
 def _open_sandbox(supervisor: Supervisor, plan: Plan, world: Mapping[str, Any]) -> list[str]:
     link = _demo_link(supervisor, world.get("partner"))
+    # The address is of our own making, of the sandbox that was just started here.
     with urllib.request.urlopen(f"{plan.sandbox_url}/control/accounts", timeout=10) as answer:  # noqa: S310
         known = json.load(answer)
     width = max(len(account["name"]) for account in known["accounts"])
