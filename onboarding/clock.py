@@ -8,6 +8,7 @@ the time, so that all of them move at once and together.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -93,23 +94,32 @@ class _Followed:
 
     def __init__(self, file: Path) -> None:
         self._file = str(file)
-        self._known = self._look((NO_STAMP, NONE))
+        self._reading = threading.Lock()
+        self._known = self._read()
 
     def ahead(self) -> timedelta:
+        known = self._known
         # Whoever asks for the time has no use for an error: then it is as it was known.
         with suppress(*UNREADABLE):
-            self._known = self._look(self._known)
+            if self._stamp() == known[0]:
+                return known[1]
+            # One at a time: a thread held up with an older content would put the clock back.
+            with self._reading:
+                self._known = self._read()
         return self._known[1]
 
-    def _look(self, known: tuple[Stamp, timedelta]) -> tuple[Stamp, timedelta]:
-        """Stamp and content belong together: threads put them in place as one."""
+    def _stamp(self) -> Stamp:
         try:
             found = os.stat(self._file)
         except FileNotFoundError:
-            return NO_STAMP, NONE
-        stamp = found.st_ino, found.st_mtime_ns
-        if stamp == known[0]:
-            return known
+            return NO_STAMP
+        return found.st_ino, found.st_mtime_ns
+
+    def _read(self) -> tuple[Stamp, timedelta]:
+        """The stamp is the older of the two: if another file comes between, it is read again."""
+        stamp = self._stamp()
+        if stamp == NO_STAMP:
+            return stamp, NONE
         return stamp, timedelta(seconds=int(Path(self._file).read_text()))
 
 

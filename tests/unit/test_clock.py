@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -130,6 +131,15 @@ def test_clock_without_a_file_cannot_be_moved_and_says_what_to_set() -> None:
     assert is_ahead_by(timedelta(0))
 
 
+@pytest.fixture
+def threads_take_turns_often() -> Iterator[None]:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("threads_take_turns_often")
 def test_threads_that_look_while_it_moves_never_see_it_go_back(file: Path) -> None:
     sandbox = Clock(file)
     stopped = threading.Event()
