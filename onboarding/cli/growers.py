@@ -106,7 +106,7 @@ def partner_edit(
 @click.argument("slug")
 @click.option("--external-id", required=True, help="The partner's own id of the grower.")
 @click.option("--name", required=True, help="The grower's or farm's name.")
-@click.option("--email", help="Where the grower is reached.")
+@click.option("--email", help="Where the grower is reached; empty: nowhere any more.")
 @click.option("--phone", help="The grower's telephone number, for staff.")
 @click.option("--leaf-user", help="The grower's Leaf user, if there is one already.")
 @click.option("--send", is_flag=True, help="Mail it to the grower as well.")

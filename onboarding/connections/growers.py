@@ -63,8 +63,9 @@ def bring_up_to_date(
     leaf_user_id: str | None = None,
     who: str = history.STAFF,
 ) -> None:
-    """Write down what is told of a grower. What is not told stays as it is.
+    """Write down what is told of a grower. What is not told (None) stays as it is.
 
+    :param email: empty: they have none any more; so with `phone`
     :param who: tells it, for the history
     :raise InputInvalid: saying which value to change and how
     """
@@ -72,10 +73,10 @@ def bring_up_to_date(
         # Before the grower is written: a worker, too, locks the connection first.
         leaf_user = accepted.text(leaf_user_id, "Leaf user", LEAF_USER_MAX)
         _set_leaf_user(session, grower, leaf_user, who=who)
-    if email:
+    if email is not None:
         _set_address(session, grower, accepted.email(email))
-    if phone:
-        grower.phone = accepted.phone(phone)
+    if phone is not None:
+        grower.phone = accepted.phone(phone) if phone else None
     grower.name = accepted.text(name, "name", accepted.NAME_MAX)
 
 

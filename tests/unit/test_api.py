@@ -32,10 +32,13 @@ BACK = "https://portal.example/back"
 
 def test_grower_is_made_brought_up_to_date_and_listed_in_pages(app: Flask) -> None:
     program = Program(app, "prairie")
-    first = program.grower(email="maple@farm.example")
-    assert first["email"] == "maple@farm.example"
-    again = program.grower(name="Maple Farm LLC", email=None)
+    first = program.grower(email="maple@farm.example", phone="+1 555 0100")
+    assert (first["email"], first["phone"]) == ("maple@farm.example", "+1 555 0100")
+    again = program.grower(name="Maple Farm LLC")
     assert (again["name"], again["email"]) == ("Maple Farm LLC", "maple@farm.example")
+    without = program.grower(email=None)
+    assert (without["email"], without["phone"]) == (None, "+1 555 0100"), "one of them is forgotten"
+    assert program.grower(phone="")["phone"] is None
     assert again["connection"] == first["connection"]
     odd = "a/b+ü&?#"
     assert program.grower(quote(odd, safe=""))["external_id"] == odd
@@ -389,7 +392,7 @@ def test_description_names_every_address_and_can_be_read(app: Flask) -> None:
     assert page.status_code == 200
     for shown in (
         "Create a grower, or bring one up to date",
-        "What is left out, or null, stays as it is",
+        "What is left out stays; null forgets it",
         "<code>organizations[].is_owed</code>",  # what is answered, with what is within
         "temporarily_unavailable, unconfirmed",  # what it may be
         "it is <code>disconnecting</code>",

@@ -205,7 +205,7 @@ def _change(session: Session, judged: Sequence[Judged]) -> None:
             session,
             grower,
             name=line.name,
-            email=line.email if line.email != grower.email else None,
-            phone=line.phone,
+            email=line.email if line.email not in {"", grower.email} else None,
+            phone=line.phone or None,
             leaf_user_id=line.leaf_user_id,
         )

@@ -10,7 +10,8 @@ from flask import Flask, render_template
 from flask.typing import ResponseReturnValue
 
 from onboarding.partners import repeats
-from onboarding.views.api import guide, messages
+from onboarding.states import WebhookEvent
+from onboarding.views.api import examples, guide, messages
 from onboarding.views.api.parts import MORE_PROBLEMS, PROBLEM, PROBLEMS, SCOPE, bp, spec
 from onboarding.views.api.writes import KEY, METHODS, REPLAYED
 from onboarding.views.parts import installation
@@ -43,6 +44,8 @@ def docs() -> ResponseReturnValue:
         groups=guide.groups(told),
         message=guide.message(told),
         events=messages.WHEN,
+        sent=examples.written(examples.message(WebhookEvent.CONNECTED)),
+        url=installation().settings.public_url,
         **told["info"],
     )
 
@@ -82,6 +85,7 @@ def document() -> dict[str, Any]:
     }
     made["components"]["schemas"] |= messages.schemas()
     made["webhooks"] = messages.webhooks()
+    examples.add(made)
     return made
 
 

@@ -94,15 +94,16 @@ class TokenOut(BaseModel):
 @needs(ApiScope.WRITE)
 @spec.validate(json=GrowerIn, resp=answers(200, GrowerOut), tags=["growers"])
 def put_grower(external_id: str) -> Response:
-    """Create a grower, or bring one up to date. What is left out, or null, stays as it is."""
+    """Create a grower, or bring one up to date. What is left out stays; null forgets it."""
     given: GrowerIn = checked().json
+    told = {field: getattr(given, field) or "" for field in given.model_fields_set}
     with refusing("external_id"), writing() as session:
         grower, _is_new = growers.register(
             session,
             session.get_one(Partner, partner().id),
             external_id=external_id,
             who=history.PARTNER,
-            **given.model_dump(),
+            **told,
         )
         session.flush()
         return as_json(_told(session, grower))

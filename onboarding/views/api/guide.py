@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-SCHEMA = "application/json"
-FIRST_ERROR = "400"
+from onboarding.views.api import examples
+from onboarding.views.api.examples import FIRST_ERROR, JSON
+
 ORDER = ("growers", "links", "frames", "connections", "organizations", "webhooks", "sandbox")
 PLAINLY = {"array": "list"}
 """Kinds whose names are of use to programs only."""
@@ -42,6 +43,10 @@ class Operation:
     answer: tuple[Value, ...]
     problems: tuple[str, ...]
     """Statuses."""
+    asked: str
+    """An example, for a terminal."""
+    told: str
+    """What that answers; empty: no body."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def groups(document: Mapping[str, Any]) -> list[Group]:
 
 
 def message(document: Mapping[str, Any]) -> tuple[Value, ...]:
-    """What endpoints are sent."""
+    """What endpoints are sent, of every event."""
     schemas = document["components"]["schemas"]
     return tuple(_values(schemas["Message"], schemas))
 
@@ -78,7 +83,8 @@ def _operation(
 ) -> Operation:
     responses = operation["responses"]
     status = next(one for one in responses if one < FIRST_ERROR)
-    body = operation.get("requestBody", {}).get("content", {})
+    body = operation.get("requestBody", {}).get("content", {}).get(JSON, {})
+    answer = responses[status].get("content", {}).get(JSON, {})
     return Operation(
         id=operation["operationId"],
         summary=operation["summary"],
@@ -86,12 +92,12 @@ def _operation(
         method=method.upper(),
         path=path,
         takes=tuple(_parameter(one, schemas) for one in operation.get("parameters", ())),
-        body=tuple(_values(body.get(SCHEMA, {}).get("schema"), schemas)),
+        body=tuple(_values(body.get("schema"), schemas)),
         status=status,
-        answer=tuple(
-            _values(responses[status].get("content", {}).get(SCHEMA, {}).get("schema"), schemas)
-        ),
+        answer=tuple(_values(answer.get("schema"), schemas)),
         problems=tuple(sorted(one for one in responses if one >= FIRST_ERROR)),
+        asked=examples.request(method.upper(), path, body.get("example")),
+        told=examples.written(answer["example"]) if answer else "",
     )
 
 
