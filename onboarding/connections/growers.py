@@ -74,7 +74,7 @@ def bring_up_to_date(
         leaf_user = accepted.text(leaf_user_id, "Leaf user", LEAF_USER_MAX)
         _set_leaf_user(session, grower, leaf_user, who=who)
     if email is not None:
-        _set_address(session, grower, accepted.email(email))
+        _set_address(session, grower, accepted.email(email), who=who)
     if phone is not None:
         grower.phone = accepted.phone(phone) if phone else None
     grower.name = accepted.text(name, "name", accepted.NAME_MAX)
@@ -104,13 +104,13 @@ def _grower(
     session: Session, partner: Partner, external_id: str, name: str, *, by_partner: bool
 ) -> tuple[Grower, bool]:
     """Also, whether they are new."""
+    if not external_id.isprintable():
+        raise InputInvalid("The external id must be one line of printable characters.")
     query = sa.select(Grower).where(
         Grower.partner_id == partner.id, Grower.external_id == external_id
     )
     if (known := session.scalar(query)) is not None:
         return known, False
-    if not external_id.isprintable():
-        raise InputInvalid("The external id must be one line of printable characters.")
     moment = now()
     try:
         with session.begin_nested():
@@ -129,10 +129,13 @@ def _grower(
     return grower, True
 
 
-def _set_address(session: Session, grower: Grower, email: str | None) -> None:
-    """Also the same once more: staff have made sure of it."""
+def _set_address(session: Session, grower: Grower, email: str | None, *, who: str) -> None:
+    """Staff who set the same once more have made sure of it; a partner's program repeats itself."""
     if grower.address_refused_at is not None:
-        forget_refusal(session, locked(session, connection_id_of(session, grower.id)))
+        if email is None:
+            grower.address_refused_at = None
+        elif who != history.PARTNER or email != grower.email:
+            forget_refusal(session, locked(session, connection_id_of(session, grower.id)))
     grower.email = email
 
 

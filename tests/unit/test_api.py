@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -15,7 +16,7 @@ from werkzeug.test import TestResponse
 from onboarding import create_app
 from onboarding.clock import now
 from onboarding.db import Database
-from onboarding.models import ApiKey, Audit, Link
+from onboarding.models import ApiKey, Audit, Event, Grower, Link
 from onboarding.states import ApiScope, WebhookEvent
 from onboarding.views.api import messages, pages
 from onboarding.views.api.documents import document
@@ -69,11 +70,12 @@ def test_links_and_tokens_lead_to_the_growers_page(app: Flask, fresh_database: D
     assert program.client.get(path).status_code == 410
 
     token = program.call("POST", "/growers/7/embed-tokens", {"return_url": BACK}).get_json()
-    state = program.client.get(
-        "/embed/prairie/state", headers={"Authorization": f"Bearer {token['token']}"}
-    )
+    bearer = {"Authorization": f"Bearer {token['token']}"}
+    state = program.client.get("/embed/prairie/state", headers=bearer)
     assert state.get_json()["comes_back"] is True
     assert token["url"] == f"https://connect.example/c/{token['token']}"
+    assert program.call("DELETE", f"/links/{token['id']}").status_code == 204
+    assert program.client.get("/embed/prairie/state", headers=bearer).status_code == 410
     elsewhere = {"return_url": "https://evil.example/back"}
     for what in ("links", "embed-tokens"):
         answer = program.call("POST", f"/growers/7/{what}", elsewhere)
@@ -252,7 +254,88 @@ def test_what_no_database_takes_is_named(app: Flask, path: str, query: dict[str,
     assert wrong(Program(app, "prairie").call("GET", path, query_string=query)) == "invalid"
 
 
+def test_ids_with_slashes_and_spaces_are_those_of_one_grower(app: Flask) -> None:
+    program = Program(app, "prairie")
+    for id_ in ("b", "a/b", "a%2F%2Fb", "b%2F"):
+        program.grower(id_, name=id_)
+    for first in ("%2Fb", "/b", "%2F%2Fb"):
+        answer = program.call("PUT", f"/growers/{first}", {"name": "another"})
+        assert wrong(answer) == "not-found"
+    known = program.call("GET", "/growers").get_json()["growers"]
+    assert {one["external_id"]: one["name"] for one in known} == {
+        "b": "b",
+        "a/b": "a/b",
+        "a//b": "a%2F%2Fb",
+        "b/": "b%2F",
+    }
+    assert program.grower("%20x%20")["external_id"] == "x"
+    assert program.call("GET", "/growers/%20x%20").get_json()["external_id"] == "x"
+    assert program.call("POST", "/growers/%20x%20/links", {}).status_code == 201
+
+
+def test_program_that_fills_in_what_is_left_out_forgets_nothing(app: Flask) -> None:
+    told = app.test_client().get(f"{PREFIX}/openapi.json").get_json()
+    described = told["components"]["schemas"]["GrowerIn"]
+    assert [one for one in described["properties"].values() if "default" in one] == []
+    assert described["required"] == ["name"]
+
+
+def test_address_that_was_refused_is_another_only_if_it_is(
+    app: Flask, fresh_database: Database
+) -> None:
+    program = Program(app, "prairie")
+
+    def refused_at_first(**fields: Any) -> tuple[bool, list[str]]:
+        """Whether it still is after that, and what the history says."""
+        program.grower(email="old@farm.example")
+        with fresh_database.transaction() as session:
+            session.scalars(sa.select(Grower)).one().address_refused_at = now()
+            session.execute(sa.delete(Event))
+        program.grower(**fields)
+        with fresh_database.reading() as session:
+            grower = session.scalars(sa.select(Grower)).one()
+            return grower.address_refused_at is not None, [*session.scalars(sa.select(Event.kind))]
+
+    assert refused_at_first(email="old@farm.example") == (True, [])
+    assert refused_at_first(email="new@farm.example") == (False, ["address_in_use_again"])
+    assert refused_at_first(email=None) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ('{"name": ' + "[" * 5_000 + "]" * 5_000 + "}", "bad-request"),
+        ('{"name": "M", "\\ud800": 1}', "invalid"),
+        ('{"name": "\\ud800"}', "invalid"),
+    ],
+)
+def test_json_that_nothing_can_hold_is_refused(app: Flask, body: str, code: str) -> None:
+    program = Program(app, "prairie")
+    program.grower()
+    for method, path in (("PUT", "/growers/7"), ("POST", "/growers/7/links")):
+        answer = program.client.open(
+            PREFIX + path,
+            method=method,
+            data=body,
+            headers={"Authorization": f"Bearer {program.key}"},
+            content_type="application/json",
+        )
+        assert wrong(answer) == code
+
+
+def test_field_that_no_answer_can_hold_is_named_where_nothing_is_taken(app: Flask) -> None:
+    program = Program(app, "prairie")
+    path = f"{PREFIX}/connections/{program.grower()['connection']}/recheck"
+    headers = {"Authorization": f"Bearer {program.key}"}
+    answer = program.client.post(
+        path, data='{"\\ud800": 1}', headers=headers, content_type="application/json"
+    )
+    assert wrong(answer) == "invalid"
+    assert answer.get_json()["errors"][0]["field"] == "\\ud800"
+
+
 def test_text_with_nul_is_refused(app: Flask) -> None:
+    assert wrong(Program(app, "prairie").call("PUT", "/growers/%00", {"name": "a"})) == "invalid"
     for body in ({"name": "a\0b"}, {"name": "a", "email": "\0@farm.example"}):
         assert wrong(Program(app, "prairie").call("PUT", "/growers/8", body)) == "invalid"
 
@@ -407,7 +490,7 @@ def test_description_names_every_address_and_can_be_read(app: Flask) -> None:
         page.text.index(f'href="#{one}"') for one in ("put_grower", "get_connection", "events")
     ]
     assert places == sorted(places)
-    assert told["webhooks"].keys() == {one.value for one in WebhookEvent}
+    assert told["webhooks"].keys() == {*WebhookEvent, "test"}
     guide = (ROOT / "docs/partners.md").read_text().replace("**", "")
     for event, when in messages.WHEN.items():
         assert f"| `{event.value}` | {when} |" in guide

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import sqlalchemy as sa
 from flask import Flask
 
 from onboarding import create_app
 from onboarding.clock import now
-from onboarding.connections import consent, history
+from onboarding.connections import announcing, consent, embedding, history
 from onboarding.db import Database
+from onboarding.describe import Told
+from onboarding.describe.told import Tone, Who
 from onboarding.models import Connection, Event, Link, Organization
 from onboarding.partners import happened, status, ways
 from onboarding.staff.happened import OURS
@@ -64,6 +68,32 @@ def test_every_status_is_in_the_guide_and_only_those_are_asked_for(app: Flask) -
     (one,) = answer.get_json()["errors"]
     assert one["field"] == "status"
     assert "must be one of: invited, " in one["reason"]
+
+
+BEFORE_CONSENT = {
+    *("invited", "authorizing", "denied", "took_too_long", "interrupted", "code_refused"),
+    *("deere_unavailable", "application_refused", "no_refresh_token", "finishing"),
+}
+
+
+def test_guide_says_by_which_events_each_status_is_told() -> None:
+    guide = (ROOT / "docs/partners.md").read_text()
+    _, _, table = guide.partition("| `status.code` | whose turn | | frame | webhook |")
+    rows = [line.split("|")[1:-1] for line in table.partition("\n\n")[0].splitlines()[2:]]
+    shown = {code.strip(" `"): [one.strip() for one in row] for code, *row in rows}
+    assert [*shown] == [*status.CODES]
+    for code, (whose, _, frame, webhook) in shown.items():
+        (who,) = (one for one in get_args(Who) if one == whose.partition(",")[0])
+        tone: Tone = "ok" if code == "connected" else "wait"
+        told = Told(code=code, tone=tone, label="", title="", who=who)
+        connection = Connection(
+            stage=Stage.DISCONNECTED if code == "disconnected" else Stage.CONNECTED,
+            token_received_at=None if code in BEFORE_CONSENT else now(),
+        )
+        event = embedding.event_of(connection, told)
+        assert frame == ("" if event == "working" else f"`{event}`"), code
+        sent = announcing.event_of(told)
+        assert webhook == ("" if sent is None else f"`{sent.removeprefix('connection.')}`"), code
 
 
 FOR_STAFF = {
@@ -154,7 +184,7 @@ def test_choice_of_what_leaf_fetches_is_owed_until_leaf_has_confirmed_it(
     assert [(one["type"], one["by"]) for one in lines] == [("sync_choice_asked", "partner")]
 
     refused = program.call("PATCH", f"{path}/2", {"sync": "SELECTED"})
-    assert wrong(refused) == "conflict"
+    assert wrong(refused) == "not-to-be-chosen"
     assert "the grower has to allow it there first" in refused.get_json()["detail"]
     assert wrong(program.call("PATCH", f"{path}/7", {"sync": "SELECTED"})) == "not-found"
     assert wrong(program.call("PATCH", f"{path}/1", {"sync": "BLOCKED"})) == "invalid"
@@ -183,7 +213,7 @@ def test_disconnect_is_owed_from_the_answer_on_and_once(
     assert (again.status_code, again.get_json()["code"]) == (202, "disconnected")
     fresh = program.grower()["connection"]
     never = program.call("POST", f"/connections/{fresh}/disconnect", {})
-    assert wrong(never) == "conflict"
+    assert wrong(never) == "nothing-to-end"
     assert "there is nothing to end" in never.get_json()["detail"]
 
 

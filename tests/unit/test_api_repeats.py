@@ -212,7 +212,7 @@ def test_kept_answer_holds_no_link_that_can_be_read_and_is_rotated(
         row = kept(session)
         assert url in Vault([NEW]).decrypt(row.answer or b"", place=row.answer_place)
     unreadable = send(program, "a key", "/growers/7/links", {})  # the app has the old key alone
-    assert wrong(unreadable) == "conflict"
+    assert wrong(unreadable) == "answer-unreadable"
     assert "Send a new key" in unreadable.get_json()["detail"]
     assert links(fresh_database) == 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import jsonschema_rs
 import pytest
 import sqlalchemy as sa
 from flask import Flask
@@ -12,6 +13,7 @@ from onboarding.clock import now
 from onboarding.db import Database
 from onboarding.models import Connection, WebhookDelivery, locked
 from onboarding.states import Stage, WebhookEvent
+from onboarding.views.api import PREFIX
 from onboarding.webhooks.answer import Answer
 from tests.support.program import Program, wrong
 from tests.unit import hooks
@@ -57,13 +59,19 @@ def test_an_endpoint_from_its_making_to_its_end(app: Flask, fresh_database: Data
     assert program.call("GET", path).get_json()["state"] == "fails"
 
     assert program.call("POST", path + "/pause").get_json()["state"] == "paused"
-    assert wrong(program.call("POST", path + "/test")) == "conflict"
+    assert wrong(program.call("POST", path + "/test")) == "endpoint-not-ready"
     assert program.call("POST", path + "/resume").get_json()["state"] == "works"
     answer_all(fresh_database, 200)
     assert program.call("POST", path + "/test").status_code == 202
     answer_all(fresh_database, 200)
     page = program.call("GET", path + "/deliveries?limit=1").get_json()
     assert page["deliveries"][0]["type"] == "test"
+    tests = program.call("GET", path + "/deliveries?type=test").get_json()["deliveries"]
+    assert tests == page["deliveries"]
+    sent = program.call("GET", f"{path}/deliveries/{tests[0]['id']}").get_json()["body"]
+    described = program.client.get(f"{PREFIX}/openapi.json").get_json()
+    schema = described["webhooks"]["test"]["post"]["requestBody"]["content"]["application/json"]
+    jsonschema_rs.validate(schema["schema"] | {"components": described["components"]}, sent)
     rest = program.call("GET", f"{path}/deliveries?after={page['next']}").get_json()
     assert [one["state"] for one in rest["deliveries"]] == ["delivered"]
 
@@ -105,5 +113,5 @@ def test_a_url_is_there_once_and_there_are_ten_at_most(app: Flask) -> None:
         assert made.status_code == 201
         twice = program.call("POST", "/webhook-endpoints", {"url": f"{URL}/{number}"})
         # That there are ten is no fault of a value.
-        assert wrong(twice) == ("invalid" if number < 9 else "conflict")
+        assert wrong(twice) == ("invalid" if number < 9 else "too-many-endpoints")
     assert "remove one first" in twice.get_json()["detail"]

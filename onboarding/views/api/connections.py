@@ -47,7 +47,7 @@ class StatusOut(BaseModel):
     """The same as on every page."""
 
     code: Code = Field(description="Stable, for machines.")
-    label: str
+    label: str = Field(description="Two or three words.")
     sentence: str = Field(description="What a person would read.")
     who: Who = Field(description="Whose turn it is.")
     since: datetime = Field(description="When it came to that code.")
@@ -56,33 +56,33 @@ class StatusOut(BaseModel):
 class OrganizationOut(BaseModel):
     """An organization at John Deere, as the grower's account sees it."""
 
-    id: str
+    id: str = Field(description="John Deere's.")
     name: str
-    connected: bool
+    connected: bool = Field(description="Whether the grower shares it at John Deere.")
 
 
 class ConnectionOut(BaseModel):
     """A connection, and where it stands."""
 
-    reference: str
-    external_id: str
+    reference: str = Field(description="Reference code, for people as well.")
+    external_id: str = Field(description="Your own id of its grower.")
     status: StatusOut
-    health: Health
-    leaf_user_id: str | None
-    connected_at: datetime | None
-    checked_at: datetime | None
+    health: Health = Field(description="Leaf's word on the permission.")
+    leaf_user_id: str | None = Field(description="Of the grower, at Leaf.")
+    connected_at: datetime | None = Field(description="When data could flow for the first time.")
+    checked_at: datetime | None = Field(description="When Leaf was asked last.")
     organizations: list[OrganizationOut]
 
 
 class ConnectionRow(BaseModel):
     """A connection in a list."""
 
-    reference: str
-    external_id: str
+    reference: str = Field(description="Reference code.")
+    external_id: str = Field(description="Your own id of its grower.")
     code: Code = Field(description="Of its status.")
-    since: datetime
+    since: datetime = Field(description="When it came to that code.")
     who: Who = Field(description="Whose turn it is.")
-    health: Health
+    health: Health = Field(description="Leaf's word on the permission.")
 
 
 class Connections(BaseModel):
@@ -192,7 +192,7 @@ def recheck(reference: str) -> Response:
 def disconnect_connection(reference: str) -> Response:
     """End a connection. Leaf deletes the permission soon; until then it is `disconnecting`."""
     given: EndIn = checked().json
-    with refusing(), writing() as session:
+    with refusing(conflict="nothing-to-end"), writing() as session:
         found = visible(session, reference)
         deeds.end(session, installation().queue, found, reason=given.reason)
         session.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from flask import Response, abort
@@ -37,7 +37,7 @@ class TryOut(BaseModel):
     """One request, and what was answered."""
 
     at: datetime
-    milliseconds: int
+    milliseconds: int = Field(description="How long it took.")
     status: int | None = Field(description="Null: there was no answer.")
     answer: str = Field(description="How it began; or why there was none.")
 
@@ -48,10 +48,10 @@ class DeliveryOut(BaseModel):
     id: str
     message_id: str = Field(description="The `webhook-id`.")
     type: str = Field(description="The event, or `test`.")
-    connection: str | None
+    connection: str | None = Field(description="Its reference code; null of a `test`.")
     state: DeliveryState
     created_at: datetime
-    next_try_at: datetime | None
+    next_try_at: datetime | None = Field(description="Null: it does not wait.")
     tries: int
     last_try: TryOut | None
 
@@ -66,15 +66,17 @@ class Deliveries(BaseModel):
 class DeliveryInFull(DeliveryOut):
     """One delivery with what was sent, and each try."""
 
-    body: dict[str, Any]
-    all_tries: list[TryOut]
+    body: dict[str, Any] = Field(description="What is sent.")
+    all_tries: list[TryOut] = Field(description="The first one first.")
 
 
 class DeliveriesQuery(Page):
     """Which of them, and which page."""
 
     state: DeliveryState | None = Field(default=None, description="What has become of them.")
-    type: WebhookEvent | None = Field(default=None, description="The event.")
+    type: WebhookEvent | Literal["test"] | None = Field(
+        default=None, description="The event, or `test`."
+    )
 
 
 class ReplayIn(Model):
@@ -88,7 +90,7 @@ class ReplayIn(Model):
 class ReplayOut(BaseModel):
     """How much is sent again."""
 
-    deliveries: int
+    deliveries: int = Field(description="How many are sent again.")
 
 
 @bp.post(f"/{ENDPOINT}/test")
@@ -96,7 +98,7 @@ class ReplayOut(BaseModel):
 @spec.validate(resp=answers(202, DeliveryOut, 404, 409), tags=["webhooks"])
 def send_test(endpoint_id: UUID) -> Response:
     """Send a message of the type `test`. What came of it stands in its delivery."""
-    with refusing(), writing() as session:
+    with refusing(conflict="endpoint-not-ready"), writing() as session:
         found = locked(session, endpoint_id)
         made = endpoints.send_test(session, found)
         session.flush()

@@ -10,7 +10,7 @@ from flask import Flask, render_template
 from flask.typing import ResponseReturnValue
 
 from onboarding.partners import repeats
-from onboarding.states import WebhookEvent
+from onboarding.states import TEST_EVENT, WebhookEvent
 from onboarding.views.api import examples, guide, messages
 from onboarding.views.api.parts import MORE_PROBLEMS, PROBLEM, PROBLEMS, SCOPE, bp, spec
 from onboarding.views.api.writes import KEY, METHODS, REPLAYED
@@ -19,10 +19,10 @@ from onboarding.views.parts import installation
 CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
 WRITES_ANSWER = (409, 413, 415)
 IN_ADDRESSES = {
-    "external_id": "Your own id of the grower, percent-encoded, slashes as well.",
+    "external_id": "Your own id of the grower, percent-encoded, slashes as well; none is first.",
     "reference": "Reference code of the connection: `connection` of its grower.",
     "organization_id": "`id` of the organization, which is John Deere's.",
-    "link_id": "`id` of the link.",
+    "link_id": "`id` of the link or token.",
     "endpoint_id": "`id` of the endpoint.",
     "number": "`id` of the delivery.",
 }
@@ -43,7 +43,7 @@ def docs() -> ResponseReturnValue:
         "api/docs.html",
         groups=guide.groups(told),
         message=guide.message(told),
-        events=messages.WHEN,
+        events={**messages.WHEN, TEST_EVENT: messages.TEST_WHEN},
         sent=examples.written(examples.message(WebhookEvent.CONNECTED)),
         url=installation().settings.public_url,
         **told["info"],

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from onboarding.states import WebhookEvent
+from onboarding.states import TEST_EVENT, WebhookEvent
 
 JSON, FIRST_ERROR = "application/json", "400"
 FIRST_WORD = re.compile(r"[A-Z][a-z]*")
@@ -110,6 +110,7 @@ VALUES: Mapping[str, Any] = {
     "connected_at": MOMENT,
     "connection": REFERENCE,
     "created_at": MOMENT,
+    "endpoint": ENDPOINT,
     "email": "pat@maple-farm.example",
     "expires_at": LATER,
     "external_id": EXTERNAL_ID,
@@ -138,6 +139,7 @@ VALUES: Mapping[str, Any] = {
     "since": MOMENT,
     "sync": "SELECTED",
     "token": "…",
+    "timestamp": MOMENT,
     "until": LATER,
     "url": f"{PORTAL}/hooks",
     "who": CONNECTED.who,
@@ -161,7 +163,9 @@ VALUES: Mapping[str, Any] = {
     "organization.id": "463153",
     "replay.deliveries": 3,
     "shared.id": "463153",
+    "test.type": TEST_EVENT,
     "token.expires_at": HOUR_LATER,
+    "token.id": LINK,
     "token.url": "https://connect.example.com/c/…",
     "try.status": 204,
 }
@@ -209,6 +213,7 @@ def add(document: dict[str, Any]) -> None:
     for event in TOLD:
         sent = document["webhooks"][event.value]["post"]["requestBody"]
         sent["content"][JSON]["example"] = message(event)
+    _add(document["webhooks"][TEST_EVENT]["post"]["requestBody"], schemas)
 
 
 def request(method: str, path: str, body: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -32,24 +33,44 @@ from onboarding.views.api.values import Email, Name, Phone
 from onboarding.views.parts import installation
 
 GROWER = "growers/<path:external_id>"
+RETURN_URL = "Where the grower comes back to: one of the addresses listed for you."
+AS_WRITTEN = {"merge_slashes": False}
+"""An id with two slashes is another than with one."""
+
+
+def _has_no_default(schema: dict[str, Any]) -> None:
+    """To leave a value out is not to say null, which programs would fill in otherwise."""
+    del schema["default"]
 
 
 class GrowerIn(Model):
     """A grower as the partner knows them."""
 
-    name: Name = Field(min_length=1, max_length=accepted.NAME_MAX)
-    email: Email = Field(default=None, max_length=accepted.EMAIL_MAX)
-    phone: Phone = Field(default=None, max_length=accepted.PHONE_MAX)
+    name: Name = Field(
+        min_length=1, max_length=accepted.NAME_MAX, description="Of the farm, or the person."
+    )
+    email: Email = Field(
+        default=None,
+        max_length=accepted.EMAIL_MAX,
+        description="Where we write to them.",
+        json_schema_extra=_has_no_default,
+    )
+    phone: Phone = Field(
+        default=None,
+        max_length=accepted.PHONE_MAX,
+        description="For staff, who may call.",
+        json_schema_extra=_has_no_default,
+    )
 
 
 class GrowerOut(BaseModel):
     """A grower, and the code of their connection."""
 
-    external_id: str
+    external_id: str = Field(description="Your own id of the grower.")
     name: str
     email: str | None
     phone: str | None
-    leaf_user_id: str | None
+    leaf_user_id: str | None = Field(description="At Leaf; null until the grower has agreed.")
     created_at: datetime
     connection: str = Field(description="Reference code of the connection.")
 
@@ -65,32 +86,37 @@ class LinkIn(Model):
     """A link to be made."""
 
     days: int = Field(default=14, ge=1, le=365, description="After which it ends.")
-    return_url: str | None = Field(default=None, max_length=accepted.URL_MAX)
+    return_url: str | None = Field(
+        default=None, max_length=accepted.URL_MAX, description=RETURN_URL
+    )
 
 
 class LinkOut(BaseModel):
     """A new link. Its address is told this once."""
 
-    id: UUID
-    url: str
+    id: UUID = Field(description="With which it can be revoked.")
+    url: str = Field(description="For this grower alone. Whoever has it can do what they can.")
     expires_at: datetime
 
 
 class TokenIn(Model):
     """A token for a frame to be made."""
 
-    return_url: str | None = Field(default=None, max_length=accepted.URL_MAX)
+    return_url: str | None = Field(
+        default=None, max_length=accepted.URL_MAX, description=RETURN_URL
+    )
 
 
 class TokenOut(BaseModel):
     """A token for one frame."""
 
-    token: str
+    id: UUID = Field(description="With which it can be revoked, as a link can.")
+    token: str = Field(description="For the element, in the page of this grower alone.")
     url: str = Field(description="The same without a frame, for where there is no script.")
     expires_at: datetime
 
 
-@bp.put(f"/{GROWER}")
+@bp.put(f"/{GROWER}", **AS_WRITTEN)
 @needs(ApiScope.WRITE)
 @spec.validate(json=GrowerIn, resp=answers(200, GrowerOut), tags=["growers"])
 def put_grower(external_id: str) -> Response:
@@ -109,7 +135,7 @@ def put_grower(external_id: str) -> Response:
         return as_json(_told(session, grower))
 
 
-@bp.get(f"/{GROWER}")
+@bp.get(f"/{GROWER}", **AS_WRITTEN)
 @needs(ApiScope.READ)
 @spec.validate(resp=answers(200, GrowerOut, 404), tags=["growers"])
 def get_grower(external_id: str) -> Response:
@@ -140,7 +166,7 @@ def list_growers() -> Response:
     return as_json(Growers(growers=shown, next=more))
 
 
-@bp.post(f"/{GROWER}/links")
+@bp.post(f"/{GROWER}/links", **AS_WRITTEN)
 @needs(ApiScope.WRITE)
 @spec.validate(json=LinkIn, resp=answers(201, LinkOut, 404), tags=["links"])
 def make_link(external_id: str) -> Response:
@@ -166,7 +192,7 @@ def make_link(external_id: str) -> Response:
 @needs(ApiScope.WRITE)
 @spec.validate(resp=answers(204, None, 404), tags=["links"])
 def revoke_link(link_id: UUID) -> Response:
-    """Revoke a link. Again is the same as once."""
+    """Revoke a link, or the token of a frame. Again is the same as once."""
     with writing() as session:
         found = session.get(Link, link_id)
         if found is None or found.grower.partner_id != partner().id:
@@ -175,7 +201,7 @@ def revoke_link(link_id: UUID) -> Response:
     return make_response("", 204)
 
 
-@bp.post(f"/{GROWER}/embed-tokens")
+@bp.post(f"/{GROWER}/embed-tokens", **AS_WRITTEN)
 @needs(ApiScope.WRITE)
 @spec.validate(json=TokenIn, resp=answers(201, TokenOut, 404), tags=["frames"])
 def make_embed_token(external_id: str) -> Response:
@@ -188,6 +214,7 @@ def make_embed_token(external_id: str) -> Response:
         made = embedding.new_link(session, connection, return_url=given.return_url)
         session.flush()
         told = TokenOut(
+            id=made.id,
             token=parts.links.token(made.id),
             url=parts.links.url(parts.settings.public_url, made.id),
             expires_at=made.expires_at,
@@ -198,7 +225,7 @@ def make_embed_token(external_id: str) -> Response:
 def _grower(session: Session, external_id: str) -> Grower:
     """A grower of the partner's, or an answer that there is none."""
     query = sa.select(Grower).where(
-        Grower.partner_id == partner().id, Grower.external_id == external_id
+        Grower.partner_id == partner().id, Grower.external_id == external_id.strip()
     )
     found = None if "\0" in external_id else session.scalar(query.options(joinedload("*")))
     return found or abort(problem(404))

@@ -22,10 +22,10 @@ TYPES = tuple(sorted(happened.WORDS))
 class EventOut(BaseModel):
     """One thing that happened."""
 
-    id: str
+    id: str = Field(description="Later ones are larger numbers.")
     type: str = Field(description="Stable, for machines.", json_schema_extra={"enum": [*TYPES]})
     at: datetime
-    by: Literal["grower", "staff", "partner", "system"]
+    by: Literal["grower", "staff", "partner", "system"] = Field(description="Who did it.")
     sentence: str = Field(description="What a person would read.")
     organizations: list[str] = Field(description="Those that it is about, by name.")
     health: str | None = Field(description="Leaf's word, where it is about that.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from onboarding.states import WebhookEvent
+from onboarding.states import TEST_EVENT, WebhookEvent
 from onboarding.views.api.connections import StatusOut
 
 WHEN = {
@@ -19,11 +20,15 @@ WHEN = {
         "no data flows until the grower or our staff (`status.who`) do something"
     ),
     WebhookEvent.TEMPORARILY_UNAVAILABLE: ("John Deere or Leaf does not answer; passes by itself"),
-    WebhookEvent.REPAIRED: "after one of the two above, data can flow again",
+    WebhookEvent.REPAIRED: (
+        "after `connection.needs_action` or `connection.temporarily_unavailable`, data can flow "
+        "again"
+    ),
     WebhookEvent.FAILED: ("the grower's attempt, or handing the permission to Leaf, has failed"),
     WebhookEvent.DISCONNECTED: "ended; they can connect again",
 }
 """As docs/partners.md has it."""
+TEST_WHEN = "somebody tries the endpoint"
 HEADERS = {
     "webhook-id": "The same whenever the message comes again.",
     "webhook-timestamp": "When it was sent, in seconds.",
@@ -49,19 +54,38 @@ class Message(BaseModel):
     data: MessageData
 
 
+class TriedEndpoint(BaseModel):
+    """Which endpoint is tried."""
+
+    endpoint: UUID = Field(description="Its id.")
+
+
+class TestMessage(BaseModel):
+    """What `…/test` sends: it tells of nothing."""
+
+    type: Literal["test"]
+    timestamp: datetime = Field(description="When it was asked for.")
+    data: TriedEndpoint
+
+
 def schemas() -> dict[str, Any]:
-    """Of a message and what is in it, by name."""
-    made = Message.model_json_schema(ref_template=PLACE + "{model}", mode="serialization")
-    inner: dict[str, Any] = made.pop("$defs")
-    return inner | {"Message": made}
+    """Of what is sent and what is in it, by name."""
+    found: dict[str, Any] = {}
+    for model in (Message, TestMessage):
+        made = model.model_json_schema(ref_template=PLACE + "{model}", mode="serialization")
+        found |= made.pop("$defs")
+        found[model.__name__] = made
+    return found
 
 
 def webhooks() -> dict[str, Any]:
     """For `webhooks` of OpenAPI, by event."""
-    return {event.value: {"post": _sent(event, when)} for event, when in WHEN.items()}
+    sent = {event.value: _sent(event, when, Message) for event, when in WHEN.items()}
+    sent[TEST_EVENT] = _sent(TEST_EVENT, TEST_WHEN, TestMessage)
+    return {event: {"post": told} for event, told in sent.items()}
 
 
-def _sent(event: WebhookEvent, when: str) -> dict[str, Any]:
+def _sent(event: str, when: str, model: type[BaseModel]) -> dict[str, Any]:
     headers = [
         {
             "name": name,
@@ -72,9 +96,9 @@ def _sent(event: WebhookEvent, when: str) -> dict[str, Any]:
         }
         for name, text in HEADERS.items()
     ]
-    body = {"application/json": {"schema": {"$ref": f"{PLACE}Message"}}}
+    body = {"application/json": {"schema": {"$ref": PLACE + model.__name__}}}
     return {
-        "operationId": event.value.replace(".", "_"),
+        "operationId": event.replace(".", "_"),
         "summary": when[0].upper() + when[1:],
         "tags": ["webhooks"],
         "parameters": headers,

@@ -29,7 +29,7 @@ from onboarding.views.parts import installation
 class SharedOut(BaseModel):
     """An organization, and what Leaf fetches of it."""
 
-    id: str
+    id: str = Field(description="John Deere's.")
     name: str
     connected: bool = Field(description="Whether the grower shares it at John Deere.")
     is_own: bool = Field(description="False: another farm's, seen through a partnership.")
@@ -71,7 +71,7 @@ def list_organizations(reference: str) -> Response:
 def choose_organization(reference: str, organization_id: str) -> Response:
     """Let Leaf fetch an organization, or not. It is told soon; `is_owed` says until when."""
     given: ChoiceIn = checked().json
-    with refusing(), writing() as session:
+    with refusing(conflict="not-to-be-chosen"), writing() as session:
         found = visible(session, reference)
         row = deeds.choose(session, found, organization_id, SyncChoice(given.sync))
         return as_json(_out(row), 202) if row is not None else problem(404)

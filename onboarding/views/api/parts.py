@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
 from flask import Blueprint, Response, abort, current_app, g, make_response, request
@@ -47,6 +47,12 @@ MORE_PROBLEMS = {
     "key-unknown": (401, "There is no such key, or it has ended."),
     "idempotency-key-unusable": (400, "An Idempotency-Key has 1 to 255 visible ASCII characters."),
     "request-running": (409, "The same request has not ended. Come back after Retry-After."),
+    "answer-unreadable": (409, "It was done; the answer that was kept can't be read any more."),
+    "endpoint-not-ready": (409, "It is paused, or the test before still waits."),
+    "no-way-there": (409, "From where it stands it can't be moved there."),
+    "not-to-be-chosen": (409, "It can't be chosen what Leaf fetches of it, as things stand."),
+    "nothing-to-end": (409, "Nobody has connected."),
+    "too-many-endpoints": (409, "There are as many endpoints as there may be."),
     "idempotency-key-reused": (
         422,
         "This Idempotency-Key came with another request before. Send a new key.",
@@ -54,6 +60,14 @@ MORE_PROBLEMS = {
 }
 """Those that share their status with another one, by the last part of `type`."""
 
+Code = Annotated[
+    str,
+    Field(
+        json_schema_extra={
+            "enum": sorted([code for code, _ in PROBLEMS.values()] + [*MORE_PROBLEMS])
+        }
+    ),
+]
 NO_SUCH_FIELD = "There is no such field."
 REASONS = {"extra_forbidden": NO_SUCH_FIELD, "missing": "It is required."}
 """In our words, by pydantic's name of what is wrong."""
@@ -89,7 +103,8 @@ class Wrong(BaseModel):
 class Problem(BaseModel):
     """What went wrong (RFC 9457)."""
 
-    type: str = Field(description="Stable; its last part names the problem.")
+    type: str = Field(description="Where its meaning is explained.")
+    code: Code = Field(description="The last part of `type`: stable, for machines.")
     title: str
     status: int
     detail: str = Field(description="What to do, for people.")
@@ -174,6 +189,7 @@ def problem(status: int, detail: str = "", *, code: str = "", **more: Any) -> Re
         _status, usual = MORE_PROBLEMS[code]
     body = Problem(
         type=f"{installation().settings.public_url}{PREFIX}/problems#{code}",
+        code=code,
         title=code.replace("-", " ").capitalize(),
         status=status,
         detail=detail or usual,
@@ -193,16 +209,17 @@ def invalid(field: str, reason: str) -> Response:
 
 
 @contextmanager
-def refusing(field: str = "") -> Iterator[None]:
+def refusing(field: str = "", *, conflict: str = "") -> Iterator[None]:
     """Answer what can't be done by saying what to change.
 
     :param field: where that was given; empty: it is no value that is wrong, but how things stand
+    :param conflict: code of the problem then
     """
     try:
         yield
     except InputInvalid as err:
         of_value = field and not isinstance(err, NoRoom)
-        abort(invalid(field, str(err)) if of_value else problem(409, str(err)))
+        abort(invalid(field, str(err)) if of_value else problem(409, str(err), code=conflict))
 
 
 @bp.before_request
@@ -240,12 +257,15 @@ def _unreadable(view: Callable[..., Any]) -> Response | None:
         return None
     if request.mimetype != "application/json":
         return problem(415)
-    body = request.get_json(silent=True)
+    try:
+        body = request.get_json(silent=True)
+    except RecursionError:
+        return problem(400, "The body is nested too deeply.")
     if not isinstance(body, dict):
         return problem(400, "The body must be a JSON object.")
     described = spec.get_function_metadata(view)
     if body and (described is None or described.json is None):
-        return problem(422, errors=[Wrong(field=name, reason=NO_SUCH_FIELD) for name in body])
+        return problem(422, errors=[_wrong([name], NO_SUCH_FIELD) for name in body])
     return None
 
 
@@ -278,13 +298,16 @@ def _refuse_input(error: Any) -> None:
     if error is None:
         return
     wrong = [
-        Wrong(
-            field=".".join(map(str, one["loc"])) or "body",
-            reason=REASONS.get(one["type"]) or one["msg"].removeprefix("Value error, "),
-        )
+        _wrong(one["loc"], REASONS.get(one["type"]) or one["msg"].removeprefix("Value error, "))
         for one in error.errors()
     ]
     abort(problem(422, errors=wrong))
+
+
+def _wrong(place: Iterable[str | int], reason: str) -> Wrong:
+    """:param place: names and numbers as they came in, perhaps with what no answer can hold"""
+    field = ".".join(map(str, place)).encode(errors="backslashreplace").decode()
+    return Wrong(field=field or "body", reason=reason)
 
 
 bp.after_request(allowance.tell)

@@ -76,7 +76,7 @@ def move_connection(reference: str) -> Response:
     if given.state not in ways.CODES:
         return invalid("state", UNKNOWN)
     try:
-        with refusing():
+        with refusing(conflict="no-way-there"):
             hint = moves.Move(parts, connection_id, writing).to(given.state)
     except UpstreamError as err:
         return problem(503, str(err))

@@ -28,21 +28,23 @@ from onboarding.views.api.parts import (
 from onboarding.views.parts import installation
 from onboarding.webhooks import endpoints
 
+URL = "https://…, which the public Internet can reach."
+EVENTS = "Of which it is told. An empty list: of all that there are today."
 ENDPOINT = "webhook-endpoints/<uuid:endpoint_id>"
 
 
 class EndpointIn(Model):
     """An endpoint to be made."""
 
-    url: str = Field(max_length=endpoints.URL_MAX, description="https://…")
-    events: list[WebhookEvent] = Field(default=[], description="None: all.")
+    url: str = Field(max_length=endpoints.URL_MAX, description=URL)
+    events: list[WebhookEvent] = Field(default=[], description=EVENTS)
 
 
 class EndpointChange(Model):
-    """What is to be another; what is left out stays as it is."""
+    """What is to be another; what is left out or null stays as it is."""
 
-    url: str | None = Field(default=None, max_length=endpoints.URL_MAX)
-    events: list[WebhookEvent] | None = Field(default=None, description="None of them: all.")
+    url: str | None = Field(default=None, max_length=endpoints.URL_MAX, description=URL)
+    events: list[WebhookEvent] | None = Field(default=None, description=EVENTS)
 
 
 class EndpointOut(BaseModel):
@@ -53,9 +55,9 @@ class EndpointOut(BaseModel):
     events: list[WebhookEvent]
     created_at: datetime
     state: EndpointState
-    failing_since: datetime | None
+    failing_since: datetime | None = Field(description="Null: what was sent last was taken.")
     failure: str = Field(description="What went wrong the last time; empty: nothing.")
-    pause_reason: PauseReason | None
+    pause_reason: PauseReason | None = Field(description="Null: it is not paused.")
     old_secret_until: datetime | None = Field(
         description="Until then messages are signed with the secret before, too."
     )
@@ -64,7 +66,7 @@ class EndpointOut(BaseModel):
 class EndpointWithSecret(EndpointOut):
     """An endpoint, and its secret, which is told this once."""
 
-    secret: str
+    secret: str = Field(description="For verifying what comes.")
 
 
 class Endpoints(BaseModel):
@@ -90,7 +92,7 @@ def make_endpoint() -> Response:
     """Have events sent to a URL. The answer holds the secret, which is told this once."""
     given: EndpointIn = checked().json
     parts = installation()
-    with refusing("url"), writing() as session:
+    with refusing("url", conflict="too-many-endpoints"), writing() as session:
         made, secret = endpoints.add(
             session,
             parts.vault,

@@ -59,7 +59,7 @@ def _with_key(key: str, view: View, values: dict[str, Any]) -> Response:
     except RequestRuns:
         return _is_running()
     except TokenUnreadable:
-        return problem(409, UNREADABLE)
+        return problem(409, UNREADABLE, code="answer-unreadable")
     if isinstance(claimed, repeats.Answer):
         again = Response(claimed.body, claimed.status)
         del again.headers["Content-Type"]
