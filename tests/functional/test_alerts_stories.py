@@ -110,9 +110,13 @@ def test_alert_is_delivered_once_web_is_back(
         lambda: control.alerts(GONE)[:1] and control.alerts(GONE)[0]["attempts"],
         what="an attempt failed",
     )
-    control.set_policies(leaf_alert_minute_ms=500)
     stack.start_web()
     grower.wait_for_code("reconnect")
+    wait_until(
+        lambda: not control.alerts(GONE)[0]["waits"],
+        what="Leaf tried again, which may be after a worker has looked",
+        limit=GIVEN_UP_SECONDS,
+    )
     assert received(grower) == [{"type": GONE}]
 
 
