@@ -191,15 +191,13 @@ def _webhooks(installation: Installation) -> Iterator[Finding]:
             f"A webhook has waited since {rows.oldest_webhook:%Y-%m-%d %H:%M} UTC, though its "
             "endpoint works. Have the workers been away? Else start one more.",
         )
-    working = rows.endpoints - rows.endpoints_failing - rows.endpoints_paused
-    if rows.endpoints and working == rows.endpoints:
-        yield Finding(True, f"Webhook endpoints that take what is sent: {working}.")
-    elif rows.endpoints:
-        yield Finding(
-            True,
-            f"Webhook endpoints that take what is sent: {working}; paused by hand: "
-            f"{rows.endpoints_paused}.",
-        )
+    if rows.endpoints:
+        told = [f"Webhook endpoints that take what is sent: {rows.endpoints_working}"]
+        if rows.endpoints_failing_lately:
+            told.append(f"failing for less than an hour: {rows.endpoints_failing_lately}")
+        if rows.endpoints_paused:
+            told.append(f"paused by hand: {rows.endpoints_paused}")
+        yield Finding(True, "; ".join(told) + ".")
 
 
 def _stage_limits(installation: Installation) -> Iterator[Finding]:

@@ -61,8 +61,10 @@ class Rows:
     """Those that have failed for more than an hour, or are paused since they failed."""
     endpoints_paused: int
     """By hand."""
+    endpoints_working: int
+    """Those that neither fail nor are paused."""
     webhooks: int
-    """Messages that could be sent at this moment, to endpoints that work."""
+    """Messages that are due, to endpoints that work: also while one of them asked for a pause."""
     oldest_webhook: datetime | None
     """When the one could be sent that has waited for longest."""
     deere_failed_at: datetime | None
@@ -76,6 +78,12 @@ class Rows:
     migration: str
     size: int
     """Of the database, in bytes."""
+
+    @property
+    def endpoints_failing_lately(self) -> int:
+        """Those that fail, but have not for an hour."""
+        told = self.endpoints_failing + self.endpoints_paused + self.endpoints_working
+        return self.endpoints - told
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,7 @@ def _rows(session: Session, vault: Vault, metadata: str) -> list[sa.ColumnElemen
         _count(WebhookEndpoint.id, WebhookEndpoint.removed_at.is_(None)),
         _count(WebhookEndpoint.id, WebhookEndpoint.removed_at.is_(None), _fails()),
         _count(WebhookEndpoint.id, WebhookEndpoint.removed_at.is_(None), _is_paused_by_hand()),
+        _count(WebhookEndpoint.id, *_is_working()),
         _count(WebhookDelivery.id, WebhookDelivery.endpoint_id.in_(_working()), *_is_unsent()),
         _oldest_webhook(),
         *(_failure_of_deere(column) for column in (Attempt.ended_at, Attempt.detail)),
@@ -154,13 +163,17 @@ def _is_paused_by_hand() -> sa.ColumnElement[bool]:
     return WebhookEndpoint.pause_reason == PauseReason.BY_HAND
 
 
-def _working() -> sa.Select[Any]:
-    """Endpoints with which nothing is wrong: what waits there waits for a worker."""
-    return sa.select(WebhookEndpoint.id).where(
+def _is_working() -> tuple[sa.ColumnElement[bool], ...]:
+    return (
         WebhookEndpoint.removed_at.is_(None),
         WebhookEndpoint.paused_at.is_(None),
         WebhookEndpoint.failing_since.is_(None),
     )
+
+
+def _working() -> sa.Select[Any]:
+    """Endpoints with which nothing is wrong: what waits there waits for a worker."""
+    return sa.select(WebhookEndpoint.id).where(*_is_working())
 
 
 def _is_unsent() -> tuple[sa.ColumnElement[bool], ...]:

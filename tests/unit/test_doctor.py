@@ -481,6 +481,10 @@ def test_endpoints_that_fail_and_messages_that_nobody_sends_are_wrong(
     assert is_so(0, paused_at=now(), pause_reason=PauseReason.BY_HAND) == [
         (True, "Webhook endpoints that take what is sent: 3; paused by hand: 1.")
     ]
+    told = "take what is sent: 2; failing for less than an hour: 1; paused by hand: 1."
+    assert is_so(1, failing_since=now(), failure="500") == [
+        (True, f"Webhook endpoints that {told}")
+    ]
     assert is_so(1, failing_since=long_ago, failure="500") == [
         (False, "Webhook endpoints that fail, or are paused since they failed: 1."),
         (True, "Webhook endpoints that take what is sent: 2; paused by hand: 1."),

@@ -123,7 +123,9 @@ def test_what_was_sent_is_found_looked_at_and_sent_again(desk: Desk) -> None:
         viewer = desk.browser(Role.VIEWER)
         browser = desk.browser(Role.OPERATOR)
         token = {"csrf_token": desk.token(browser)}
-        assert "1 endpoint takes what is sent" in shown(desk, viewer, "/staff/system")
+        system = shown(desk, viewer, "/staff/system")
+        assert "1 endpoint has failed for less than an hour" in system
+        assert "takes what is sent" not in system
         page = shown(desk, viewer, at)
         assert "Fails since 1 min ago" in page
         assert "503 down & out" in page
