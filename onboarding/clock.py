@@ -44,6 +44,11 @@ def real() -> datetime:
     return datetime.now(UTC)
 
 
+def written(moment: datetime) -> str:
+    """A moment as partners' programs read it everywhere: RFC 3339, in UTC, with a `Z`."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
 def as_shown(moment: datetime) -> datetime:
     """A moment of the machine's own time as people read it, beside moments of `now`."""
     return moment + ahead()

@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from onboarding.clock import now
+from onboarding.clock import now, written
 from onboarding.describe import Told
 from onboarding.models import Connection, Listing, WebhookDelivery, WebhookEndpoint, WebhookMessage
 from onboarding.states import WebhookEvent
@@ -194,7 +194,7 @@ def message(news: News) -> WebhookMessage:
                 "label": told.label,
                 "sentence": told.in_full,
                 "who": told.who,
-                "since": news.since.isoformat(),
+                "since": written(news.since),
             },
             **news.details,
         },
@@ -206,7 +206,7 @@ def new_message(
 ) -> WebhookMessage:
     """A message in the form of Standard Webhooks: type, timestamp, data."""
     moment = now()
-    body = {"type": str(event), "timestamp": moment.isoformat(), "data": data}
+    body = {"type": str(event), "timestamp": written(moment), "data": data}
     return WebhookMessage(
         id=uuid4(),
         partner_id=partner_id,

@@ -56,6 +56,9 @@ def test_an_endpoint_from_its_making_to_its_end(app: Flask, fresh_database: Data
     assert full["body"]["data"]["grower"] == "7"
     assert full["body"]["data"]["connection"] == delivery["connection"]
     assert [one["answer"] for one in full["all_tries"]] == ["no"]
+    assert full["body"]["timestamp"] == delivery["created_at"]
+    (stands,) = program.call("GET", "/connections").get_json()["connections"]
+    assert full["body"]["data"]["status"]["since"] == stands["since"]
     assert program.call("GET", path).get_json()["state"] == "fails"
 
     assert program.call("POST", path + "/pause").get_json()["state"] == "paused"

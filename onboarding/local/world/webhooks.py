@@ -13,6 +13,7 @@ from random import Random
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from onboarding.clock import written
 from onboarding.connections import announcing
 from onboarding.connections.announcing import News
 from onboarding.connections.mails.owed import told_of
@@ -92,7 +93,7 @@ def _send(
     session: Session, endpoint: WebhookEndpoint, news: News, chance: Random, moment: datetime
 ) -> None:
     made = announcing.message(news)
-    body = json.loads(made.body) | {"timestamp": news.since.isoformat()}
+    body = json.loads(made.body) | {"timestamp": written(news.since)}
     made.body, made.created_at = json.dumps(body, ensure_ascii=False), news.since
     (delivery,) = announcing.send(session, made, [endpoint])
     session.flush()
