@@ -108,8 +108,8 @@ def replay(
     with plain_errors(), installation().database.transaction() as session:
         found = _named(session, slug, endpoint)
         done = outbox.send_again(session, found, since=first, until=last, only_given_up=not is_all)
-        _record(session, "webhook.send_again", found, only_given_up=not is_all, messages=done)
-    click.echo(f"Sent again: {done}.", err=True)
+        _record(session, "webhook.send_again", found, only_given_up=not is_all, messages=len(done))
+    click.echo(f"Sent again: {len(done)}.", err=True)
 
 
 @webhook.command("remove")

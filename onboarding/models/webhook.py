@@ -40,7 +40,7 @@ class WebhookEndpoint(Base):
     failure: Mapped[str] = mapped_column(sa.Text, default="")
     """What went wrong the last time; empty: nothing."""
     retry_at: Mapped[datetime | None]
-    """While it fails: nothing is sent before this, and then one message."""
+    """While it fails, or asked for a pause: only a new test is sent before this."""
     mail_due_at: Mapped[datetime | None]
     """When the partner is to be written that it is paused; None: they need not be, or were."""
     removed_at: Mapped[datetime | None]

@@ -41,7 +41,7 @@ GATHERING_SECONDS = 0.02
 PAUSE_AFTER_AN_ERROR = 5.0
 UNREADABLE = "the secret can't be read: rotate it"
 LOOK_UPS = 64
-"""Names whose addresses are looked for at once: one that hangs holds up no other."""
+"""Names whose addresses are looked for at once; of one partner fewer (`bounds`)."""
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class Receiver:
 
     url: str
     secrets: tuple[str, ...]
+    partner_id: UUID
 
 
 class Courier:
@@ -162,7 +163,7 @@ class Courier:
                 endpoint.failure, endpoint.failing_since = UNREADABLE, clock.now()
                 log.error("A webhook endpoint's secret can't be read: %s", err)
             return None
-        return Receiver(endpoint.url, secrets)
+        return Receiver(endpoint.url, secrets, endpoint.partner_id)
 
     def _begin(self, session: aiohttp.ClientSession, task: Task, receiver: Receiver) -> None:
         sending = asyncio.create_task(self._send(session, task, receiver))
@@ -173,7 +174,9 @@ class Courier:
         # The machine's clock: receivers hold it against theirs.
         headers = signed.headers(task.message_id, task.body, receiver.secrets, at=clock.real())
         try:
-            answer = await post(session, receiver.url, task.body, headers)
+            answer = await post(
+                session, receiver.url, task.body, headers, partner=receiver.partner_id
+            )
         except Exception:
             log.exception("A webhook could not be sent")
             answer = Answer(clock.now(), 0, None, "our work broke off: the worker's log holds why")

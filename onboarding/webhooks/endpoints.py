@@ -17,7 +17,7 @@ from onboarding.connections import announcing
 from onboarding.errors import InputInvalid, NoRoom, TokenUnreadable
 from onboarding.models import Partner, WebhookDelivery, WebhookEndpoint
 from onboarding.settings import Settings
-from onboarding.states import TEST_EVENT, PauseReason, WebhookEvent
+from onboarding.states import TEST_EVENT, EndpointState, PauseReason, WebhookEvent
 from onboarding.vault import Vault
 from onboarding.webhooks import outbox, signed
 from onboarding.webhooks.addresses import is_allowed
@@ -28,8 +28,11 @@ URL_MAX = 500
 OVERLAP = timedelta(hours=24)
 """So long messages are signed with the secret before, too."""
 LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-HOST = re.compile(rf"(?:{LABEL}\.)*(?!(?:\d+|0x[0-9a-f]*)$){LABEL}")
-"""A name in small letters. One whose last part is a number is an address, as browsers read it."""
+LAST = rf"(?!(?:\d+|0x[0-9a-f]*)$){LABEL}"
+"""A number would be an address, as browsers read it."""
+HOST = re.compile(rf"(?:{LABEL}\.)+{LAST}")
+"""A name in small letters. One without a dot is of no host in the public Internet."""
+PRIVATE_HOST = re.compile(rf"(?:{LABEL}\.)*{LAST}")
 HOST_MAX = 253
 
 
@@ -49,16 +52,11 @@ def add(
     :raise NoRoom: if the partner has as many as there may be
     :raise InputInvalid: saying what to change
     """
-    # One after the other for each partner, so that they are counted.
-    session.execute(
-        sa.select(Partner.id).where(Partner.id == partner.id).with_for_update(key_share=True)
-    )
-    known = of(session, partner)
+    known = _locked_of(session, partner)
     if len(known) >= AT_MOST:
         raise NoRoom(f"There are {AT_MOST} endpoints already: remove one first.")
     url = checked_url(settings, url)
-    if any(one.url == url for one in known):
-        raise InputInvalid("There is an endpoint with this URL already: change its events instead.")
+    _refuse_known(url, known)
     made = WebhookEndpoint(
         id=uuid4(),
         partner_id=partner.id,
@@ -107,13 +105,18 @@ def change(
 ) -> None:
     """Another URL, or other events; what waits is sent to the new URL.
 
+    The same URL changes nothing: what is known of its failures is not forgotten.
+
     :raise InputInvalid: saying what to change
     """
     if events is not None:
         endpoint.events = checked_events(events)
-    if url is not None:
-        endpoint.url = checked_url(settings, url)
-        _begin_anew(session, endpoint)
+    if url is None or url.strip() == endpoint.url:
+        return
+    url = checked_url(settings, url)
+    _refuse_known(url, _locked_of(session, endpoint.partner))
+    endpoint.url = url
+    _begin_anew(session, endpoint)
 
 
 def rotate(vault: Vault, endpoint: WebhookEndpoint) -> str:
@@ -140,7 +143,9 @@ def pause(endpoint: WebhookEndpoint) -> None:
 
 
 def resume(session: Session, endpoint: WebhookEndpoint) -> None:
-    """Send again, first of all what has waited."""
+    """Send again, first of all what has waited. One that works goes on as before."""
+    if endpoint.state is EndpointState.WORKS and endpoint.retry_at is None:
+        return
     endpoint.paused_at = endpoint.pause_reason = endpoint.mail_due_at = None
     _begin_anew(session, endpoint)
 
@@ -157,10 +162,15 @@ def send_test(session: Session, endpoint: WebhookEndpoint) -> WebhookDelivery:
     """Send a message that tells of nothing, whatever events the endpoint wants, and before all
     that waits there.
 
-    :raise InputInvalid: while it is paused
+    One at a time: until it has been tried, another one tells nothing more. After that, what has
+    failed is not tried any more beside the new one.
+
+    :raise InputInvalid: while it is paused, or the last test has not ended
     """
     if endpoint.paused_at is not None:
         raise InputInvalid("The endpoint is paused: resume it first.")
+    if not outbox.replace_tests(session, endpoint):
+        raise InputInvalid("The last test has not ended yet: wait for what comes of it.")
     data = {"endpoint": str(endpoint.id)}
     made = announcing.new_message(TEST_EVENT, endpoint.partner_id, data=data)
     (delivery,) = announcing.send(session, made, [endpoint])
@@ -199,12 +209,13 @@ def checked_url(settings: Settings, url: str) -> str:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        if "[" in parts.netloc or len(host) > HOST_MAX or not HOST.fullmatch(host):
+        is_here = host == "localhost" or host.endswith(".localhost")
+        names = PRIVATE_HOST if is_here or allowed else HOST
+        if "[" in parts.netloc or len(host) > HOST_MAX or not names.fullmatch(host):
             raise InputInvalid(
                 f"{host} is neither a host's name nor an address: write it like "
                 "portal.example.com, 192.0.2.1 or [2001:db8::1]."
             ) from None
-        is_here = host == "localhost" or host.endswith(".localhost")
         is_refused = is_here and not any(network.is_loopback for network in allowed)
         is_private = is_here
     else:
@@ -218,6 +229,19 @@ def checked_url(settings: Settings, url: str) -> str:
     if parts.scheme != "https" and not (parts.scheme == "http" and is_private):
         raise InputInvalid("The URL must begin with https://.")
     return url
+
+
+def _locked_of(session: Session, partner: Partner) -> Sequence[WebhookEndpoint]:
+    """A partner's endpoints; who asks so waits for others, so that none counts them meanwhile."""
+    session.execute(
+        sa.select(Partner.id).where(Partner.id == partner.id).with_for_update(key_share=True)
+    )
+    return of(session, partner)
+
+
+def _refuse_known(url: str, known: Sequence[WebhookEndpoint]) -> None:
+    if any(one.url == url for one in known):
+        raise InputInvalid("There is an endpoint with this URL already: change its events instead.")
 
 
 def _one(endpoint_id: UUID, partner: Partner | None) -> sa.Select[WebhookEndpoint]:

@@ -30,6 +30,10 @@ TAKEN_FOR = timedelta(minutes=1)
 FAILING = 5
 """Failures in a row, of whatever messages, after which an endpoint is given one at a time."""
 KEPT = timedelta(days=30)
+Sendable = sa.Select[int, int, UUID, str]
+"""Deliveries with their tries, and the messages' ids and bodies."""
+LATELY = timedelta(hours=1)
+"""What has begun anew within it need not again."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,13 @@ def with_work(session: Session) -> Sequence[UUID]:
         # Not `EXISTS`: PostgreSQL might read all that waits, to join it with a few endpoints.
         one = (
             sa.select(WebhookDelivery.id)
-            .where(WebhookDelivery.endpoint_id == WebhookEndpoint.id, *_is_due(moment), *which)
+            .where(WebhookDelivery.endpoint_id == WebhookEndpoint.id, *which)
             .limit(1)
         )
         return one.scalar_subquery().is_not(None)
 
-    may_be_sent = sa.or_(sa.and_(_may_be_tried(moment), has()), has(*_is_new_test()))
+    is_due = sa.and_(_may_be_tried(moment), has(*_is_due(moment)))
+    may_be_sent = sa.or_(is_due, has(*_is_new_test()))
     return session.scalars(sa.select(WebhookEndpoint.id).where(*_is_open(), may_be_sent)).all()
 
 
@@ -71,7 +76,7 @@ def take(session: Session, endpoint_id: UUID, room: int) -> list[Task]:
     if endpoint is None:
         return []
     if endpoint.retry_at is not None and endpoint.retry_at > moment:
-        return _take(session, endpoint, moment, 1, *_is_new_test())
+        return _take_test(session, endpoint, moment)
     if endpoint.failures >= FAILING:
         room = 1
         # Passed by if another worker tries: who waited for its row could hold one it waits for.
@@ -88,7 +93,7 @@ def take(session: Session, endpoint_id: UUID, room: int) -> list[Task]:
         )
     found = _take(session, endpoint, moment, room)
     if len(found) == room:  # more may wait, and a test among it
-        found += _take(session, endpoint, moment, 1, *_is_new_test())
+        found += _take_test(session, endpoint, moment)
     return found
 
 
@@ -114,16 +119,21 @@ def send_again(
     since: datetime | None = None,
     until: datetime | None = None,
     only_given_up: bool = False,
-) -> int:
+    after: int = 0,
+    at_most: int | None = None,
+) -> Sequence[int]:
     """Send what has been sent, or was given up, once more: with the same `webhook-id`.
 
     :param delivery_id: this one; else all that were made in a time
-    :return: how many there are
+    :param after: those with a higher id alone
+    :param at_most: so many, those that were made first; None: all
+    :return: their ids, in that order
     """
     moment = now()
     chosen = [
         WebhookDelivery.endpoint_id == endpoint.id,
         WebhookDelivery.state != DeliveryState.WAITING,
+        WebhookDelivery.id > after,
     ]
     if delivery_id is not None:
         chosen.append(WebhookDelivery.id == delivery_id)
@@ -133,7 +143,10 @@ def send_again(
         chosen.append(WebhookDelivery.created_at <= until)
     if only_given_up:
         chosen.append(WebhookDelivery.state == DeliveryState.GIVEN_UP)
-    done = session.execute(
+    if at_most is not None:
+        first = sa.select(WebhookDelivery.id).where(*chosen)
+        chosen.append(WebhookDelivery.id.in_(first.order_by(WebhookDelivery.id).limit(at_most)))
+    done = session.scalars(
         sa.update(WebhookDelivery)
         .where(*chosen)
         .values(
@@ -147,7 +160,26 @@ def send_again(
         .execution_options(synchronize_session=False)
         .returning(WebhookDelivery.id)
     )
-    return len(done.all())
+    return sorted(done)
+
+
+def replace_tests(session: Session, endpoint: WebhookEndpoint) -> bool:
+    """Make room for a test, and give up those that have failed: only one waits at a time.
+
+    :return: False: one has not been tried yet, or is being tried
+    """
+    moment = now()
+    is_test = (*_waits_for(endpoint), WebhookDelivery.connection_id.is_(None))
+    is_open = sa.or_(WebhookDelivery.tries == 0, WebhookDelivery.taken_until > moment)
+    if session.scalar(sa.select(WebhookDelivery.id).where(*is_test, is_open).limit(1)) is not None:
+        return False
+    session.execute(
+        sa.update(WebhookDelivery)
+        .where(*is_test)
+        .values(state=DeliveryState.GIVEN_UP, ended_at=moment, taken_until=None)
+        .execution_options(synchronize_session=False)
+    )
+    return True
 
 
 def hasten(session: Session, endpoint: WebhookEndpoint) -> None:
@@ -164,9 +196,15 @@ def hasten(session: Session, endpoint: WebhookEndpoint) -> None:
 def begin_anew(session: Session, endpoint: WebhookEndpoint) -> None:
     """The same, and let it be tried for days from now on."""
     moment = now()
+    # Rows that are as they should be are not written: of those that wait there may be many.
+    is_behind = sa.or_(
+        WebhookDelivery.due_at > moment,
+        WebhookDelivery.since < moment - LATELY,
+        WebhookDelivery.failures > 0,
+    )
     session.execute(
         sa.update(WebhookDelivery)
-        .where(*_waits_for(endpoint))
+        .where(*_waits_for(endpoint), is_behind)
         .values(due_at=moment, since=moment, failures=0)
         .execution_options(synchronize_session=False)
     )
@@ -180,22 +218,32 @@ def pause(endpoint: WebhookEndpoint, reason: PauseReason) -> None:
         endpoint.mail_due_at = endpoint.paused_at
 
 
-def _take(
-    session: Session,
-    endpoint: WebhookEndpoint,
-    moment: datetime,
-    room: int,
-    *which: sa.ColumnElement[bool],
-) -> list[Task]:
-    found = session.execute(
+def _take(session: Session, endpoint: WebhookEndpoint, moment: datetime, room: int) -> list[Task]:
+    due = (
+        _sendable(endpoint)
+        .where(is_next_of_its_connection(), *_is_due(moment))
+        .order_by(WebhookDelivery.due_at, WebhookDelivery.id)
+    )
+    return _taken(session, endpoint, moment, due.limit(room))
+
+
+def _take_test(session: Session, endpoint: WebhookEndpoint, moment: datetime) -> list[Task]:
+    new = _sendable(endpoint).where(*_is_new_test()).order_by(WebhookDelivery.id)
+    return _taken(session, endpoint, moment, new.limit(1))
+
+
+def _sendable(endpoint: WebhookEndpoint) -> Sendable:
+    return (
         sa.select(WebhookDelivery.id, WebhookDelivery.tries, WebhookMessage.id, WebhookMessage.body)
         .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_id)
-        .where(WebhookDelivery.endpoint_id == endpoint.id, is_next_of_its_connection())
-        .where(*_is_due(moment), *which)
-        .order_by(WebhookDelivery.due_at, WebhookDelivery.id)
-        .limit(room)
-        .with_for_update(of=WebhookDelivery, skip_locked=True)
-    ).all()
+        .where(WebhookDelivery.endpoint_id == endpoint.id)
+    )
+
+
+def _taken(
+    session: Session, endpoint: WebhookEndpoint, moment: datetime, chosen: Sendable
+) -> list[Task]:
+    found = session.execute(chosen.with_for_update(of=WebhookDelivery, skip_locked=True)).all()
     if found:
         session.execute(
             sa.update(WebhookDelivery)
@@ -227,8 +275,16 @@ def _is_due(moment: datetime) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def _is_new_test() -> tuple[sa.ColumnElement[bool], ...]:
-    """One that has failed waits as all others do."""
-    return WebhookDelivery.connection_id.is_(None), WebhookDelivery.tries == 0
+    """One that has failed waits as all others do.
+
+    It is due since it was made, and nobody has taken it: that is not asked, so that it is found by
+    the index that begins with the connection, however much waits.
+    """
+    return (
+        WebhookDelivery.state == DeliveryState.WAITING,
+        WebhookDelivery.connection_id.is_(None),
+        WebhookDelivery.tries == 0,
+    )
 
 
 def _is_open() -> tuple[sa.ColumnElement[bool], ...]:

@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import aiohttp
 import certifi
@@ -18,6 +19,7 @@ from yarl import URL
 from onboarding import clock
 from onboarding.redaction import redact
 from onboarding.settings import Network
+from onboarding.webhooks import bounds
 from onboarding.webhooks.addresses import NotAllowed, factory
 from onboarding.webhooks.answer import Answer
 
@@ -41,7 +43,7 @@ async def client(allowed: Sequence[Network]) -> AsyncIterator[aiohttp.ClientSess
     """
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
-    connector = aiohttp.TCPConnector(
+    connector = bounds.Connector(
         ssl=context,
         socket_factory=factory(allowed),
         limit=0,  # the courier counts
@@ -60,9 +62,18 @@ async def client(allowed: Sequence[Network]) -> AsyncIterator[aiohttp.ClientSess
 
 
 async def post(
-    session: aiohttp.ClientSession, url: str, body: str, headers: Mapping[str, str]
+    session: aiohttp.ClientSession,
+    url: str,
+    body: str,
+    headers: Mapping[str, str],
+    *,
+    partner: UUID,
 ) -> Answer:
-    """Send it, and understand the answer. Redirects are not followed."""
+    """Send it, and understand the answer. Redirects are not followed.
+
+    :param partner: whose server it is
+    """
+    bounds.partner.set(partner)
     at, began = clock.now(), time.monotonic()
 
     def answered(status: int | None, text: str, pause: float | None = None) -> Answer:
@@ -105,10 +116,10 @@ async def _read(response: aiohttp.ClientResponse) -> str:
 
 
 def _why(err: aiohttp.ClientConnectorError) -> str:
-    if _is_because_of(err, NotAllowed):
-        return "not sent: the address is not in the public Internet (see WEBHOOKS_ALLOW_PRIVATE)"
-    if isinstance(err, aiohttp.ClientConnectorDNSError):
-        return "the host's name has no address"
+    """In a line that partners read, too: it does not tell which names there are within our network,
+    by telling a name without an address from one with an address that is not public."""
+    if isinstance(err, aiohttp.ClientConnectorDNSError) or _is_because_of(err, NotAllowed):
+        return "not sent: the host has no address in the public Internet"
     if isinstance(err, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
         return "no trusted TLS connection"
     return "no connection"

@@ -12,6 +12,9 @@ from typing import Any
 
 from standardwebhooks import Webhook
 
+INTERIM = b"HTTP/1.1 102 \r\n\r\n" * 4096
+"""Answers that say that there will be one."""
+
 
 @dataclass
 class Taken:
@@ -42,6 +45,8 @@ class Receiver:
     """By path; 204 if it is not among them."""
     headers: dict[str, dict[str, str]] = field(default_factory=dict)
     taken: list[Taken] = field(default_factory=list)
+    cut_off: list[str] = field(default_factory=list)
+    """Paths of what was to be without end."""
     released: threading.Event = field(default_factory=threading.Event)
     """Ends what hangs."""
 
@@ -51,7 +56,8 @@ class Receiver:
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """A server on loopback: `/hang` never answers, `/huge` answers without end."""
+    """A server on loopback: `/hang` never answers, `/huge` answers without end, `/begins` begins
+    to without end, and `/goes-on`, once it is released, after its answer."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -65,28 +71,34 @@ def receiving() -> Iterator[Receiver]:
             receiver.taken.append(Taken(self.path, headers, body, status))
             if self.path == "/hang":
                 receiver.released.wait()
+            if self.path == "/begins":
+                self.flood(INTERIM)
+                return
             self.send_response(status)
             for name, value in receiver.headers.get(self.path, {}).items():
                 self.send_header(name, value)
             if self.path == "/huge":
                 self.send_header("Connection", "close")
                 self.end_headers()
-                self.flood()
+                self.flood(b"x" * 65536)
                 return
             text = b"" if status == 204 else b'{"detail": "no, because"}'
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)
+            if self.path == "/goes-on":
+                receiver.released.wait()
+                self.flood(INTERIM)
 
-        def flood(self) -> None:
+        def flood(self, what: bytes) -> None:
             self.close_connection = True
             until = time.monotonic() + 30
             while time.monotonic() < until:
                 try:
-                    self.wfile.write(b"x" * 65536)
+                    self.wfile.write(what)
                 except OSError:
+                    receiver.cut_off.append(self.path)
                     return
-            receiver.taken[-1].answered = 0
 
         def log_message(self, *_: object) -> None:
             """Nothing."""

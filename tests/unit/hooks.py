@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from uuid import UUID
 
 from onboarding.clock import now
 from onboarding.connections import partnership
 from onboarding.db import Database
-from onboarding.models import locked
+from onboarding.models import WebhookEndpoint, locked
 from onboarding.settings import Settings
 from onboarding.states import Health
 from onboarding.vault import Vault
 from onboarding.webhooks import endpoints, outbox, results
 from onboarding.webhooks.answer import Answer
+from onboarding.webhooks.courier import Courier
 from onboarding.webhooks.results import Result
 
 URL = "https://portal.example/hooks"
@@ -29,11 +32,13 @@ def taken() -> Answer:
     return Answer(now(), 34, 204, "")
 
 
-def endpoint(database: Database, vault: Vault, settings: Settings, url: str = URL) -> UUID:
-    """An endpoint of the partner of `watched`, for all events."""
+def endpoint(
+    database: Database, vault: Vault, settings: Settings, url: str = URL, *, partner: str = PARTNER
+) -> UUID:
+    """An endpoint for all events; unless another is named, of the partner of `watched`."""
     with database.transaction() as session:
-        partner = session.scalars(partnership.partner_named(PARTNER)).one()
-        made, _secret = endpoints.add(session, vault, settings, partner, url=url, events=())
+        owner = session.scalars(partnership.partner_named(partner)).one()
+        made, _secret = endpoints.add(session, vault, settings, owner, url=url, events=())
         return made.id
 
 
@@ -49,6 +54,25 @@ def mends(database: Database, connections: Sequence[UUID]) -> None:
     for connection_id in connections:
         with database.transaction() as session:
             locked(session, connection_id).health = Health.OK
+
+
+def tested(database: Database, endpoint_id: UUID) -> None:
+    """Somebody sends a test there."""
+    with database.transaction() as session:
+        endpoints.send_test(session, session.get_one(WebhookEndpoint, endpoint_id))
+
+
+@contextmanager
+def courier(database: Database, vault: Vault, settings: Settings) -> Iterator[None]:
+    """What the worker runs, until the end of the block."""
+    running = Courier(database, vault, settings)
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        running.stop()
+        thread.join()
 
 
 def tried(database: Database, answer: Answer, *, room: int = 100) -> int:

@@ -13,7 +13,7 @@ from onboarding.clock import now
 from onboarding.db import Database
 from onboarding.models import Connection, WebhookDelivery, locked
 from onboarding.states import Stage, WebhookEvent
-from onboarding.views.api import PREFIX
+from onboarding.views.api import PREFIX, deliveries
 from onboarding.webhooks.answer import Answer
 from tests.support.program import Program, wrong
 from tests.unit import hooks
@@ -79,12 +79,14 @@ def test_an_endpoint_from_its_making_to_its_end(app: Flask, fresh_database: Data
     assert [one["state"] for one in rest["deliveries"]] == ["delivered"]
 
     again = program.call("POST", f"{path}/deliveries/{delivery['id']}/replay")
-    assert (again.status_code, again.get_json()) == (202, {"deliveries": 1})
+    assert (again.status_code, again.get_json()) == (202, {"deliveries": 1, "next": None})
     answer_all(fresh_database, 200)
     since = (now() - timedelta(hours=1)).isoformat()
     asked = {"since": since, "only_given_up": False}
-    assert program.call("POST", path + "/replay", asked).get_json() == {"deliveries": 2}
-    assert program.call("POST", path + "/replay", {"since": since}).get_json() == {"deliveries": 0}
+    replay = path + "/replay"
+    assert program.call("POST", replay, asked).get_json() == {"deliveries": 2, "next": None}
+    none = {"deliveries": 0, "next": None}
+    assert program.call("POST", replay, {"since": since}).get_json() == none
 
     assert program.call("DELETE", path).status_code == 204
     assert wrong(program.call("GET", path)) == "not-found"
@@ -118,3 +120,42 @@ def test_a_url_is_there_once_and_there_are_ten_at_most(app: Flask) -> None:
         # That there are ten is no fault of a value.
         assert wrong(twice) == ("invalid" if number < 9 else "too-many-endpoints")
     assert "remove one first" in twice.get_json()["detail"]
+    first, second = program.call("GET", "/webhook-endpoints").get_json()["endpoints"][:2]
+    path = f"/webhook-endpoints/{first['id']}"
+    assert wrong(program.call("PATCH", path, {"url": second["url"]})) == "invalid"
+    assert program.call("PATCH", path, {"url": first["url"]}).status_code == 200
+
+
+def test_a_test_is_sent_once_until_it_has_been_tried(app: Flask, fresh_database: Database) -> None:
+    program = Program(app, "prairie")
+    made = program.call("POST", "/webhook-endpoints", {"url": URL}).get_json()
+    path = f"/webhook-endpoints/{made['id']}"
+    assert program.call("POST", path + "/test").status_code == 202
+    refused = program.call("POST", path + "/test")
+    assert wrong(refused) == "endpoint-not-ready"
+    assert "not ended" in refused.get_json()["detail"]
+    answer_all(fresh_database, 500)
+    assert program.call("POST", path + "/test").status_code == 202
+    found = program.call("GET", path + "/deliveries").get_json()["deliveries"]
+    assert [one["state"] for one in found] == ["waiting", "given_up"]
+
+
+def test_a_range_is_sent_again_in_parts(
+    app: Flask, fresh_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "REPLAYED_AT_ONCE", 2)
+    program = Program(app, "prairie")
+    made = program.call("POST", "/webhook-endpoints", {"url": URL}).get_json()
+    path = f"/webhook-endpoints/{made['id']}"
+    for _ in range(3):
+        program.call("POST", path + "/test")
+        answer_all(fresh_database, 200)
+    asked = {"since": (now() - timedelta(hours=1)).isoformat(), "only_given_up": False}
+    first = program.call("POST", path + "/replay", asked).get_json()
+    waiting = program.call("GET", path + "/deliveries?state=waiting").get_json()["deliveries"]
+    assert first == {"deliveries": 2, "next": waiting[0]["id"]}
+    answer_all(fresh_database, 200)
+    rest = program.call("POST", path + "/replay", asked | {"after": first["next"]}).get_json()
+    assert rest == {"deliveries": 1, "next": None}
+    odd = program.call("POST", path + "/replay", asked | {"after": "odd"})
+    assert wrong(odd) == "invalid"

@@ -161,6 +161,8 @@ def test_what_was_sent_is_found_looked_at_and_sent_again(desk: Desk) -> None:
 
         test = browser.post(f"{at}/test", data=token)
         assert "It has not been tried yet." in shown(desk, browser, test.location)
+        twice = browser.post(f"{at}/test", data=token, follow_redirects=True)
+        assert "The last test has not ended yet" in twice.text
         hooks.tried(desk.database, hooks.taken())
         assert "Delivered" in shown(desk, browser, test.location)
 

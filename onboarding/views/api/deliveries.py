@@ -32,6 +32,8 @@ from onboarding.views.api.webhooks import ENDPOINT, locked, shown
 from onboarding.views.parts import installation
 from onboarding.webhooks import endpoints, log, outbox
 
+REPLAYED_AT_ONCE = 1000
+
 
 class TryOut(BaseModel):
     """One request, and what was answered."""
@@ -85,12 +87,16 @@ class ReplayIn(Model):
     since: Moment = Field(description="Messages from then on,")
     until: Moment | None = Field(default=None, description="up to then. None: up to now.")
     only_given_up: bool = Field(default=True, description="Not those that were taken.")
+    after: str | None = Field(
+        default=None, max_length=pages.LONGEST, description="What the answer before had in `next`."
+    )
 
 
 class ReplayOut(BaseModel):
     """How much is sent again."""
 
     deliveries: int = Field(description="How many are sent again.")
+    next: str | None = Field(description="For `after`, if there may be more.")
 
 
 @bp.post(f"/{ENDPOINT}/test")
@@ -151,14 +157,15 @@ def replay_delivery(endpoint_id: UUID, number: str) -> Response:
         found = locked(session, endpoint_id)
         sent = _delivery(session, found, row_number(number))
         again = outbox.send_again(session, found, delivery_id=sent.id)
-    return as_json(ReplayOut(deliveries=again), 202)
+    return as_json(ReplayOut(deliveries=len(again), next=None), 202)
 
 
 @bp.post(f"/{ENDPOINT}/replay")
 @needs(ApiScope.WEBHOOKS)
 @spec.validate(json=ReplayIn, resp=answers(202, ReplayOut, 404), tags=["webhooks"])
 def replay_deliveries(endpoint_id: UUID) -> Response:
-    """Send again what was made within a time, in the order in which it was made."""
+    """Send again what was made within a time, in the order in which it was made: a thousand at
+    once, and then those after `next`."""
     given: ReplayIn = checked().json
     with writing() as session:
         again = outbox.send_again(
@@ -167,8 +174,11 @@ def replay_deliveries(endpoint_id: UUID) -> Response:
             since=given.since,
             until=given.until,
             only_given_up=given.only_given_up,
+            after=pages.number(given.after) or 0,
+            at_most=REPLAYED_AT_ONCE,
         )
-    return as_json(ReplayOut(deliveries=again), 202)
+    more = str(again[-1]) if len(again) == REPLAYED_AT_ONCE else None
+    return as_json(ReplayOut(deliveries=len(again), next=more), 202)
 
 
 def _delivery(session: Session, endpoint: WebhookEndpoint, number: int | None) -> log.Sent:

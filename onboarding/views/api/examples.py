@@ -161,6 +161,7 @@ VALUES: Mapping[str, Any] = {
     "link.url": "https://connect.example.com/c/…",
     "move.state": "reconnect",
     "organization.id": "463153",
+    "replay.after": NEVER,
     "replay.deliveries": 3,
     "shared.id": "463153",
     "test.type": TEST_EVENT,

@@ -129,9 +129,9 @@ def send_range_again(slug: str, endpoint_id: UUID) -> ResponseReturnValue:
             first=first and first.isoformat(),
             last=last and last.isoformat(),
             only_given_up=only,
-            messages=done,
+            messages=len(done),
         )
-    flash(_how_many(done, kept))
+    flash(_how_many(len(done), kept))
     return _back(slug, endpoint_id)
 
 
@@ -168,7 +168,7 @@ def send_delivery_again(slug: str, endpoint_id: UUID, delivery_id: int) -> Respo
         sent = log.delivery(session, kept, delivery_id) or abort(404)
         done = outbox.send_again(session, kept, delivery_id=sent.id)
         record(session, "webhook.send_again", kept, message=sent.public_id)
-    flash(_how_many(done, kept) if done else _("It waits to be sent already."))
+    flash(_how_many(len(done), kept) if done else _("It waits to be sent already."))
     return _to_delivery(slug, endpoint_id, sent.id)
 
 

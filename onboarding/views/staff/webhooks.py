@@ -102,10 +102,8 @@ def change_webhook(slug: str, endpoint_id: UUID) -> ResponseReturnValue:
         return _page(slug, endpoint_id, form)
     try:
         with parts.database.transaction() as session:
-            kept, typed = locked(session, slug, endpoint_id), _typed(form)
-            if typed["url"].strip() == kept.url:
-                del typed["url"]  # else what is known of its failures would be forgotten
-            endpoints.change(session, parts.settings, kept, **typed)
+            kept = locked(session, slug, endpoint_id)
+            endpoints.change(session, parts.settings, kept, **_typed(form))
             record(session, "webhook.change", kept, events=kept.events)
     except InputInvalid as err:
         return _page(slug, endpoint_id, form, str(err))
