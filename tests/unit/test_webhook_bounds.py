@@ -120,12 +120,10 @@ def test_names_of_a_partner_that_hang_hold_up_no_others(
             wait_until(lambda: len(looked_up) >= bounds.LOOK_UPS, what="names that hang")
             sending.test(works)
             wait_until(lambda: receiver.taken, what="what goes to another partner")
-            assert len(looked_up) == bounds.LOOK_UPS + 1
+            assert len(set(looked_up)) == bounds.LOOK_UPS + 1
         finally:
             released.set()
-        wait_until(
-            lambda: len(sending.all(WebhookTry)) == endpoints.AT_MOST + 1, what="all answers"
-        )
+        wait_until(lambda: len(sending.all(WebhookTry)) > endpoints.AT_MOST, what="all answers")
 
 
 def test_a_name_without_address_and_one_that_is_not_public_are_told_alike(
