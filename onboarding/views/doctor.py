@@ -13,6 +13,7 @@ from wtforms import StringField, TextAreaField
 from wtforms.validators import Length
 
 from onboarding.connections import partnership
+from onboarding.errors import InputInvalid
 from onboarding.forms import Form
 from onboarding.i18n import gettext as _
 from onboarding.i18n import mark
@@ -94,7 +95,11 @@ def _of_form(session: Session, partner: Partner, form: PortalForm) -> list[porta
         form.address.errors = [_(WHOLE_ADDRESS)]
         return None
     markup = form.markup.data or ""
-    told, token = portal.page_in(origin, form.headers.data or "", markup)
+    try:
+        told, token = portal.page_in(origin, form.headers.data or "", markup)
+    except InputInvalid as err:
+        form.markup.errors = [str(err)]
+        return None
     form.markup.data = portal.without_token(markup, token)
     token = (form.token.data or "").strip() or token
     slug, parts = partner.slug, installation()

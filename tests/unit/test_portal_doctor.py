@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from onboarding.clock import now
 from onboarding.db import Database
+from onboarding.errors import InputInvalid
 from onboarding.links import Links
 from onboarding.models import Link
 from onboarding.partners import portal
@@ -32,6 +36,14 @@ SANDBOX = (
     "allow-scripts allow-same-origin allow-forms allow-popups allow-popups-to-escape-sandbox "
     "allow-top-navigation-by-user-activation"
 )
+PIECES = (
+    *("<", ">", "!", "[", "]", "/", "=", "'", '"', ";", " ", "\n", "\0", "<!", "<![", "]]>", "--"),
+    *("</", "<?", "&", "&#", "&#x", "&lt", "9" * 5000, "CDATA[", "doctype", "<script ", "src="),
+    *("<iframe ", "sandbox", "allow=", "/embed/x", "/static/embed.js", "http://[", "ä." * 200),
+    *("<meta ", "http-equiv=", "content=", "content-security-policy", "<connect-john-deere token="),
+)
+"""What a page's HTML is of, and what readers of it stumble over."""
+PASTED = st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=30).map("".join)
 VISIT = portal.Visit(
     slug="prairie",
     registered=frozenset({PORTAL}),
@@ -279,7 +291,7 @@ def test_page_for_developers_looks_at_what_is_pasted_and_shows_no_token_again(
     token = embed(app)
     headers = "HTTP/1.1 200 OK\r\nContent-Security-Policy: default-src 'none'\r\nServer: x\r\n"
     markup = (
-        f'<![x[ <script src="http://old.example/static/embed.js"></script><b">&lt;'
+        f'<![x[> <script src="http://old.example/static/embed.js"></script><b">&lt;'
         f'<iframe sandbox="allow-scripts" src="{APP}/embed/prairie#{token}"></iframe>'
     )
     said = paste(browser, address=f"{PORTAL}/farm?id=1", headers=headers, markup=markup)
@@ -315,9 +327,21 @@ def test_page_for_developers_can_be_linked_to_and_says_what_to_write(
         assert answer.status_code == 422
         assert "Write the whole address, like https://portal.example.com/farm" in answer.text
         assert "X: kept" in answer.text
+    # Each is short enough to be typed, and ten times as long as browsers write it.
+    endless = f"http://{'ä.' * 200}com"
+    for answer in (
+        browser.get("/embed/prairie/doctor", query_string={"address": endless}),
+        paste(browser, address=endless),
+    ):
+        assert answer.status_code == 422
+        assert "Write the whole address, like https://portal.example.com/farm" in answer.text
     too_long = paste(browser, address=PORTAL, markup="<p>" * 6000)
     assert too_long.status_code == 422
     assert "longer than 16384 characters" in too_long.text
+    unread = paste(browser, address=PORTAL, markup=f"<iframe allow='&#{'9' * 5000}'>")
+    assert unread.status_code == 422
+    assert "The HTML can’t be read" in unread.text
+    assert paste(browser, address=PORTAL, markup="<<![![x[ a").status_code == 200
     assert browser.get("/embed/none-such/doctor").status_code == 404
     assert browser.post("/embed/prairie/doctor", data={"address": PORTAL}).status_code == 400
 
@@ -357,7 +381,19 @@ def test_terminal_says_the_same_and_fails_if_anything_is_wrong(
         ("ftp://portal.example", None),
         ("//portal.example", None),
         ("http://[", None),
+        (f"http://{'ä.' * 200}com", None),
     ],
 )
 def test_origins_are_written_as_browsers_write_them(address: str, origin: str | None) -> None:
     assert portal.origin_of(address) == origin
+
+
+@hypothesis.settings(max_examples=300)
+@hypothesis.example(address="", headers="", markup="<<![![x[ a")
+@hypothesis.example(address="", headers="", markup=f"<iframe allow='&#{'9' * 5000}'>")
+@hypothesis.given(address=PASTED, headers=PASTED, markup=PASTED)
+def test_whatever_is_pasted_is_read_or_refused(address: str, headers: str, markup: str) -> None:
+    origin = portal.origin_of(f"https://{address}") or PORTAL
+    with suppress(InputInvalid):
+        page, _token = portal.page_in(origin, headers, markup)
+        portal.examine(replace(VISIT, page=page))

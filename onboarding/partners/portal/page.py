@@ -114,7 +114,10 @@ def origin_of(address: str) -> str | None:
         return None
     named = f"[{host}]" if ":" in host else host
     place = named if port in {None, USUAL_PORTS[parts.scheme]} else f"{named}:{port}"
-    return f"{parts.scheme}://{place}" if HOST_AND_PORT.fullmatch(place) else None
+    origin = f"{parts.scheme}://{place}"
+    # A name may be longer as browsers write it than as it was typed.
+    is_one = HOST_AND_PORT.fullmatch(place) and len(origin) <= ADDRESS_MAX
+    return origin if is_one else None
 
 
 def headers_in(text: str) -> dict[str, str]:
@@ -140,11 +143,17 @@ def page_in(origin: str, headers: str, markup: str) -> tuple[Page, str]:
 
     :param headers: empty: not known
     :param markup: its HTML, or the part with the frame; empty: not known
-    :raise InputInvalid: if what matters of it is longer than any page's
+    :raise InputInvalid: if what matters of it is longer than any page's, or can't be read
     """
     reader = _Reader()
-    # Python's parser stumbles over marked sections, which HTML does not have.
-    reader.feed(markup.replace("<![", ""))
+    try:
+        # Python's parser stumbles over marked sections; to browsers they are comments.
+        reader.feed(markup.replace("<![", "<! ["))
+    except ValueError as err:  # a character's number that is longer than Python reads
+        raise InputInvalid(
+            "The HTML can’t be read: give only the part with the frame, the script and any meta "
+            "element with a policy."
+        ) from err
     try:
         page = Page.model_validate(
             {
