@@ -37,7 +37,13 @@ from onboarding.links import (
 from onboarding.models import ATTEMPT_LIFETIME, Link
 from onboarding.states import LinkKind
 from onboarding.views.grower import ENDED_WITHOUT_TOKEN, page_of, usable_link
-from onboarding.views.limits import START_PER_ADDRESS, START_PER_LINK, limiter, link_in_path
+from onboarding.views.limits import (
+    START_PER_ADDRESS,
+    START_PER_LINK,
+    limiter,
+    link_in_path,
+    may_note_opening,
+)
 from onboarding.views.parts import installation
 
 bp = Blueprint("connect", __name__)
@@ -59,7 +65,7 @@ def show(token: str) -> ResponseReturnValue:
     with installation().database.reading() as session:
         view = page_of(session, token)
         counts = view.link.opened_at is None or view.link.kind is LinkKind.EMBED
-    if counts and _is_shown_by_a_browser():
+    if counts and _is_shown_by_a_browser() and may_note_opening(view.link.id):
         with installation().database.transaction() as session:
             listing.note_opened(session, view.connection.id, view.link.id)
     if owed.is_look_due(view.connection, view.moment):

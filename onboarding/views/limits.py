@@ -27,6 +27,8 @@ API_PER_ADDRESS = "600 per minute"
 """Without a key. With one it is counted in the key's row, for all processes."""
 WRONG_KEYS_PER_ADDRESS = parse("60 per minute")
 CALLBACK_PER_LINK = parse("60 per hour")
+OPENINGS_PER_LINK = parse("60 per hour")
+"""Of a frame's link, that are written down: as many as it is pressed by people while it lasts."""
 OPEN_LINK_PER_ADDRESS = parse("30 per hour")
 """A whole co-op's meeting may have one address; a mailbox has a limit of its own in the rows."""
 OPEN_LINK_PER_PARTNER = parse("300 per hour")
@@ -56,6 +58,11 @@ def count_return(link_id: UUID) -> None:
     """
     if not limiter.limiter.hit(CALLBACK_PER_LINK, "return", str(link_id)):
         abort(429)
+
+
+def may_note_opening(link_id: UUID) -> bool:
+    """Count an opening of a link; False: so many were written down that the next is not."""
+    return limiter.limiter.hit(OPENINGS_PER_LINK, "opened", str(link_id))
 
 
 def may_ask_openly(slug: str) -> bool:

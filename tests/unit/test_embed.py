@@ -20,6 +20,7 @@ from onboarding.errors import InputInvalid
 from onboarding.links import Links
 from onboarding.models import Attempt, Connection, Event, Link, Partner
 from onboarding.states import LinkKind, Outcome, Stage
+from onboarding.views.limits import OPENINGS_PER_LINK
 from tests.support.queries import counted
 from tests.unit.cases import every_case
 from tests.unit.conftest import SettingsFor
@@ -144,6 +145,23 @@ def test_state_is_told_to_who_has_the_token_and_again_only_when_it_is_another(
     assert first > told["seen"], "the frame learns that the window is there"
     browser.get(f"/c/{token}", headers=shown)
     assert ask(browser, token).get_json()["seen"] > first, "each time"
+
+
+def test_links_of_frames_that_are_opened_without_end_write_no_more_than_people_do(
+    app: Flask, browser: FlaskClient
+) -> None:
+    engine = app.extensions["onboarding"].database.engine
+    token, other = embed(app), embed(app)
+
+    def is_written(token: str) -> bool:
+        shown = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate"}
+        with counted(engine) as sent:
+            assert browser.get(f"/c/{token}", headers=shown).status_code == 200
+        return any(one.startswith("UPDATE") for one in sent)
+
+    assert all(is_written(token) for _ in range(OPENINGS_PER_LINK.amount))
+    assert not is_written(token)
+    assert is_written(other)
 
 
 def test_tokens_that_are_not_for_this_frame_are_refused_by_their_reason(
