@@ -30,15 +30,19 @@ class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
     """What all forms are; those of staff, too."""
 
 
+def _window() -> StringField:
+    """`popup`: a frame opened the page in a window of its own."""
+    return StringField(validators=[Optional(), AnyOf([POPUP])])
+
+
 class StartForm(Form):
     """Begin an attempt.
 
-    `prompt=login` asks John Deere for another sign-in; `window=popup` says that a frame opened the
-    page in a window of its own.
+    `prompt=login` asks John Deere for another sign-in.
     """
 
     prompt = StringField(validators=[Optional(), AnyOf(["login"])])
-    window = StringField(validators=[Optional(), AnyOf([POPUP])])
+    window = _window()
 
 
 class StopForm(Form):
@@ -53,6 +57,7 @@ class OrganizationsForm(Form):
     """Go to John Deere's page for organizations, perhaps for one of them."""
 
     organization = StringField(validators=[Optional(), Length(max=64)])
+    window = _window()
 
 
 class DisconnectForm(Form):

@@ -20,7 +20,6 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from onboarding import describe
-from onboarding.clock import now
 from onboarding.colours import accent_css
 from onboarding.connections import consent, growers, listing, organizations, owed, partnership
 from onboarding.deere import Deere
@@ -36,7 +35,7 @@ from onboarding.links import (
 )
 from onboarding.models import ATTEMPT_LIFETIME, Link
 from onboarding.states import LinkKind
-from onboarding.views.grower import ENDED_WITHOUT_TOKEN, page_of, usable_link
+from onboarding.views.grower import ENDED_WITHOUT_TOKEN, may_be_opened, page_of, usable_link
 from onboarding.views.limits import (
     START_PER_ADDRESS,
     START_PER_LINK,
@@ -193,16 +192,14 @@ def choose(token: str) -> ResponseReturnValue:
         connection = growers.connection_of(session, usable_link(session, token).grower_id)
         found_shared = connection.has_shared_organization and not had_shared
         if is_of_now and (connection.trouble_in_the_way or found_shared):
-            return redirect(url_for(".show", token=token), 303)
+            window = form.window.data or None
+            return redirect(url_for(".show", token=token, window=window), 303)
         deere = parts.deere_for_reading(session, connection)
         url = organizations.page_for(
             session, deere, connection, organization_id=form.organization.data or None
         )
     response = make_response(redirect(url, 303))
-    # John Deere sends the browser back without a word, and it need not be the one that connected.
-    # It holds no more than the link that the browser has, and ends with it.
-    age = int(CHOICE_COOKIE_LIFETIME.total_seconds())
-    _set_cookie(response, CHOICE_COOKIE, token, max_age=age)
+    remember_choice(response, token, in_popup=form.window.data == POPUP)
     return response
 
 
@@ -219,14 +216,35 @@ def accent(slug: str) -> ResponseReturnValue:
     return response
 
 
+def remember_choice(response: Response, token: str, *, in_popup: bool) -> None:
+    """Let the browser that goes to choose organizations come back to where it went from.
+
+    John Deere sends it back without a word, and it need not be the one that connected. The cookie
+    holds no more than the link that the browser has, and ends with it.
+    """
+    value = f"{token}:{POPUP}" if in_popup else token
+    age = int(CHOICE_COOKIE_LIFETIME.total_seconds())
+    _set_cookie(response, CHOICE_COOKIE, value, max_age=age)
+
+
 def link_of_choice(session: Session) -> Link | None:
-    """The link with which this browser went to choose organizations, if it can still be used."""
+    """The link with which this browser went to choose organizations, if it may still open it."""
     try:
-        link_id = installation().links.link_id(request.cookies.get(CHOICE_COOKIE, ""))
+        link_id = installation().links.link_id(_choice()[0])
     except LinkInvalid:
         return None
     link = session.get(Link, link_id)
-    return link if link is not None and link.is_usable(now()) else None
+    return link if link is not None and may_be_opened(session, link) else None
+
+
+def went_in_popup() -> bool:
+    """Whether it went from a window that a frame had opened."""
+    return _choice()[1] == POPUP
+
+
+def _choice() -> tuple[str, str]:
+    token, _colon, window = request.cookies.get(CHOICE_COOKIE, "").partition(":")
+    return token, window
 
 
 def remember_browser(response: Response, connection_id: UUID) -> None:

@@ -24,7 +24,12 @@ from onboarding.links import attempt_cookie, connection_ids, grower_cookie
 from onboarding.models import Attempt, Link
 from onboarding.redaction import redact
 from onboarding.states import Outcome
-from onboarding.views.connect import link_of_choice, remember_browser
+from onboarding.views.connect import (
+    link_of_choice,
+    remember_browser,
+    remember_choice,
+    went_in_popup,
+)
 from onboarding.views.grower import page_of_link, problem_page
 from onboarding.views.limits import CALLBACK_PER_ADDRESS, count_return, limiter
 from onboarding.views.parts import installation
@@ -82,10 +87,10 @@ def returned() -> ResponseReturnValue:
         reads=organizations.READS_AFTER_RETURN,
         returned=True,
     )
-    if attempt.connection_id in own or link is None:
+    if link is None or attempt.connection_id not in chosen:
         return _to_page(attempt)
-    # A browser that only has the link goes back to that link, and learns of no other one.
-    return _to_link(link.id)
+    # Not to the link of the consent: that may have been in another window, or another browser.
+    return _to_page_of(link.id, in_popup=went_in_popup())
 
 
 def _again(attempt: Attempt) -> Response:
@@ -206,24 +211,29 @@ def _to_choose(attempt: Attempt) -> Response:
     url = organizations.look(
         parts.database, parts.vault, deere, attempt.id, send=True
     ).page_to_choose
-    response = make_response(redirect(url, 303)) if url else _to_page(attempt)
+    if url is None:
+        response = _to_page(attempt)
+    else:
+        response = make_response(redirect(url, 303))
+        token = parts.links.token(attempt.link_id)
+        remember_choice(response, token, in_popup=attempt.in_popup)
     remember_browser(response, attempt.connection_id)
     return response
 
 
 def _to_page(attempt: Attempt) -> Response:
+    return _to_page_of(attempt.link_id, in_popup=attempt.in_popup)
+
+
+def _to_page_of(link_id: UUID, *, in_popup: bool) -> Response:
     """To our own page, or on to the partner's if there is nothing more to do here."""
-    token = installation().links.token(attempt.link_id)
-    if attempt.in_popup:
+    token = installation().links.token(link_id)
+    if in_popup:
         return make_response(redirect(url_for("connect.show", token=token, window=POPUP), 303))
     with installation().database.reading() as session:
-        page = page_of_link(session, session.get_one(Link, attempt.link_id), token)
+        page = page_of_link(session, session.get_one(Link, link_id), token)
     if page.is_done and page.way_back:
         return make_response(redirect(url_for("connect.back", token=token), 303))
-    return _to_link(attempt.link_id)
-
-
-def _to_link(link_id: UUID) -> Response:
     return make_response(redirect(_page_of(link_id), 303))
 
 

@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from onboarding import describe
+from onboarding.connections import embedding
+from onboarding.models import Connection
 from onboarding.states import Outcome, Stage
 from tests.support.control import Control, Entry
 from tests.support.people import People, Person
@@ -18,6 +20,7 @@ SLOW_LOOKS_SECONDS = 3.5
 """Two looks and the pause of 2 seconds between them; from 4 on the app begins no third one."""
 
 CHOOSING = "/connections/"
+BACK = "https://portal.example/back"
 
 
 def test_no_page_to_choose_for_a_grower_who_shares_already(people: People) -> None:
@@ -267,6 +270,51 @@ def test_another_browser_with_the_link_can_choose_and_comes_back_to_it(people: P
     assert office.shared() == {"Smith Farms"}
 
 
+def test_who_consented_in_a_popup_and_chooses_in_the_portals_window_goes_back_from_there(
+    people: People, stack: Stack
+) -> None:
+    grower = _of_portal(people, "portal-window")
+    popup, here = (_framed(stack, grower) for _ in range(2))
+    grower.open(f"{popup}?window=popup")
+    grower.press("Connect John Deere")
+    grower.sign_in("one-farm")
+    grower.allow()
+    assert CHOOSING in grower.page.url
+    # The popup is closed there, and no other one opens: "Go on in this window, and come back here".
+    grower.open(here)
+    grower.press("Choose organizations")
+    grower.choose()
+    assert grower.page.url == f"{here}/back"
+    back = urlsplit(grower.page.links["Go on to Prairie Co-op"])
+    assert back.geturl().startswith(f"{BACK}?")
+    assert parse_qs(back.query).keys() == {"connection", "state"}
+
+
+def test_popup_that_took_the_place_of_the_portal_leads_back_to_it(
+    people: People, stack: Stack
+) -> None:
+    grower = _of_portal(people, "portal-view")
+    grower.open(f"{_framed(stack, grower)}?window=popup")
+    grower.press("Connect John Deere")
+    grower.sign_in("already-connected")
+    grower.allow()
+    assert grower.page.url.endswith("?window=popup")
+    assert "You can close this window" in grower.page.text
+    assert grower.page.links["Back to Prairie Co-op"].startswith(f"{BACK}?")
+
+
+def test_popup_stays_one_although_another_browser_has_consented(people: People) -> None:
+    office = people.invited()
+    office.authorize("one-farm")
+    portal = people.visitor(f"{office.link}?window=popup")
+    portal.open()
+    portal.press("Choose organizations")
+    portal.sign_in("one-farm")
+    portal.choose()
+    assert portal.page.url == portal.link
+    assert "You can close this window" in portal.page.text
+
+
 def test_return_from_choosing_can_be_repeated(people: People, control: Control) -> None:
     grower = people.invited()
     grower.connect("one-farm")
@@ -440,6 +488,22 @@ def test_terms_somewhere_else_are_not_linked(people: People) -> None:
     assert grower.connection().terms_url is None
     assert "example.net" not in grower.page.html
     assert "operationscenter.deere.com, then press “I have accepted them”" in grower.page.text
+
+
+def _of_portal(people: People, slug: str) -> Person:
+    """A grower of a partner to whose portal one may return."""
+    people.partner(slug, name="Prairie Co-op", return_urls=[BACK])
+    return people.invited(partner=slug)
+
+
+def _framed(stack: Stack, grower: Person) -> str:
+    """The page of a new frame's link."""
+    parts = stack.installation
+    with parts.database.transaction() as session:
+        connection = session.get_one(Connection, grower.connection().id)
+        link = embedding.new_link(session, connection, return_url=BACK)
+        session.flush()
+        return f"{stack.public_url}/c/{parts.links.token(link.id)}"
 
 
 def _fetched(grower: Person) -> dict[str, str]:
