@@ -34,9 +34,9 @@ from benchmarks.crowd import percentile
 from benchmarks.town import measured
 from onboarding import create_app
 from onboarding.clock import now
-from onboarding.connections import partnership
 from onboarding.models import Connection, Grower, Listing, Partner
 from onboarding.partners import keys
+from onboarding.staff import partners
 from onboarding.states import ApiScope
 from onboarding.views.api import pages
 from tests.support.stack import WEB, Stack
@@ -116,7 +116,7 @@ def _measure(stack: Stack, plan: Plan, size: int) -> Iterator[Asked]:
             connection.exec_driver_sql("CHECKPOINT")  # what was loaded is no longer written then
     for slug in (BIG, SMALL):
         with stack.installation.database.transaction() as session:
-            partner = session.scalars(partnership.partner_named(slug)).one()
+            partner = partners.named(session, slug)
             given = [_key(session, partner, number) for number in range(KEYS)]
             addresses = _addresses(session, partner, plan)
         program = Program(stack.public_url.rpartition(":")[2], given)

@@ -26,7 +26,7 @@ CHECKS = 9
 def add_swept(database: Database, *, up_to: int) -> None:
     """Add connections that have worked for long, until there are so many; all of them are due."""
     with database.transaction() as session:
-        partner = session.scalar(partnership.partner_named(PARTNER))
+        partner = partnership.find(session, PARTNER)
         if partner is None:
             partner = partnership.add_partner(session, slug=PARTNER, name="Demo Co-op")
             session.flush()

@@ -108,12 +108,9 @@ def change_partner(
         setattr(partner, column, value)
 
 
-def partner_named(slug: str) -> sa.Select[Partner]:
-    """The query for a partner."""
-    return sa.select(Partner).where(Partner.slug == slug)
-
-
 def find(session: Session, slug: str) -> Partner | None:
     """The partner that an address names. What can be no slug is not asked for: PostgreSQL takes no
     NUL in a text."""
-    return session.scalar(partner_named(slug)) if SLUG.fullmatch(slug) else None
+    if not SLUG.fullmatch(slug):
+        return None
+    return session.scalar(sa.select(Partner).where(Partner.slug == slug))

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from onboarding.connections import embedding, partnership
 from onboarding.connections.growers import connection_of
+from onboarding.staff import partners
 from tests.support.people import Person
 from tests.support.stack import Stack
 
@@ -108,9 +109,9 @@ def portal(stack: Stack, slug: str, *, registered: bool = True) -> Iterator[Port
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     made = Portal(stack, slug, server.server_port)
     with stack.installation.database.transaction() as session:
-        if session.scalar(partnership.partner_named(slug)) is None:
+        if partnership.find(session, slug) is None:
             partnership.add_partner(session, slug=slug, name="Prairie Co-op")
-        partner = session.scalars(partnership.partner_named(slug)).one()
+        partner = partners.named(session, slug)
         partner.frame_origins = [made.origin] if registered else ["https://elsewhere.example"]
         partner.return_urls = [f"{made.origin}/back"]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

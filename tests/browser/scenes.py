@@ -215,7 +215,7 @@ class Scenes:
 
     def _add_partner(self, slug: str, name: str, **fields: Any) -> None:
         with self._session_to(write=True) as session:
-            if session.scalar(partnership.partner_named(slug)) is None:
+            if partnership.find(session, slug) is None:
                 partnership.add_partner(session, slug=slug, name=name, **SUPPORT, **fields)
 
     def _set_pace(self, **values: datetime | None) -> None:

@@ -15,7 +15,6 @@ from flask import url_for
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 from onboarding import clock, create_app
-from onboarding.connections.partnership import partner_named
 from onboarding.local.world import opening
 from onboarding.models import (
     BulkJob,
@@ -28,6 +27,7 @@ from onboarding.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
+from onboarding.staff import partners
 from onboarding.staff.imports import doing
 from onboarding.staff.imports.file import File, Line
 from onboarding.staff.roles import member_of
@@ -151,7 +151,7 @@ class World:
             known = sa.select(Import.id)
             if (found := session.scalars(known).first()) is not None:
                 return found
-            partner = session.scalars(partner_named(self.partner)).one()
+            partner = partners.named(session, self.partner)
             theirs = sa.select(Grower.external_id).where(Grower.partner_id == partner.id)
             ids = ("new-1", session.scalars(theirs).first() or "", "")
             lines = [Line(2 + row, one, "Elm Farm", "", "", "") for row, one in enumerate(ids)]

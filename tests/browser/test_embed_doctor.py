@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Route, expect
 
-from onboarding.connections import partnership
 from onboarding.models import Link
+from onboarding.staff import partners
 from onboarding.states import LinkKind
 from tests.browser.portal import Portal, portal
 from tests.browser.watch import too_wide
@@ -161,7 +161,7 @@ def test_console_of_a_portal_with_https_says_that_this_service_has_none(
     (port,) = free_ports(1)
     examined.front = f"https://localhost:{port}"
     with examined.stack.installation.database.transaction() as session:
-        partner = session.scalars(partnership.partner_named(SLUG)).one()
+        partner = partners.named(session, SLUG)
         partner.frame_origins = [examined.origin]
     person = people.invited(partner=SLUG)
     put(examined, person)
@@ -211,7 +211,7 @@ def test_console_knows_elements_that_are_not_complete_and_partners_that_are_not(
     with portal(examined.stack, "other") as other:
         other.element = "".join(element.format(*one) for one in wrong)
         with examined.stack.installation.database.transaction() as session:
-            partner = session.scalars(partnership.partner_named(SLUG)).one()
+            partner = partners.named(session, SLUG)
             partner.frame_origins = [other.origin]
         said = console(chromium, other, frames=3)
     assert "✗ This token is another partner’s." in said

@@ -10,9 +10,10 @@ from uuid import uuid4
 import pytest
 import requests
 
-from onboarding.connections import incidents, partnership
+from onboarding.connections import incidents
 from onboarding.connections.tries import STRAY_LIVES
 from onboarding.partners import keys, repeats, ways
+from onboarding.staff import partners
 from onboarding.states import ApiScope
 from tests.support.control import Control, hold, wait_for_held
 from tests.support.stack import PARTNER, WEB, Stack
@@ -54,7 +55,7 @@ class Developer:
     def __init__(self, stack: Stack, slug: str = PARTNER) -> None:
         stack.invite(f"farm-{uuid4().hex[:12]}", partner=slug)  # so that there is the partner
         with stack.installation.database.transaction() as session:
-            partner = session.scalars(partnership.partner_named(slug)).one()
+            partner = partners.named(session, slug)
             _made, key = keys.make(session, partner, name="a test", scopes=list(ApiScope))
         self._url = f"{stack.public_url}/api/v1"
         self._session = requests.Session()

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from onboarding.clock import now
-from onboarding.connections import invitations, partnership
+from onboarding.connections import invitations
 from onboarding.models import (
     Audit,
     BulkJob,
@@ -27,6 +27,7 @@ from onboarding.models import (
     Listing,
     Staff,
 )
+from onboarding.staff import partners
 from onboarding.staff.bulk import jobs, work
 from onboarding.staff.bulk.choice import Choice
 from onboarding.staff.imports import doing
@@ -103,7 +104,7 @@ def confirmed(stack: Stack) -> UUID:
         staff = Staff(email="import@example.com", role=Role.OPERATOR, created_at=now())
         session.add(staff)
         session.flush()
-        partner = session.scalars(partnership.partner_named("demo")).one()
+        partner = partners.named(session, "demo")
         by = member_of(staff)
         shown = doing.show(session, by, partner, "growers.csv", File(lines, ignored=[]))
         assert doing.confirm(session, by, shown, seen=0)

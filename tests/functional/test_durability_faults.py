@@ -61,7 +61,7 @@ MATRIX = [
 def choosy_partner(running_stack: Stack) -> str:
     """A partner who chooses organizations at Leaf, so that the configuration is written, too."""
     with running_stack.installation.database.transaction() as session:
-        if session.scalar(partnership.partner_named("choosy")) is None:
+        if partnership.find(session, "choosy") is None:
             partnership.add_partner(
                 session, slug="choosy", name="Choosy Co-op", select_organizations=True
             )

@@ -8,8 +8,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from onboarding.connections import partnership
 from onboarding.partners import keys
+from onboarding.staff import partners
 from onboarding.states import ApiScope
 from onboarding.views.api.parts import PREFIX
 
@@ -20,7 +20,7 @@ class Program:
     def __init__(self, app: Flask, slug: str, *scopes: ApiScope) -> None:
         self.client: FlaskClient = app.test_client()
         with app.extensions["onboarding"].database.transaction() as session:
-            partner = session.scalars(partnership.partner_named(slug)).one()
+            partner = partners.named(session, slug)
             made, self.key = keys.make(
                 session, partner, name="a test", scopes=scopes or list(ApiScope)
             )

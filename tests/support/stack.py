@@ -206,7 +206,7 @@ class Stack:
         """
         parts = self.installation
         with parts.database.transaction() as session:
-            if session.scalar(partnership.partner_named(partner)) is None:
+            if partnership.find(session, partner) is None:
                 partnership.add_partner(session, slug=partner, name="Demo Co-op")
                 session.flush()
             link = invitations.invite(

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from onboarding.clock import now
-from onboarding.connections import partnership
 from onboarding.db import Database
 from onboarding.models import WebhookEndpoint, locked
 from onboarding.settings import Settings
+from onboarding.staff import partners
 from onboarding.states import Health
 from onboarding.vault import Vault
 from onboarding.webhooks import endpoints, outbox, results
@@ -37,7 +37,7 @@ def endpoint(
 ) -> UUID:
     """An endpoint for all events; unless another is named, of the partner of `watched`."""
     with database.transaction() as session:
-        owner = session.scalars(partnership.partner_named(partner)).one()
+        owner = partners.named(session, partner)
         made, _secret = endpoints.add(session, vault, settings, owner, url=url, events=())
         return made.id
 

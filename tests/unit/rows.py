@@ -21,7 +21,7 @@ PARTNER = "demo"
 def add_partner(database: Database, slug: str = PARTNER) -> None:
     """A partner, if there is none of that name."""
     with database.transaction() as session:
-        if session.scalar(partnership.partner_named(slug)) is None:
+        if partnership.find(session, slug) is None:
             partnership.add_partner(session, slug=slug, name="Demo Co-op")
 
 
@@ -46,7 +46,7 @@ def watched(database: Database, count: int, **values: Any) -> list[UUID]:
     """
     moment = now()
     with database.transaction() as session:
-        partner = session.scalar(partnership.partner_named("watched"))
+        partner = partnership.find(session, "watched")
         if partner is None:
             partner = Partner(slug="watched", name="Demo Co-op", created_at=moment)
         had = session.scalar(sa.select(sa.func.count()).select_from(Grower)) or 0

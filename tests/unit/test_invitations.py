@@ -13,6 +13,7 @@ from onboarding.connections import invitations, partnership
 from onboarding.db import Database
 from onboarding.errors import InputInvalid
 from onboarding.models import Connection, Grower, Link, Partner
+from onboarding.staff import partners
 from onboarding.states import Cause, Stage
 from tests.unit.rows import PARTNER, add_partner, connection_of, history_of, invited
 
@@ -52,7 +53,7 @@ def test_a_partner_is_kept_with_all_that_was_said(fresh_database: Database) -> N
     )
 
     with fresh_database.reading() as session:
-        found = session.scalars(partnership.partner_named("north-farms")).one()
+        found = partners.named(session, "north-farms")
     assert (found.name, found.colour, found.support_name) == ("North Farms", "#1a2b3c", "Ada")
     assert found.support_email == "help@north.example"
     assert found.support_phone == "+49 30 1234567"

@@ -16,11 +16,12 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from onboarding.clock import now
-from onboarding.connections import growers, invitations, listing, partnership
+from onboarding.connections import growers, invitations, listing
 from onboarding.db import Database
 from onboarding.mail.address import Mailing, MailServer, Sender
 from onboarding.models import Audit, BulkJob, BulkRow, Connection, Grower, Link, Mail, Staff
 from onboarding.settings import Settings
+from onboarding.staff import partners
 from onboarding.staff.bulk import jobs, work
 from onboarding.staff.rounds import Rounds
 from onboarding.states import (
@@ -334,9 +335,7 @@ def test_limited_members_reach_only_what_they_see_when_asked_and_when_worked_on(
     job_id = begun(desk, limited, BulkKind.NEW_LINK, references(desk.database))
     assert job_of(desk, job_id).total == 2
     with desk.database.transaction() as session:
-        session.scalars(sa.select(Staff)).one().partners = list(
-            session.scalars(partnership.partner_named("ours"))
-        )
+        session.scalars(sa.select(Staff)).one().partners = [partners.named(session, "ours")]
     worked_off(desk)
 
     job = job_of(desk, job_id)

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from onboarding.clock import now
-from onboarding.connections import enrolment, partnership
+from onboarding.connections import enrolment
 from onboarding.connections.enrolment import Newcomer
 from onboarding.db import DATABASE_ERRORS
 from onboarding.errors import InputInvalid
@@ -34,6 +34,7 @@ from onboarding.models import (
     Staff,
 )
 from onboarding.models import Mail as MailRow
+from onboarding.staff import partners
 from onboarding.staff.bulk import work
 from onboarding.staff.imports import doing, file
 from onboarding.staff.imports import work as importing
@@ -472,4 +473,4 @@ def test_what_nobody_confirms_is_over_after_a_day_and_deleted(desk: Desk) -> Non
     with desk.database.reading() as session:
         assert session.scalars(sa.select(Import.state)).all() == [ImportState.DONE]
         assert session.scalars(sa.select(ImportRow)).all() == []
-        assert session.scalars(partnership.partner_named("ours")).one()
+        assert partners.named(session, "ours")

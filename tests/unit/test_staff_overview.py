@@ -9,8 +9,8 @@ import html5lib
 import pytest
 
 from onboarding.clock import now
-from onboarding.connections import partnership
 from onboarding.models import Figure, FigureCount, Incident, Pace, Partner
+from onboarding.staff import partners
 from onboarding.staff.overview import monday_of
 from onboarding.states import FigureKind, IncidentKind, Role
 from tests.support.desk import Desk
@@ -28,7 +28,7 @@ def figured(desk: Desk) -> Desk:
     for times, slug in enumerate(("prairie", "valley"), 1):
         add_partner(desk.database, slug)
         with desk.database.transaction() as session:
-            partner = session.scalars(partnership.partner_named(slug)).one()
+            partner = partners.named(session, slug)
             partner.name = slug.title()
 
             def add(

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 import time_machine
 
 from onboarding.clock import now
-from onboarding.connections import partnership
 from onboarding.mail.address import Mailing, Sender
 from onboarding.models import WebhookEndpoint
 from onboarding.settings import Settings
+from onboarding.staff import partners
 from onboarding.webhooks import outbox, telling
 from onboarding.webhooks.results import GIVEN_UP_AFTER
 from tests.unit import hooks
@@ -44,7 +44,7 @@ def paused(walk: Walk, *, status: int, support: str | None = "dev@portal.example
     """An endpoint that has failed until it was paused, at this moment."""
     connections = watched(walk.database, 1, checked_at=now())
     with walk.database.transaction() as session:
-        partner = session.scalars(partnership.partner_named(hooks.PARTNER)).one()
+        partner = partners.named(session, hooks.PARTNER)
         partner.support_email, partner.support_name = support, "Ann Ö."
     hooks.endpoint(walk.database, walk.vault, walk.settings, URL)
     hooks.breaks(walk.database, connections)
