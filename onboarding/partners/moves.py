@@ -3,8 +3,9 @@
 A partner's developer sees each status in their own pages, and gets the webhooks that go with it.
 
 First the sandbox is made so, then all that is written here is written in one transaction, which
-the caller may add to. So a move that was cut off has been carried out or not; doing it again
-leads to the same status.
+the caller may add to. Before a consent there is one more, since John Deere is asked between them:
+of a move that was cut off there, an attempt stays that comes to nothing, as of a grower who was
+cut off. Doing a move again leads to the same status.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from onboarding.connections import (
 )
 from onboarding.connections.owed import owe_check
 from onboarding.deere import Deere
-from onboarding.errors import InputInvalid
+from onboarding.errors import InputInvalid, UpstreamError
 from onboarding.installation import Installation
 from onboarding.models import Attempt, Connection, locked
 from onboarding.partners import deeds, ways
 from onboarding.partners.simulation import Simulation
-from onboarding.states import Cause, Health, Stage
+from onboarding.states import Cause, Health, Outcome, Stage
 from onboarding.vault import KEY_BYTES, Vault
 
 
@@ -80,7 +81,7 @@ class Move:
             self._consent(code, self._move_in(found, code))
         elif code != "invited":
             self._at_leaf(found, code)
-        return ways.HINTS.get(code, "")
+        return ways.hint(code, self.parts.settings)
 
     def _disturb(self, code: str, **match: str) -> None:
         for fault in ways.FAULTS.get(code, ()):
@@ -118,9 +119,15 @@ class Move:
             attempt, started = self._start(session)
             deere = parts.deere_of_attempt(session, attempt)
             consent.use(session, parts.vault, attempt)
-        url = deere.consent_url(state=started.state, code_verifier=started.code_verifier)
-        given = self.simulation.consent(account, url)
-        tokens = deere.exchange(code=given, code_verifier=started.code_verifier)
+        try:
+            url = deere.consent_url(state=started.state, code_verifier=started.code_verifier)
+            given = self.simulation.consent(account, url)
+            tokens = deere.exchange(code=given, code_verifier=started.code_verifier)
+        except UpstreamError as err:
+            with parts.database.transaction() as session:
+                attempt = session.get_one(Attempt, started.attempt_id)
+                consent.finish(session, attempt, Outcome.INTERRUPTED, detail=str(err))
+            raise
         # Nobody chooses meanwhile: it is also what the grower comes back with.
         reading = organizations.read(deere, tokens.access_token) if tokens.expires_in else None
         # That of staff who have lost the key: what it encrypts nobody reads any more.

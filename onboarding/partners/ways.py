@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from onboarding.connections import incidents
+from onboarding.settings import Settings
 from onboarding.states import Health, Outcome
 
 OPEN = ("authorizing", "finishing")
@@ -97,8 +99,8 @@ CODES = (
 _LASTED = "It is told once it has lasted for 20 seconds."
 _CLOCK = "the sandbox’s control page can move the clock."
 _MANY = (
-    "It is told once it is so of many: move at least five connections, and a fifth of those that "
-    "Leaf was asked about within half an hour. Until then it is `{0}`."
+    "It is told once it is so of many: move at least {least} connections, and {share} percent of "
+    "those that Leaf was asked about within {minutes} minutes. Until then it is `%s`."
 )
 HINTS = {
     "finishing": "It lasts for a minute at most; then the grower counts as cut off.",
@@ -111,7 +113,18 @@ HINTS = {
     "disconnecting_late": _LASTED,
     "temporarily_unavailable": f"It is told once it has lasted for a quarter of an hour; {_CLOCK}",
     "unconfirmed": f"It is told after two days without a word of Leaf; {_CLOCK}",
-    "refused_with_many": _MANY.format("reconnect"),
-    "limited_with_many": _MANY.format("missing_permission"),
+    "refused_with_many": _MANY % "reconnect",
+    "limited_with_many": _MANY % "missing_permission",
 }
-"""What else is to know, where the status does not come within a second or two."""
+
+
+def hint(code: str, settings: Settings) -> str:
+    """What else is to know, where the status does not come within a second or two; empty: nothing.
+
+    :param settings: say when trouble is of many
+    """
+    return HINTS.get(code, "").format(
+        least=incidents.LEAST,
+        share=settings.incident_share_percent,
+        minutes=settings.incident_within_minutes,
+    )

@@ -158,6 +158,8 @@ def test_what_is_told_of_many_at_once_comes_once_they_are_many(stack: Stack) -> 
             developer.bring(path, "connected")
         moved = developer.move(paths[0], state)
         assert f"`{alone}`" in moved.json()["hint"]
+        within = stack.installation.settings.incident_within_minutes
+        assert f"within {within} minutes" in moved.json()["hint"]
         developer.wait_for(paths[0], alone)
         for path in paths[1:]:
             developer.move(path, state)
@@ -194,6 +196,19 @@ def test_grower_of_a_program_is_not_taken_for_whom_leaf_knows_by_the_same_id(sta
     assert own != known.id
     assert leaf.credential(known.id) is None
     assert {one.id for one in leaf.users(external_id=external_id)} == {known.id, own}
+
+
+def test_move_that_the_sandbox_does_not_answer_ends_as_an_interrupted_one(
+    stack: Stack, control: Control
+) -> None:
+    developer = Developer(stack)
+    path = developer.grower()
+    control.add_fault("deere.token", "status", status=503)
+    assert developer.move(path, "connected").status_code == 503
+    assert developer.call("GET", path).json()["status"]["code"] == "interrupted"
+    assert developer.happened(path)[0] == "attempt_interrupted"
+    control.clear_faults()
+    developer.bring(path, "connected")
 
 
 def test_move_that_was_cut_off_is_carried_out_once(stack: Stack, control: Control) -> None:
