@@ -20,7 +20,7 @@ from onboarding.models.growers import Grower, Link, LinkRequest, Partner
 from onboarding.models.history import Event, LeafEvent, SeenAlert
 from onboarding.models.imports import Import, ImportRow
 from onboarding.models.listing import Listing, SavedView
-from onboarding.models.mail import Mail
+from onboarding.models.mail import IS_OPEN_LINK, Mail
 from onboarding.models.running import Copy, Incident, Pace, Worker
 from onboarding.models.staff import Audit, Staff, StaffSession
 from onboarding.models.webhook import (
@@ -36,6 +36,7 @@ __all__ = [
     "EXCHANGE_LIMIT",
     "HAS_FAILED",
     "HAS_TURNED",
+    "IS_OPEN_LINK",
     "IS_OUR_FAULT",
     "ApiAnswer",
     "ApiKey",

@@ -13,6 +13,9 @@ from onboarding.models.connection import Connection
 from onboarding.models.growers import Link
 from onboarding.states import MailKind, MailState
 
+IS_OPEN_LINK = f"kind = '{MailKind.OPEN_LINK}'"
+"""Written out, since a database finds a partial index only so."""
+
 
 class Mail(Base):
     """A mail to a grower: owed, sent, left out or given up.
@@ -56,4 +59,11 @@ class Mail(Base):
             sqlite_where=sa.text("due_at IS NOT NULL"),
         ),
         sa.Index("ix_mail_state_ended_at", "state", "ended_at"),
+        sa.Index(
+            "ix_mail_open_link",
+            "state",
+            "ended_at",
+            postgresql_where=sa.text(IS_OPEN_LINK),
+            sqlite_where=sa.text(IS_OPEN_LINK),
+        ),
     )

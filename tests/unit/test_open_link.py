@@ -34,6 +34,7 @@ from tests.unit.mail_server import Postbox, postbox
 
 ADDRESS = "anna@farm.example"
 TYPED = {"farm": "Elm Farm", "person": "Anna Miller", "email": ADDRESS, "phone": "555 0100"}
+MANY = 3000
 SENDER = Sender(name="", address="connect@onboarding.example")
 
 
@@ -484,3 +485,30 @@ def test_staff_and_commands_switch_it_and_see_who_came_by_it(
     page = boss.get(f"/staff/connections/{reference}").text
     for text in ("Came by the open link", "Mail: link from the open link, sent", "Anna Miller"):
         assert text in page, text
+
+
+def test_what_an_address_was_mailed_is_found_without_the_mails_of_other_kinds(
+    fresh_database: Database,
+) -> None:
+    with fresh_database.transaction() as session:
+        partnership.add_partner(session, slug="prairie", name="Prairie Co-op")
+    connection_id = known(fresh_database).id
+    sent = {"connection_id": connection_id, "state": MailState.SENT}
+    sent |= {"created_at": now(), "ended_at": now()}
+    others = [sent | {"kind": MailKind.INVITATION} for _ in range(MANY)]
+    asked: list[tuple[str, Any]] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    engine = fresh_database.engine
+    word = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN"
+    with fresh_database.transaction() as session:
+        session.execute(sa.insert(Mail), [*others, sent | {"kind": MailKind.OPEN_LINK}])
+        session.execute(sa.text("ANALYZE"))  # else a database would rather read the table
+        sa.event.listen(engine, "after_cursor_execute", note)
+        assert not renewal.has_enough(session, {ADDRESS})
+        sa.event.remove(engine, "after_cursor_execute", note)
+        ((statement, parameters),) = asked
+        plan = session.connection().exec_driver_sql(f"{word} {statement}", parameters).all()
+    assert "ix_mail_open_link" in str(plan)

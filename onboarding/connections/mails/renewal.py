@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from onboarding.clock import now
 from onboarding.connections import growers, history
 from onboarding.connections.mails.owed import owe
-from onboarding.models import Connection, Grower, Link, Mail, locked
+from onboarding.models import IS_OPEN_LINK, Connection, Grower, Link, Mail, locked
 from onboarding.settings import Settings
 from onboarding.states import LinkKind, MailKind, MailState
 
@@ -66,7 +66,6 @@ def has_enough(session: Session, spellings: Collection[str]) -> bool:
     :param spellings: how the address may be written, in small letters
     """
     lately = now() - ASKED_LATELY
-    # By the index of states and ends: nearly all growers have another address.
     is_sent = sa.and_(Mail.state == MailState.SENT, Mail.ended_at > lately)
     mailed = (
         sa.select(sa.func.count())
@@ -74,8 +73,8 @@ def has_enough(session: Session, spellings: Collection[str]) -> bool:
         .join(Connection, Connection.id == Mail.connection_id)
         .join(Grower, Grower.id == Connection.grower_id)
         .where(
+            sa.text(IS_OPEN_LINK),  # mails of that kind have an index of their own
             sa.or_(is_sent, Mail.state == MailState.WAITING),
-            Mail.kind == MailKind.OPEN_LINK,
             sa.func.lower(Grower.email).in_(spellings),
         )
     )
