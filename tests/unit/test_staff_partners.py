@@ -70,6 +70,20 @@ def test_partner_is_previewed_added_and_changed(desk: Desk) -> None:
     assert done[1].data == {"changed": ["colour", "return_urls"]}
 
 
+def test_a_return_url_that_was_taken_once_may_stay_in_a_preview_too(desk: Desk) -> None:
+    add_partner(desk.database, "blue")
+    with desk.database.transaction() as session:
+        session.scalars(sa.select(Partner)).one().return_urls = ["https://portal.example/#/farm"]
+    hand = Hand(desk)
+    for urls, is_kept in (
+        ("https://portal.example/#/farm\nhttps://portal.example/back", True),
+        ("https://portal.example/#/other", False),
+    ):
+        for do, done in (("preview", 200), ("save", 303)):
+            answer = hand.send("/staff/partners/blue", do, **PARTNER, return_urls=urls)
+            assert answer.status_code == (done if is_kept else 422), (urls, do)
+
+
 def test_what_is_wrong_is_said_and_nothing_typed_is_lost(desk: Desk) -> None:
     hand = Hand(desk)
     for wrong, says in {

@@ -111,7 +111,7 @@ def change_partner(slug: str) -> ResponseReturnValue:
         return _page(form, found)
     try:
         if request.form.get("do") == "preview":
-            return _preview(form, slug)
+            return _preview(form, slug, kept=found.return_urls)
         with parts.database.transaction() as session:
             values = form.values()
             partners.refuse_loopback(parts.settings, values)
@@ -142,7 +142,7 @@ def make_partner() -> ResponseReturnValue:
         return _page(form, None)
     try:
         if request.form.get("do") == "preview":
-            return _preview(form, form.slug.data)
+            return _preview(form, form.slug.data, kept=[])
         with parts.database.transaction() as session:
             values = form.values()
             partners.refuse_loopback(parts.settings, values)
@@ -210,13 +210,14 @@ def _page(form: PartnerForm, partner: Partner | None, *, wrong: str = "") -> Res
     return page, UNPROCESSABLE if request.method == "POST" else 200
 
 
-def _preview(form: PartnerForm, slug: str) -> ResponseReturnValue:
+def _preview(form: PartnerForm, slug: str, *, kept: list[str]) -> ResponseReturnValue:
     """The page of a link, for a grower whom nobody knows; nothing is kept.
 
+    :param kept: the return URLs that the partner has, which may stay as they are
     :raise InputInvalid: if what was typed can't be kept either
     """
     parts = installation()
-    typed = Partner(slug=slug)
+    typed = Partner(slug=slug, return_urls=kept)
     partnership.change_partner(typed, **form.values())
     with parts.database.reading() as session:
         name = form.application.data
