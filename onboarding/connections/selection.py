@@ -150,6 +150,6 @@ def _is_owed(row: Organization, selection: Selection) -> bool:
 
 
 def is_meant(connection: Connection) -> bool:
-    """Whether staff have chosen that nothing is fetched."""
+    """Whether somebody here, staff or partner, has chosen that nothing is fetched."""
     shared = [row for row in connection.organizations if row.connected and row.member]
     return bool(shared) and all(row.sync_chosen is SyncChoice.PREVIEW for row in shared)

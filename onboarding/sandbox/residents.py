@@ -31,7 +31,6 @@ from onboarding.sandbox.config import Config, Registered
 from onboarding.sandbox.store import Store
 from onboarding.states import Health
 
-CONNECTED = "connected"
 NOBODY: dict[str, Any] = {
     "farms": [],
     "withheld_scopes": [],
@@ -73,7 +72,7 @@ class Residents:
         :raise InputInvalid: if that can't be an account
         """
         try:
-            account = _account({**NOBODY, **person})
+            account = _account(person)
         except (TypeError, KeyError, ValueError) as err:
             raise InputInvalid(
                 "An account has a name, farms as in the file, terms_url, access_seconds."
@@ -100,15 +99,16 @@ class Residents:
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('residents', ?)", (stamp,))
 
 
-def _account(data: dict[str, Any]) -> Account:
+def _account(person: dict[str, Any]) -> Account:
+    said = {**NOBODY, **person}
     return Account(
-        name=data["name"],
+        name=said["name"],
         does="Lives here.",
-        farms=tuple(Farm(**farm) for farm in data["farms"]),
-        withheld_scopes=frozenset(data["withheld_scopes"]),
-        terms_url=data["terms_url"],
-        leaf_status=Health(data["leaf_status"]),
-        access_seconds=int(data.get("access_seconds", ACCESS_SECONDS)),
+        farms=tuple(Farm(**farm) for farm in said["farms"]),
+        withheld_scopes=frozenset(said["withheld_scopes"]),
+        terms_url=said["terms_url"],
+        leaf_status=Health(said["leaf_status"]),
+        access_seconds=int(said["access_seconds"]),
     )
 
 
@@ -127,11 +127,12 @@ class _Settlement:
 
     def settle(self, one: dict[str, Any]) -> None:
         """Make the account, and connect what it shares."""
-        kept = {key: one.get(key, usual) for key, usual in NOBODY.items()}
-        self._write("residents", one["name"], json.dumps({"name": one["name"], **kept}))
-        for farm in kept["farms"]:
-            if farm.get(CONNECTED):
-                self._write("connections", one["name"], farm["id"])
+        account = _account(one)
+        said = {key: one[key] for key in ("name", *NOBODY) if key in one}
+        self._write("residents", account.name, json.dumps(said))
+        for farm in account.farms:
+            if farm.connected:
+                self._write("connections", account.name, farm.id)
 
     def _at_deere(self, one: dict[str, Any]) -> None:
         self.settle(one)

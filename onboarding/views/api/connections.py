@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 import sqlalchemy as sa
 from flask import Response, abort, make_response
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 from onboarding.connections import owed
 from onboarding.models import Connection, Grower, Listing
 from onboarding.partners import deeds, status
-from onboarding.states import ApiScope, Health
+from onboarding.states import ApiScope, Health, Turn
 from onboarding.views.api import pages
 from onboarding.views.api.pages import Page
 from onboarding.views.api.parts import (
@@ -39,7 +39,6 @@ def _is_known(code: str | None) -> str | None:
     return code
 
 
-Who = Literal["grower", "staff", "nobody"]
 Code = Annotated[str, Field(json_schema_extra={"enum": [*status.CODES]})]
 
 
@@ -49,7 +48,7 @@ class StatusOut(BaseModel):
     code: Code = Field(description="Stable, for machines.")
     label: str = Field(description="Two or three words.")
     sentence: str = Field(description="What a person would read.")
-    who: Who = Field(description="Whose turn it is.")
+    who: Turn = Field(description="Whose turn it is.")
     since: datetime = Field(description="When it came to that code.")
 
 
@@ -81,7 +80,7 @@ class ConnectionRow(BaseModel):
     external_id: str = Field(description="Your own id of its grower.")
     code: Code = Field(description="Of its status.")
     since: datetime = Field(description="When it came to that code.")
-    who: Who = Field(description="Whose turn it is.")
+    who: Turn = Field(description="Whose turn it is.")
     health: Health = Field(description="Leaf's word on the permission.")
 
 
@@ -167,7 +166,7 @@ def list_connections() -> Response:
             external_id=external_id,
             code=row.code,
             since=row.since,
-            who=row.turn.value,
+            who=row.turn,
             health=row.health,
         )
         for row, reference, external_id in rows[: asked.limit]
