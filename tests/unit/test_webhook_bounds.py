@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -31,7 +31,6 @@ from tests.unit.rows import add_partner, watched
 from tests.unit.walk import Walk
 
 MANY = 3000
-Find = Callable[..., list[Any]]
 
 
 class Sending:
