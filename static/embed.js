@@ -7,20 +7,28 @@
   const WAIT = 3000; // before the doctor comes, in milliseconds
   let loaded;
 
-  function mount(root, host, { partner, token, theme }) {
+  function mount(host, { partner, token, theme }, slot) {
     const frame = document.createElement("iframe");
     const query = theme ? `?theme=${encodeURIComponent(theme)}` : "";
     frame.dataset.loader = "";
     frame.title = "Connect John Deere";
     frame.allow = "clipboard-write";
     frame.referrerPolicy = "no-referrer";
-    frame.style.cssText = "display:block;width:100%;height:11rem;border:0";
+    frame.style.cssText = "width:100%;height:11rem;border:0";
     frame.src = `${base}/embed/${encodeURIComponent(partner)}${query}#${token}`;
-    let greeted;
-    const say = (name, detail) => host.dispatchEvent(new CustomEvent(name, { detail, bubbles: true }));
+    // Either the frame or what stands inside the element.
+    const show = (comes) => {
+      frame.style.display = comes ? "block" : "none";
+      if (slot) slot.hidden = comes;
+    };
+    const say = (name, detail) => {
+      host.told = new CustomEvent(name, { detail, bubbles: true });
+      host.dispatchEvent(host.told);
+    };
     const hear = ({ source, origin, data }) => {
       if (source !== frame.contentWindow || origin !== base || data?.from !== NAME) return;
-      greeted = true;
+      clearTimeout(timer);
+      show(true); // also late
       if (data.type === "size") frame.style.height = `${data.height}px`;
       if (data.type === "event" && data.event !== "working")
         say(data.event, { connection: data.connection, state: data.state });
@@ -29,19 +37,19 @@
     frame.onload = () => frame.contentWindow?.postMessage({ to: NAME, token }, base);
     addEventListener("message", hear);
     const timer = setTimeout(() => {
-      if (greeted) return;
-      frame.hidden = true;
-      frame.style.display = "none";
-      const slot = root.querySelector?.("slot");
-      if (slot) slot.hidden = false;
+      show(false);
       say("failed", { state: "frame_refused" });
     }, 8000);
-    root.prepend(frame);
+    host.told = null;
+    show(true);
+    if (slot) slot.before(frame);
+    else host.prepend(frame);
     doctor(host);
     return () => {
       clearTimeout(timer);
       removeEventListener("message", hear);
       frame.remove();
+      show(false);
     };
   }
 
@@ -63,22 +71,14 @@
   // Also for a frame that the page has made by itself.
   doctor();
 
-  window.connectJohnDeere = (target, options) => {
-    const close = mount(target, target, options);
-    return { close };
-  };
+  window.connectJohnDeere = (target, options) => ({ close: mount(target, options) });
 
   customElements.define(
     NAME,
     class extends HTMLElement {
       static observedAttributes = ["partner", "token", "theme"];
       connectedCallback() {
-        // What stands inside the element is shown if the frame does not come.
-        if (!this.shadowRoot) {
-          const slot = document.createElement("slot");
-          slot.hidden = true;
-          this.attachShadow({ mode: "open" }).append(slot);
-        }
+        if (!this.shadowRoot) this.attachShadow({ mode: "open" }).append(document.createElement("slot"));
         this.style.display ||= "block";
         this.attributeChangedCallback();
       }
@@ -90,7 +90,8 @@
         const [partner, token, theme] = ["partner", "token", "theme"].map((name) => this.getAttribute(name));
         if (!this.shadowRoot || !this.isConnected) return;
         this.disconnectedCallback();
-        if (partner && token) this.close = mount(this.shadowRoot, this, { partner, token, theme });
+        const slot = this.shadowRoot.querySelector("slot");
+        if (partner && token) this.close = mount(this, { partner, token, theme }, slot);
       }
     },
   );

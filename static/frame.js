@@ -18,19 +18,30 @@ function report() {
   tell({ type: "event", event: told.event, connection: told.connection, state: told.state });
 }
 
+// What has not changed is not read out again.
+function write(id, text) {
+  if ($(id).textContent !== text) $(id).textContent = text;
+}
+
+function hide(id, hidden = true) {
+  if (hidden && $(id).contains(document.activeElement)) $("title").focus({ preventScroll: true });
+  $(id).hidden = hidden;
+}
+
 function show(now) {
-  const before = told;
+  const isNews = told?.event !== now.event || told.state !== now.state;
+  const isOpened = pressed && now.seen !== pressed.seen;
   told = now;
   $("told").hidden = $("more").hidden = false;
   $("told").className = `tone-${now.tone}`;
-  for (const id of ["label", "title", "text"]) if ($(id).textContent !== now[id]) $(id).textContent = now[id];
-  $("next").hidden = !now.action;
-  $("go").textContent = now.action || "";
+  for (const id of ["label", "title", "text"]) write(id, now[id]);
+  hide("next", !now.action);
+  write("go", now.action || "");
   $("go").href = now.popup;
   $("plain").href = $("here").href = $("page").href = now.page;
-  $("here-row").hidden = !now.comes_back;
-  if (pressed && now.seen !== pressed.seen) close();
-  if (!before || before.event !== now.event || before.state !== now.state) {
+  hide("here-row", !now.comes_back);
+  if (isNews || isOpened) close();
+  if (isNews) {
     hurried = Date.now();
     report();
   }
@@ -38,14 +49,15 @@ function show(now) {
 
 function close() {
   pressed = 0;
-  $("ladder").hidden = true;
+  hide("ladder");
+  write("hint", "");
 }
 
 function refuse(error) {
   token = "";
-  $("next").hidden = true;
+  hide("next");
   close();
-  $("note").textContent = error === "token_expired" ? main.dataset.lost : main.dataset.refused;
+  write("note", error === "token_expired" ? main.dataset.lost : main.dataset.refused);
   tell({ type: "event", event: "failed", connection: told && told.connection, state: error });
 }
 
@@ -60,14 +72,16 @@ async function poll() {
   busy = true;
   try {
     const answer = await ask(main.dataset.stateUrl, etag && { "If-None-Match": etag });
+    // Asked too often: what is shown stays.
+    if (answer.status >= 500 || (answer.status === 429 && !told)) throw answer.status;
     const known = answer.status !== 304 && answer.status <= 410 && (await answer.json());
     if (answer.ok) {
       etag = answer.headers.get("ETag");
       show(known);
     } else if (known) refuse(known.error);
-    if (token) $("note").textContent = "";
+    if (token) write("note", "");
   } catch {
-    $("note").textContent = main.dataset.away;
+    write("note", main.dataset.away);
   }
   busy = false;
   later();
@@ -99,20 +113,28 @@ $("go").onclick = (event) => {
 $("copy").onclick = async () => {
   try {
     await navigator.clipboard.writeText(told.page);
-    $("note").textContent = main.dataset.copied;
+    write("hint", main.dataset.copied);
   } catch {
-    $("note").textContent = told.page;
+    write("hint", told.page);
   }
 };
 
 $("show").onclick = async () => {
   const box = $("code");
-  if (!box.firstChild) {
-    const picture = await (await ask(main.dataset.codeUrl)).text();
-    box.append(document.importNode(new DOMParser().parseFromString(picture, "image/svg+xml").documentElement, true));
+  const opens = box.hidden;
+  try {
+    if (!box.firstChild) {
+      const answer = await ask(main.dataset.codeUrl);
+      if (!answer.ok) throw answer.status;
+      // As within a page: it names no namespace.
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      box.replaceChildren(document.importNode(page.querySelector("svg"), true));
+    }
+  } catch {
+    return write("hint", told.page); // what the code would have held
   }
-  box.hidden = !box.hidden;
-  $("show").setAttribute("aria-expanded", !box.hidden);
+  box.hidden = !opens;
+  $("show").setAttribute("aria-expanded", opens);
 };
 
 // The portal speaks first, so that what we say goes to its exact origin and to no other.
