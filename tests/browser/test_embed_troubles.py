@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from onboarding.connections import partnership
+from onboarding.staff import partners
 from tests.browser.camera import photograph
 from tests.browser.portal import Portal, portal
 from tests.browser.test_embed import SLUG, frame, framed, hears, pytestmark, shows
@@ -87,7 +87,7 @@ def test_new_token_after_a_refusal_brings_the_frame_alone(
         token = made.embed(person)
         is_refused(page, made)
         with stack.installation.database.transaction() as session:
-            partner = session.scalars(partnership.partner_named("elsewhere")).one()
+            partner = partners.named(session, "elsewhere")
             partner.frame_origins = [made.origin]
         give = "(element, token) => element.setAttribute('token', token)"
         element = page.locator("connect-john-deere")

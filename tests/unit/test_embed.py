@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import get_args
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -19,9 +21,12 @@ from onboarding.db import Database
 from onboarding.errors import InputInvalid
 from onboarding.links import Links
 from onboarding.models import Attempt, Connection, Event, Link, Partner
+from onboarding.partners import status
 from onboarding.states import LinkKind, Outcome, Stage
+from onboarding.views.embed import TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_OF_ANOTHER
 from onboarding.views.limits import OPENINGS_PER_LINK
 from tests.support.queries import counted
+from tests.support.stack import ROOT
 from tests.unit.cases import every_case
 from tests.unit.conftest import SettingsFor
 from tests.unit.failures import ThreadedServer
@@ -288,3 +293,30 @@ def test_portals_are_told_connected_when_it_is_true_and_of_every_state_something
         if event == "needs-action":
             assert told.who == "grower", case
     assert seen == {"ready", "opened", "working", "connected", "needs-action", "failed", "closed"}
+
+
+def test_types_have_every_event_and_state_and_no_other() -> None:
+    types = (ROOT / "static/embed.d.ts").read_text()
+
+    def union(name: str) -> list[str]:
+        found = re.search(rf"type ConnectJohnDeere{name} =(.*?);\n", types, re.S)
+        assert found, name
+        return re.findall(r'^  \| "([a-z_-]+)"$', found[1].rstrip(";"), re.M)
+
+    assert {*union("Event"), "working"} == {*get_args(embedding.Event)}
+    assert union("Status") == [*status.CODES]
+    refusals = {TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_OF_ANOTHER}
+    assert {*union("FrameState")} == {*refusals, "frame_refused"}
+
+
+def test_guide_says_of_what_there_is_no_event() -> None:
+    guide = (ROOT / "docs/partners.md").read_text()
+    sentence = guide.partition("There is no event for what passes by itself:")[2].partition(".")[0]
+    silent = set(re.findall(r"`(\w+)`", sentence))
+    nobody = set(re.findall(r"^\| `(\w+)` \| nobody \|", guide, re.M))
+    assert silent == nobody - {"connected", "disconnected"}
+    for case, connection, _ in every_case():
+        case.put_in(connection)
+        told = case.told()
+        is_told = embedding.event_of(connection, told) != "working"
+        assert is_told == (told.code not in silent), case
