@@ -283,7 +283,7 @@ def test_cookies_are_out_of_reach_and_hold_no_secret_but_themselves(people: Peop
     grower.wait_for_code("connected")
     set_by_us = {one.key: one for answer in grower.answers for one in cookies(answer)}
     kinds = {re.sub(r"-[0-9a-f-]{20,}$", "-…", name) for name in set_by_us}
-    assert kinds == {"__Host-session", "__Host-attempt-…", "__Host-grower-…"}
+    assert kinds == {"__Host-session", "__Host-attempt-…", "__Host-grower-…", "__Host-choice"}
     for cookie in set_by_us.values():  # ages and flags: tests/support/inspection.py
         assert cookie["secure"]
         assert cookie["httponly"]
