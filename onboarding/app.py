@@ -27,6 +27,7 @@ from onboarding.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_REQUEST_BYTES = 64 * 1024
+COMPRESSED_BY = ["br", "gzip"]
 
 
 class DatedSessions(SecureCookieSessionInterface):
@@ -108,7 +109,8 @@ def _configure(app: Flask, settings: Settings) -> None:
         WTF_CSRF_SSL_STRICT=False,
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session: growers leave pages open for hours
         COMPRESS_MIN_SIZE=400,
-        COMPRESS_ALGORITHM=["br", "gzip"],
+        COMPRESS_ALGORITHM=COMPRESSED_BY,
+        COMPRESS_ALGORITHM_STREAMING=COMPRESSED_BY,  # static files
     )
     wsgi: Any = PublicOrigin(app.wsgi_app, settings.public_url)
     if settings.trusted_proxies:

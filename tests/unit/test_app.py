@@ -51,3 +51,22 @@ def test_browsers_come_back_by_https_to_this_host_alone(tmp_path: Path, path: st
 
     assert by_https.headers["Strict-Transport-Security"] == "max-age=31536000"
     assert "Strict-Transport-Security" not in by_http.headers
+
+
+# Flask-Compress leaves it to Python to close a file that it has read.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("path", ["/", "/static/app.css", "/static/embed.js"])
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [("gzip, deflate, br, zstd", "br"), ("gzip", "gzip"), ("zstd", None), ("identity", None)],
+)
+def test_pages_and_files_are_compressed_alike(
+    tmp_path: Path, path: str, asked: str, sent: str | None
+) -> None:
+    asking = client(tmp_path)
+    plain = asking.get(path, buffered=True)
+
+    answer = asking.get(path, headers={"Accept-Encoding": asked}, buffered=True)
+    assert answer.headers.get("Content-Encoding") == sent
+    assert "Accept-Encoding" in answer.headers["Vary"]
+    assert sent is None or len(answer.data) < len(plain.data) / 2
