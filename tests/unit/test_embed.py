@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from onboarding import create_app
+from onboarding import create_app, describe
 from onboarding.clock import now
 from onboarding.connections import embedding, glance, growers, invitations, partnership
 from onboarding.db import Database
@@ -27,7 +27,7 @@ from onboarding.views.embed import TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_OF_ANOTHE
 from onboarding.views.limits import OPENINGS_PER_LINK
 from tests.support.queries import counted
 from tests.support.stack import ROOT
-from tests.unit.cases import every_case
+from tests.unit.cases import NOW, every_case
 from tests.unit.conftest import SettingsFor
 from tests.unit.failures import ThreadedServer
 from tests.unit.rows import invited
@@ -315,8 +315,7 @@ def test_guide_says_of_what_there_is_no_event() -> None:
     silent = set(re.findall(r"`(\w+)`", sentence))
     nobody = set(re.findall(r"^\| `(\w+)` \| nobody \|", guide, re.M))
     assert silent == nobody - {"connected", "disconnected"}
-    for case, connection, _ in every_case():
-        case.put_in(connection)
-        told = case.told()
+    for case, connection, attempt in every_case():
+        told = describe.connection(connection, latest=attempt, moment=NOW, incident=case.incident)
         is_told = embedding.event_of(connection, told) != "working"
         assert is_told == (told.code not in silent), case
