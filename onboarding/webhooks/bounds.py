@@ -28,8 +28,9 @@ PART = 16 * 1024
 """So many bytes are parsed before what they were is looked at."""
 LOOK_UPS = 8
 """Of one partner's names, at once."""
-LOOK_UP_SECONDS = 10.0
-"""So long one waits for its turn: after that, nobody waits for it."""
+SECONDS = 10.0
+"""For all of a request: finding the address, connecting, sending, and the whole answer. So long a
+look-up waits for its turn as well: after that, nobody waits for it."""
 
 partner: ContextVar[UUID] = ContextVar("partner")
 """To whom a request goes."""
@@ -89,7 +90,7 @@ class Resolver(aiohttp.ThreadedResolver):
         :raise TimeoutError: if it has not been its turn
         """
         places = self._places[partner.get()]
-        async with asyncio.timeout(LOOK_UP_SECONDS):
+        async with asyncio.timeout(SECONDS):
             await places.acquire()
         try:
             return await super().resolve(host, port, family)

@@ -23,8 +23,6 @@ from onboarding.webhooks import bounds
 from onboarding.webhooks.addresses import NotAllowed, factory
 from onboarding.webhooks.answer import Answer
 
-SECONDS = 10.0
-"""For all of it: finding the address, connecting, sending, and the whole answer."""
 READ_LIMIT = 64 * 1024
 """Bytes of an answer that are read."""
 KEPT = 300
@@ -83,7 +81,7 @@ async def post(
     status: int | None = None
     try:
         async with (
-            asyncio.timeout(SECONDS),
+            asyncio.timeout(bounds.SECONDS),
             session.post(
                 URL(url, encoded=True),
                 data=body.encode(),

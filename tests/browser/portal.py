@@ -14,6 +14,10 @@ from onboarding.staff import partners
 from tests.support.people import Person
 from tests.support.stack import Stack
 
+LOOSE = "allow-scripts allow-same-origin allow-forms allow-popups"
+"""Sandboxes around the frame."""
+WITHOUT_POPUPS = LOOSE.replace(" allow-popups", "")
+WITHOUT_ORIGIN = LOOSE.replace("allow-same-origin ", "") + " allow-popups-to-escape-sandbox"
 EVENTS = ("ready", "opened", "connected", "needs-action", "failed", "closed")
 PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width"><title>Portal</title>

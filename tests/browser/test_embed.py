@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, exp
 
 from onboarding.models import Link
 from onboarding.states import LinkKind
-from tests.browser.portal import Portal, portal
+from tests.browser.portal import LOOSE, WITHOUT_ORIGIN, WITHOUT_POPUPS, Portal, portal
 from tests.browser.walker import Walker
 from tests.support.browser import ARGUMENTS, DESKTOP, program, visitor
 from tests.support.people import People, Person
@@ -29,7 +29,6 @@ APART = (
 )
 """No third-party cookie, and storage for each top-level site; Playwright's own start switches the
 second off."""
-LOOSE = "allow-scripts allow-same-origin allow-forms allow-popups"
 SLUG = "framed"
 
 
@@ -112,7 +111,7 @@ def hears(page: Page, event: str, person: Person, state: str) -> None:
         ({}, None),
         ({"Cross-Origin-Opener-Policy": "same-origin"}, None),
         ({}, LOOSE),
-        ({}, LOOSE.replace("allow-same-origin ", "") + " allow-popups-to-escape-sandbox"),
+        ({}, WITHOUT_ORIGIN),
     ],
     ids=["plain", "opener severed", "sandbox", "sandbox without origin"],
 )
@@ -156,7 +155,7 @@ def test_where_no_window_opens_there_is_a_ladder(
     people: People, framed: Portal, apart: Browser, chromium: Browser
 ) -> None:
     person = people.invited(partner=SLUG)
-    framed.sandbox = "allow-scripts allow-same-origin allow-forms"
+    framed.sandbox = WITHOUT_POPUPS
     token = framed.embed(person)
     with at(apart, framed) as (context, page):
         frame(page).get_by_role("link", name="Connect John Deere").click()

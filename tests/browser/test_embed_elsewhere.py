@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from onboarding import clock
-from tests.browser.portal import Portal, portal
+from tests.browser.portal import LOOSE, WITHOUT_ORIGIN, WITHOUT_POPUPS, Portal, portal
 from tests.support import webdriver
 from tests.support.people import People, Person
 from tests.support.ports import free_ports
@@ -24,9 +24,6 @@ SLUG = "elsewhere"
 BUTTON, LADDER = "#go", "#ladder"
 SEEN_NOTHING = 20.0
 """Seconds."""
-LOOSE = "allow-scripts allow-same-origin allow-forms allow-popups"
-WITHOUT_POPUPS = LOOSE.replace(" allow-popups", "")
-WITHOUT_ORIGIN = LOOSE.replace("allow-same-origin ", "") + " allow-popups-to-escape-sandbox"
 SEVERED = {"Cross-Origin-Opener-Policy": "same-origin"}
 
 FRAME = """return document.querySelector("iframe") ||

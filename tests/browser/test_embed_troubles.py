@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from onboarding.staff import partners
 from tests.browser.camera import photograph
-from tests.browser.portal import Portal, portal
+from tests.browser.portal import WITHOUT_POPUPS, Portal, portal
 from tests.browser.test_embed import SLUG, frame, framed, hears, pytestmark, shows
 from tests.support.browser import DESKTOP, visitor
 from tests.support.people import People
@@ -21,7 +21,6 @@ __all__ = ["framed", "pytestmark"]  # the fixture
 
 PATIENCE = 8000
 """Milliseconds in which a frame has to come."""
-NO_WINDOWS = "allow-scripts allow-same-origin allow-forms"
 OWN_WORDS = "Connect John Deere by a link"
 
 
@@ -135,7 +134,7 @@ def test_link_stays_where_it_can_not_be_copied_until_the_grower_has_gone_on(
     people: People, framed: Portal, page: Page
 ) -> None:
     person = people.invited(partner=SLUG)
-    framed.sandbox = NO_WINDOWS
+    framed.sandbox = WITHOUT_POPUPS
     token = framed.embed(person)
     page.goto(f"{framed.origin}/")
     # What appears in it later is read out.
